@@ -1,0 +1,3 @@
+"""The built-in nodes: a pack like any other."""
+
+NODE_CLASS_MAPPINGS: dict[str, type] = {}

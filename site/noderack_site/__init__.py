@@ -1,0 +1,1 @@
+"""Static pages from the registry's data."""
