@@ -2,6 +2,8 @@
 PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/installed
+BENCHES = $(patsubst tests/benchmarks/bench_%.py,bench-%,$(wildcard tests/benchmarks/bench_*.py))
+export CORPUS PACKS PEER   # folders that a benchmark may be given; each has small inputs of its own
 
 .PHONY: demo test test-all lint bench clean
 
@@ -24,6 +26,11 @@ test: lint
 
 test-all: lint
 	$(BIN)/python -m pytest -m ''
+
+bench: $(BENCHES)
+
+bench-%: $(STAMP)
+	$(BIN)/python tests/benchmarks/bench_$*.py
 
 clean:
 	rm -rf .venv
