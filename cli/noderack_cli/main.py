@@ -1,8 +1,69 @@
 """The door of `nodes`: the table of commands, and how an error becomes one sentence and an exit code."""
 
+from __future__ import annotations
+
+import json
+import sys
+import traceback
+from collections.abc import Sequence
+
 import click
 
+from noderack_cli.errors import Told, tell
+from noderack_cli.lazy import LazyGroup, Row
 
-@click.group()
+# One line per command: section in the help, name, where the click command is, what it does.
+COMMANDS: tuple[Row, ...] = ()
+
+GROUPS: dict[str, str] = {
+    "pack": "Make, check and publish packs.",
+    "models": "Find, download, check and tidy model files.",
+    "registry": "Run and look after a registry.",
+    "workflow": "Look at workflows and convert them.",
+    "node": "Look at node types.",
+}
+
+
+@click.group(
+    cls=LazyGroup,
+    rows=COMMANDS,
+    groups=GROUPS,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog="Every command has --help with examples. NODERACK_HOST and NODERACK_REGISTRY stand for --host and "
+    "--registry.",
+)
+@click.version_option(package_name="noderack", message="%(package)s %(version)s")
+@click.option("--debug", is_flag=True, help="Show the traceback of an error. May stand anywhere.")
+def cli(debug: bool) -> None:
+    """Install what a workflow needs, safely, and run it."""
+
+
 def main() -> None:
-    """Install what a workflow needs, and run it."""
+    """Run `nodes` with the arguments of this process."""
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(args: Sequence[str]) -> int:
+    """Run `nodes ARGS` and return its exit code; every error is told here and nowhere else."""
+    debug = "--debug" in args
+    try:
+        answer = cli.main([a for a in args if a != "--debug"], prog_name="nodes", standalone_mode=False)
+    except BrokenPipeError:  # the reader of a pipe left: nothing to tell, nobody to tell it
+        return 0
+    except BaseException as error:  # the border: whatever it is becomes one sentence
+        if debug:
+            traceback.print_exc()
+        told = tell(error)
+        show(told, as_json="--json" in args)
+        return int(told.exit)
+    return answer if isinstance(answer, int) else 0
+
+
+def show(told: Told, *, as_json: bool) -> None:
+    """Print an error: JSON on the last line of stdout, or a sentence and a hint on stderr."""
+    if as_json:
+        click.echo(json.dumps(told.as_dict()))
+        return
+    click.echo(f"nodes: {told.message}", err=True)
+    if told.hint:
+        click.echo(f"  {told.hint}", err=True)
