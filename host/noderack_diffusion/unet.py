@@ -1,0 +1,366 @@
+"""The U-Net of Stable Diffusion 1.x, 2.x and XL, under its original parameter names.
+
+One class serves all of them: ``UNetConfig`` says how many levels, blocks and transformers there are, and
+``unet_config`` reads that from the shapes of a checkpoint. The forward pass reads top to bottom.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from itertools import count as numbers
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from noderack_diffusion.ops import RES_EPS, attention, conv3, group_norm, timestep_embedding
+from noderack_diffusion.shapes import Shapes, Told, count, groups_for, need
+
+NO_ATTENTION = -1
+NO_MIDDLE = -2
+
+
+@dataclass(frozen=True, slots=True)
+class Level:
+    """One resolution: its width as a multiple of the model's, and the transformer depth of each block."""
+
+    mult: int
+    down: tuple[int, ...]
+    up: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class UNetConfig:
+    """The numbers that make a U-Net.
+
+    ``middle`` is the transformer depth in the middle (-1: one residual block only, -2: no middle at all).
+    Heads are either counted (``heads``) or sized (``head_dim``); the one that is 0 follows from the other.
+    """
+
+    in_channels: int = 4
+    out_channels: int = 4
+    width: int = 320
+    levels: tuple[Level, ...] = ()
+    middle: int = 1
+    context: int = 768
+    linear_proj: bool = False
+    adm: int = 0
+    heads: int = 8
+    head_dim: int = 0
+    groups: int = 32
+
+    def heads_at(self, channels: int) -> int:
+        """How many attention heads a transformer on ``channels`` has."""
+        return self.heads or max(1, channels // self.head_dim)
+
+
+def unet_config(shapes: Shapes, told: Told | None = None) -> UNetConfig:
+    """Read the config of a U-Net from its tensors' shapes (keys without prefix).
+
+    Heads and groups come from ``told``. If it is silent: linear projections (SD 2, SDXL) mean heads of 64
+    channels, convolutional ones (SD 1) mean 8 heads; groups are 32 wherever the width allows.
+    """
+    told = told or {}
+    first = need(shapes, "input_blocks.0.0.weight", "U-Net")
+    width = first[0]
+    linear = any(k.endswith("proj_in.weight") and len(s) == 2 for k, s in shapes.items())
+    contexts = [s[1] for k, s in shapes.items() if k.endswith("attn2.to_k.weight")]
+    head_dim = told.get("head_dim", 64 if linear and "heads" not in told else 0)
+    return UNetConfig(
+        in_channels=first[1],
+        out_channels=need(shapes, "out.2.weight", "U-Net")[0],
+        width=width,
+        levels=_levels(shapes, width),
+        middle=_middle(shapes),
+        context=contexts[0] if contexts else 0,
+        linear_proj=linear,
+        adm=shapes.get("label_emb.0.0.weight", (0, 0))[1],
+        heads=0 if head_dim else told.get("heads", 8),
+        head_dim=head_dim,
+        groups=told.get("groups", groups_for(width)),
+    )
+
+
+def _levels(shapes: Shapes, width: int) -> tuple[Level, ...]:
+    downs: list[tuple[int, list[int]]] = [(0, [])]
+    for i in numbers(1):
+        if f"input_blocks.{i}.0.op.weight" in shapes:
+            downs.append((0, []))
+            continue
+        conv = shapes.get(f"input_blocks.{i}.0.out_layers.3.weight")
+        if conv is None:
+            break
+        downs[-1] = (conv[0] // width, [*downs[-1][1], _depth(shapes, f"input_blocks.{i}.1.")])
+    up = (_depth(shapes, f"output_blocks.{i}.1.") for i in numbers())
+    ups = [tuple(next(up) for _ in range(len(depths) + 1)) for _, depths in reversed(downs)]
+    return tuple(
+        Level(mult, tuple(depths), climb) for (mult, depths), climb in zip(downs, reversed(ups), strict=True)
+    )
+
+
+def _depth(shapes: Shapes, prefix: str) -> int:
+    return count(shapes, prefix + "transformer_blocks.{}.norm1.weight")
+
+
+def _middle(shapes: Shapes) -> int:
+    if "middle_block.0.in_layers.0.weight" not in shapes:
+        return NO_MIDDLE
+    return _depth(shapes, "middle_block.1.") or NO_ATTENTION
+
+
+class ResBlock(nn.Module):
+    """Two convolutions around the time embedding, added to the input."""
+
+    def __init__(self, inner: int, outer: int, emb: int, groups: int) -> None:
+        super().__init__()
+        self.in_layers = nn.Sequential(group_norm(inner, groups, RES_EPS), nn.SiLU(), conv3(inner, outer))
+        self.emb_layers = nn.Sequential(nn.SiLU(), nn.Linear(emb, outer))
+        self.out_layers = nn.Sequential(
+            group_norm(outer, groups, RES_EPS), nn.SiLU(), nn.Identity(), conv3(outer, outer)
+        )
+        self.skip_connection = nn.Identity() if inner == outer else nn.Conv2d(inner, outer, 1)
+
+    def forward(self, x: Tensor, emb: Tensor) -> Tensor:
+        h = self.in_layers(x) + self.emb_layers(emb)[:, :, None, None]
+        out: Tensor = self.skip_connection(x) + self.out_layers(h)
+        return out
+
+
+class CrossAttention(nn.Module):
+    """Attention of ``x`` to ``context`` (to itself if that is None)."""
+
+    def __init__(self, width: int, context: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.to_q = nn.Linear(width, width, bias=False)
+        self.to_k = nn.Linear(context, width, bias=False)
+        self.to_v = nn.Linear(context, width, bias=False)
+        self.to_out = nn.Sequential(nn.Linear(width, width))
+
+    def forward(self, x: Tensor, context: Tensor | None = None) -> Tensor:
+        source = x if context is None else context
+        out: Tensor = self.to_out(attention(self.to_q(x), self.to_k(source), self.to_v(source), self.heads))
+        return out
+
+
+class GeGlu(nn.Module):
+    """A linear layer whose second half gates the first (exact GELU)."""
+
+    def __init__(self, width: int, inner: int) -> None:
+        super().__init__()
+        self.proj = nn.Linear(width, inner * 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        value, gate = self.proj(x).chunk(2, dim=-1)
+        out: Tensor = value * F.gelu(gate)
+        return out
+
+
+class FeedForward(nn.Module):
+    """Widen by four, gate, narrow."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.net = nn.Sequential(GeGlu(width, width * 4), nn.Identity(), nn.Linear(width * 4, width))
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.net(x)
+        return out
+
+
+class TransformerBlock(nn.Module):
+    """Self-attention, attention to the text, feed-forward; each with its norm before it."""
+
+    def __init__(self, width: int, context: int, heads: int) -> None:
+        super().__init__()
+        self.attn1 = CrossAttention(width, width, heads)
+        self.ff = FeedForward(width)
+        self.attn2 = CrossAttention(width, context, heads)
+        self.norm1 = nn.LayerNorm(width)
+        self.norm2 = nn.LayerNorm(width)
+        self.norm3 = nn.LayerNorm(width)
+
+    def forward(self, x: Tensor, context: Tensor) -> Tensor:
+        x = self.attn1(self.norm1(x)) + x
+        x = self.attn2(self.norm2(x), context) + x
+        out: Tensor = self.ff(self.norm3(x)) + x
+        return out
+
+
+class SpatialTransformer(nn.Module):
+    """Transformer blocks over the pixels of ``x [B, C, h, w]``, added to it."""
+
+    def __init__(self, channels: int, depth: int, config: UNetConfig) -> None:
+        super().__init__()
+        self.norm = group_norm(channels, config.groups)
+        self.linear = config.linear_proj
+        heads = config.heads_at(channels)
+        blocks = (TransformerBlock(channels, config.context, heads) for _ in range(depth))
+        self.proj_in = self._projection(channels)
+        self.transformer_blocks = nn.ModuleList(blocks)
+        self.proj_out = self._projection(channels)
+
+    def _projection(self, channels: int) -> nn.Module:
+        return nn.Linear(channels, channels) if self.linear else nn.Conv2d(channels, channels, 1)
+
+    def forward(self, x: Tensor, context: Tensor) -> Tensor:
+        size, h = x.shape[2:], self.norm(x)
+        if self.linear:
+            h = self.proj_in(h.flatten(2).transpose(1, 2))
+        else:
+            h = self.proj_in(h).flatten(2).transpose(1, 2)
+        for block in self.transformer_blocks:
+            h = block(h, context)
+        if self.linear:
+            h = self.proj_out(h).transpose(1, 2).unflatten(2, size)
+        else:
+            h = self.proj_out(h.transpose(1, 2).unflatten(2, size))
+        out: Tensor = h + x
+        return out
+
+
+class Downsample(nn.Module):
+    """Halve the size by a strided convolution."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.op = conv3(channels, channels, stride=2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.op(x)
+        return out
+
+
+class Upsample(nn.Module):
+    """Grow to ``size`` by nearest neighbour, then convolve."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.conv = conv3(channels, channels)
+
+    def forward(self, x: Tensor, size: tuple[int, int]) -> Tensor:
+        out: Tensor = self.conv(F.interpolate(x, size=size, mode="nearest"))
+        return out
+
+
+class Stage(nn.ModuleList):
+    """What stands at one place of the U-Net: some of residual block, transformer, up- or downsampling."""
+
+    def forward(self, x: Tensor, emb: Tensor, context: Tensor, size: tuple[int, int] | None = None) -> Tensor:
+        """``size`` is what an upsampling grows to: the size of the skip that comes next."""
+        for layer in self:
+            if isinstance(layer, ResBlock):
+                x = layer(x, emb)
+            elif isinstance(layer, SpatialTransformer):
+                x = layer(x, context)
+            elif isinstance(layer, Upsample):
+                x = layer(x, size or (x.shape[2] * 2, x.shape[3] * 2))
+            else:
+                x = layer(x)
+        return x
+
+
+class UNet(nn.Module):
+    """x ``[B, in, h, w]``, t ``[B]``, context ``[B, n, context]``, y ``[B, adm]`` -> ``[B, out, h, w]``."""
+
+    def __init__(self, config: UNetConfig) -> None:
+        super().__init__()
+        self.config = config
+        emb = config.width * 4
+        self.time_embed = nn.Sequential(nn.Linear(config.width, emb), nn.SiLU(), nn.Linear(emb, emb))
+        if config.adm:
+            mlp = nn.Sequential(nn.Linear(config.adm, emb), nn.SiLU(), nn.Linear(emb, emb))
+            self.label_emb = nn.Sequential(mlp)
+        skips: list[int] = []
+        self.input_blocks = nn.ModuleList(_input_stages(config, skips))
+        deepest = skips[-1]
+        self.middle_block = Stage(_middle_layers(config, deepest))
+        self.output_blocks = nn.ModuleList(_output_stages(config, skips))
+        last = config.width * config.levels[0].mult
+        self.out = nn.Sequential(
+            group_norm(last, config.groups, RES_EPS), nn.SiLU(), conv3(last, config.out_channels)
+        )
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The dtype it computes in, that of its parameters."""
+        return next(self.parameters()).dtype
+
+    def embed(self, t: Tensor, y: Tensor | None) -> Tensor:
+        """The embedding of times (and of the label vector, where there is one), ``[B, 4 width]``."""
+        dtype = self.dtype
+        emb: Tensor = self.time_embed(timestep_embedding(t, self.config.width).to(dtype))
+        if self.config.adm:
+            if y is None:
+                raise ValueError(f"this U-Net wants a label vector y of {self.config.adm} numbers per image")
+            emb = emb + self.label_emb(y.to(dtype))
+        return emb
+
+    def forward(
+        self,
+        x: Tensor,
+        t: Tensor,
+        context: Tensor,
+        y: Tensor | None = None,
+        control: Mapping[str, list[Tensor | None]] | None = None,
+    ) -> Tensor:
+        """``control`` holds residuals to add: lists "input", "middle", "output", each used from its end."""
+        emb = self.embed(t, y)
+        residuals = {k: list(v) for k, v in (control or {}).items()}
+        h, skips = x, []
+        for stage in self.input_blocks:
+            h = _add(stage(h, emb, context), residuals.get("input"))
+            skips.append(h)
+        h = _add(self.middle_block(h, emb, context), residuals.get("middle"))
+        for stage in self.output_blocks:
+            skip = _add(skips.pop(), residuals.get("output"))
+            size = (skips[-1].shape[2], skips[-1].shape[3]) if skips else None
+            h = stage(torch.cat([h, skip], dim=1), emb, context, size)
+        out: Tensor = self.out(h)
+        return out
+
+
+def _add(x: Tensor, residuals: list[Tensor | None] | None) -> Tensor:
+    extra = residuals.pop() if residuals else None
+    return x if extra is None else x + extra.to(x.dtype)
+
+
+def _layers(config: UNetConfig, inner: int, outer: int, depth: int) -> list[nn.Module]:
+    layers: list[nn.Module] = [ResBlock(inner, outer, config.width * 4, config.groups)]
+    if depth:
+        layers.append(SpatialTransformer(outer, depth, config))
+    return layers
+
+
+def _input_stages(config: UNetConfig, skips: list[int]) -> Iterator[Stage]:
+    channels = config.width
+    yield Stage([conv3(config.in_channels, channels)])
+    skips.append(channels)
+    for i, level in enumerate(config.levels):
+        if i:
+            yield Stage([Downsample(channels)])
+            skips.append(channels)
+        for depth in level.down:
+            yield Stage(_layers(config, channels, config.width * level.mult, depth))
+            channels = config.width * level.mult
+            skips.append(channels)
+
+
+def _middle_layers(config: UNetConfig, channels: int) -> list[nn.Module]:
+    if config.middle == NO_MIDDLE:
+        return []
+    layers = _layers(config, channels, channels, max(config.middle, 0))
+    if config.middle != NO_ATTENTION:
+        layers.append(ResBlock(channels, channels, config.width * 4, config.groups))
+    return layers
+
+
+def _output_stages(config: UNetConfig, skips: list[int]) -> Iterator[Stage]:
+    channels, left = skips[-1], list(skips)
+    for i, level in reversed(list(enumerate(config.levels))):
+        for j, depth in enumerate(level.up):
+            outer = config.width * level.mult
+            layers = _layers(config, channels + left.pop(), outer, depth)
+            if i and j == len(level.up) - 1:
+                layers.append(Upsample(outer))
+            yield Stage(layers)
+            channels = outer
