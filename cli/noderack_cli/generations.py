@@ -1,0 +1,234 @@
+"""Generations: complete virtualenvs under `generations/N`, one of them in use through the symlink `env`.
+
+A generation is built in its final place (scripts and pyvenv.cfg hold that path) and exists once its record
+`generation.json` is there, which is written last. A folder without a record is what a killed installer left.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+from noderack_host.folder import Host
+
+from noderack_cli import links
+from noderack_cli.errors import BadInput, NotFound
+
+RECORD = "generation.json"
+SCHEMA = 1
+
+
+@dataclass(frozen=True, slots=True)
+class InstalledPack:
+    """A pack in a generation. `origin` is "host" (came with the environment), "registry" or a path or URL."""
+
+    name: str
+    version: str
+    node_types: tuple[str, ...] = ()
+    origin: str = "registry"
+    sha256: str | None = None
+    disabled: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Generation:
+    """One generation; `made` is in seconds since 1970, `parent` the one it was cloned from."""
+
+    number: int
+    path: Path
+    parent: int | None = None
+    made: float = 0.0
+    why: str = ""
+    how: str = "links"
+    packs: Mapping[str, InstalledPack] = field(default_factory=dict)
+
+    @property
+    def python(self) -> Path:
+        """This generation's own interpreter (not through `env`, which may move on)."""
+        return self.path / links.SCRIPTS / ("python.exe" if os.name == "nt" else "python")
+
+    def record(self) -> str:
+        """The text of generation.json."""
+        data = {
+            "schema": SCHEMA,
+            "number": self.number,
+            "parent": self.parent,
+            "made": self.made,
+            "why": self.why,
+            "how": self.how,
+            "packs": {name: asdict(pack) for name, pack in sorted(self.packs.items())},
+        }
+        return json.dumps(data, indent=1)
+
+
+def read(path: Path) -> Generation | None:
+    """The generation at `path`, None where there is no (readable) record."""
+    try:
+        data = json.loads((path / RECORD).read_text("utf-8"))
+        packs = {
+            n: InstalledPack(**{**p, "node_types": tuple(p["node_types"])}) for n, p in data["packs"].items()
+        }
+        return Generation(data["number"], path, data["parent"], data["made"], data["why"], data["how"], packs)
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def every(host: Host) -> list[Generation]:
+    """All complete generations, oldest first."""
+    if not host.generations.is_dir():
+        return []
+    found = [read(path) for path in host.generations.iterdir() if path.name.isdigit()]
+    return sorted((g for g in found if g is not None), key=lambda g: g.number)
+
+
+def unfinished(host: Host) -> list[Path]:
+    """Folders that an installer left without a record, for the next one to remove."""
+    if not host.generations.is_dir():
+        return []
+    return sorted(p for p in host.generations.iterdir() if p.is_dir() and not (p / RECORD).is_file())
+
+
+def current(host: Host) -> Generation:
+    """The generation in use; raises NotFound, BadInput."""
+    try:
+        path = host.generations / Path(os.readlink(host.env)).name
+    except OSError as cause:
+        hint = f"Finish it with: nodes init {host.root}, or: nodes rollback N --host {host.root}"
+        raise NotFound(f"{host.root} has no environment in use ({host.env} is not a link)", hint) from cause
+    generation = read(path)
+    if generation is None:
+        hint = f"Go back to a whole one with: nodes rollback --host {host.root}"
+        raise BadInput(f"{host.env} leads to {path}, which is not a whole generation", hint)
+    return generation
+
+
+def numbered(host: Host, number: int) -> Generation:
+    """Generation `number`; raises NotFound that names those there are."""
+    generation = read(host.generations / str(number))
+    if generation is None:
+        have = ", ".join(str(g.number) for g in every(host)) or "none"
+        raise NotFound(f"{host.root} has no generation {number}", f"There are: {have}.")
+    return generation
+
+
+@dataclass(slots=True)
+class Draft:
+    """A generation being built: `path` is its final place."""
+
+    number: int
+    path: Path
+    parent: int | None
+    cloned: links.Cloned
+
+    @property
+    def python(self) -> Path:
+        """Its interpreter."""
+        return Generation(self.number, self.path).python
+
+
+@contextmanager
+def draft(host: Host, source: Path, parent: int | None) -> Iterator[Draft]:
+    """A clone of `source` to build on; the folder is gone afterwards unless it was committed.
+
+    The caller holds the host. Raises OSError when the disk is full or cannot be written.
+    """
+    host.generations.mkdir(parents=True, exist_ok=True)
+    number = _next_number(host)
+    path = host.generations / str(number)
+    try:
+        cloned = links.clone(source, path, skip=_not_environment)
+        links.relocate(path, source)
+        yield Draft(number, path, parent, cloned)
+    finally:
+        if not (path / RECORD).is_file():
+            remove(path)
+
+
+def _not_environment(name: str) -> bool:
+    return name == RECORD or name.startswith(".")
+
+
+def _next_number(host: Host) -> int:
+    taken = [int(p.name) for p in host.generations.iterdir() if p.name.isdigit()]
+    return max(taken, default=0) + 1
+
+
+def commit(host: Host, made: Draft, why: str, packs: Mapping[str, InstalledPack]) -> Generation:
+    """Put the draft's bytes on the disk, write its record, and switch to it."""
+    how = "copies" if made.cloned.refusal else "links"
+    generation = Generation(made.number, made.path, made.parent, time.time(), why, how, packs)
+    links.settle(made.path)
+    links.write_settled(made.path / RECORD, generation.record())
+    switch(host, generation)
+    return generation
+
+
+def switch(host: Host, generation: Generation) -> None:
+    """Make `generation` the one in use by one rename: `env` leads to the old one or to the new one."""
+    beside = host.root / f".env.{os.getpid()}"
+    with suppress(FileNotFoundError):
+        beside.unlink()
+    beside.symlink_to(Path(host.generations.name) / str(generation.number), target_is_directory=True)
+    os.replace(beside, host.env)
+    links.settle_folder(host.root)
+
+
+def rollback(host: Host, number: int | None = None) -> Generation:
+    """Switch to generation `number`, or to the one that the one in use was made from; raises NotFound."""
+    if number is None:
+        number = _before(host)
+    generation = numbered(host, number)
+    switch(host, generation)
+    return generation
+
+
+def _before(host: Host) -> int:
+    have = [g.number for g in every(host)]
+    try:
+        now = current(host)
+    except (NotFound, BadInput):
+        if have:
+            return have[-1]
+        raise
+    if now.parent in have and now.parent is not None:
+        return now.parent
+    earlier = [number for number in have if number < now.number]
+    if not earlier:
+        raise NotFound(f"generation {now.number} is the first: there is none to go back to")
+    return earlier[-1]
+
+
+def prune(host: Host, keep: int, older_than: float = 0.0) -> list[int]:
+    """Remove generations but the one in use and the `keep` newest others that are older than `older_than` s.
+
+    What killed installers left goes too. Returns the numbers that were removed.
+    """
+    for path in unfinished(host):
+        remove(path)
+    for file in host.root.glob(".env.*"):
+        file.unlink()
+    now = current(host).number
+    others = [g for g in every(host) if g.number != now]
+    doomed = [g for g in others[: max(0, len(others) - keep)] if time.time() - g.made >= older_than]
+    for generation in doomed:
+        (generation.path / RECORD).unlink()  # first: a kill from here on leaves an unfinished folder
+        remove(generation.path)
+    return [g.number for g in doomed]
+
+
+def remove(path: Path) -> None:
+    """Remove a folder tree, read-only files and folders included."""
+    if path.is_dir():
+        shutil.rmtree(path, onerror=_make_writable)
+
+
+def _make_writable(function: object, name: str, error: object) -> None:
+    with suppress(OSError):
+        Path(name).parent.chmod(0o755)
+        Path(name).unlink()
