@@ -14,6 +14,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 from noderack_host.folder import Host
 
@@ -71,12 +72,14 @@ def read(path: Path) -> Generation | None:
     """The generation at `path`, None where there is no (readable) record."""
     try:
         data = json.loads((path / RECORD).read_text("utf-8"))
-        packs = {
-            n: InstalledPack(**{**p, "node_types": tuple(p["node_types"])}) for n, p in data["packs"].items()
-        }
+        packs = {name: _pack(pack) for name, pack in data["packs"].items()}
         return Generation(data["number"], path, data["parent"], data["made"], data["why"], data["how"], packs)
     except (OSError, ValueError, KeyError, TypeError):
         return None
+
+
+def _pack(data: dict[str, Any]) -> InstalledPack:
+    return InstalledPack(**{**data, "node_types": tuple(data["node_types"])})
 
 
 def every(host: Host) -> list[Generation]:
@@ -97,7 +100,7 @@ def unfinished(host: Host) -> list[Path]:
 def current(host: Host) -> Generation:
     """The generation in use; raises NotFound, BadInput."""
     try:
-        path = host.generations / Path(os.readlink(host.env)).name
+        path = host.generations / host.env.readlink().name
     except OSError as cause:
         hint = f"Finish it with: nodes init {host.root}, or: nodes rollback N --host {host.root}"
         raise NotFound(f"{host.root} has no environment in use ({host.env} is not a link)", hint) from cause
@@ -175,7 +178,7 @@ def switch(host: Host, generation: Generation) -> None:
     with suppress(FileNotFoundError):
         beside.unlink()
     beside.symlink_to(Path(host.generations.name) / str(generation.number), target_is_directory=True)
-    os.replace(beside, host.env)
+    beside.replace(host.env)
     links.settle_folder(host.root)
 
 

@@ -20,7 +20,7 @@ NAME = ".lock"
 def hold(
     root: Path, doing: str, *, wait: float = 600.0, tell: Callable[[str], None] = lambda text: None
 ) -> Iterator[None]:
-    """Hold the host at `root` for `doing`; waits up to `wait` seconds for another, and tells whom it waits for.
+    """Hold the host at `root` for `doing`; waits up to `wait` seconds for another, telling whom for.
 
     Raises HostHeld naming the process that holds it. The lock belongs to this process: a kill releases it.
     """

@@ -3,6 +3,8 @@
 Files are shared, so only what holds the old root's path is written anew: scripts, `pyvenv.cfg`, `*.pth`.
 """
 
+# A Path object for each of tens of thousands of files would cost more than the link.
+# ruff: noqa: PTH102, PTH115, PTH211
 from __future__ import annotations
 
 import ctypes

@@ -35,7 +35,7 @@ def test_each_generation_runs_from_its_own_place(host: Host) -> None:
     code = "import sys, module; print(sys.prefix, module.__file__)"
     said = subprocess.run([second.python, "-c", code], capture_output=True, text=True, check=True).stdout
     assert said.split() == [str(second.path), str(module_of(second.path))]
-    assert os.readlink(host.env) == "generations/2"
+    assert host.env.readlink() == Path("generations/2")
 
 
 def test_rollback_goes_to_the_parent_and_back(host: Host) -> None:
