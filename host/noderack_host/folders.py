@@ -68,7 +68,7 @@ class ModelFolders:
 
     @classmethod
     def of(cls, host: Host) -> "ModelFolders":
-        """The folders of `host`: its models/, the further roots of its host.toml, then what it saves itself."""
+        """The folders of `host`: models/, the further roots of host.toml, then what it saves itself."""
         roots = (host.models, *(host.root / path for path in host.config.model_paths))
         return cls(roots, {name: _category(name, roots, host.output) for name in CATEGORIES})
 
@@ -95,7 +95,7 @@ class ModelFolders:
         return tuple(sorted(found))
 
     def find(self, name: str, file: str) -> Path | None:
-        """The first file of that relative name, or None; a name that leads out of its folder finds nothing."""
+        """The first file of that relative name, or None; a name that leads out finds nothing."""
         category, relative = self.category(name), safe_relative(file)
         if relative is None:
             return None

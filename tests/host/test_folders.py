@@ -39,7 +39,8 @@ def test_further_roots_come_after_the_own_one(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["../secret.ckpt", "a/../../secret.ckpt", "..\\secret.ckpt", "/etc/passwd"] + ["", ".", "a\0b"]
+    "name",
+    ["../secret.ckpt", "a/../../secret.ckpt", "..\\secret.ckpt", "/etc/passwd", "", ".", "a\0b"],
 )
 def test_no_name_leads_out(tmp_path: Path, name: str) -> None:
     put(tmp_path / "models/secret.ckpt")

@@ -1,0 +1,284 @@
+"""Finds packs by their entry points and loads their nodes; a pack that fails becomes data, never a crash.
+
+An entry point's value is a module with NODE_CLASS_MAPPINGS, such a mapping itself, a V3 extension (or the
+function `comfy_entrypoint` that gives one), or a module of functions marked with `@node`.
+"""
+
+import inspect
+import re
+import time
+import traceback
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass, field
+from importlib import metadata
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from noderack_host import native
+from noderack_host.contract import ContractError, is_v3, schema_of
+from noderack_host.lane import finish
+from noderack_host.schema import NodeSchema
+
+GROUPS = ("noderack.packs", "comfyui.custom_nodes")
+OWN_DISTRIBUTION = "noderack"
+
+
+class NoNodes(Exception):
+    """An entry point that leads to nothing with nodes in it."""
+
+
+@dataclass(frozen=True, slots=True)
+class PackFailure:
+    """A pack, or one node type of it, that could not be loaded: what happened, and where in its code."""
+
+    pack: str
+    distribution: str
+    version: str
+    cause: str
+    node_type: str | None = None
+    trace: str = ""
+
+    def as_dict(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in self.__slots__}
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedPack:
+    """A pack that was imported: the node types it brought, how long it took, where its web files are."""
+
+    name: str
+    distribution: str
+    version: str
+    node_types: tuple[str, ...]
+    seconds: float
+    web_directory: Path | None = None
+    module: str = ""
+
+    def as_dict(self) -> dict[str, Any]:
+        """JSON form, with the web directory as text."""
+        found = {name: getattr(self, name) for name in self.__slots__}
+        return {**found, "node_types": list(self.node_types), "web_directory": _text(self.web_directory)}
+
+
+@dataclass(frozen=True, slots=True)
+class Conflict:
+    """Two packs bring the same node type; `kept` is the pack whose node is used."""
+
+    node_type: str
+    kept: str
+    dropped: str
+
+
+@dataclass(frozen=True, slots=True)
+class Packs:
+    """All that was loaded. `modules` is the `python_module` of each node type, as editors group them."""
+
+    nodes: Mapping[str, Any]
+    display_names: Mapping[str, str]
+    failures: tuple[PackFailure, ...]
+    packs: tuple[LoadedPack, ...]
+    conflicts: tuple[Conflict, ...] = ()
+    modules: Mapping[str, str] = field(default_factory=dict)
+
+    def schema(self, node_type: str) -> NodeSchema:
+        """The node type as data, read anew; raises KeyError, ContractError."""
+        return schema_of(
+            node_type, self.nodes[node_type], self.display_names.get(node_type), self.modules.get(node_type)
+        )
+
+    def schemas(self) -> tuple[dict[str, NodeSchema], tuple[PackFailure, ...]]:
+        """Every node type as data; those that break the contract come as failures instead."""
+        found: dict[str, NodeSchema] = {}
+        broken: list[PackFailure] = []
+        for node_type in self.nodes:
+            try:
+                found[node_type] = self.schema(node_type)
+            except ContractError as cause:
+                owner = self.owner(node_type)
+                broken.append(
+                    PackFailure(owner.name, owner.distribution, owner.version, str(cause), node_type)
+                )
+        return found, tuple(broken)
+
+    def owner(self, node_type: str) -> LoadedPack:
+        """The pack whose node is used for this type; raises KeyError."""
+        for pack in reversed(self.packs):
+            if node_type in pack.node_types and not self._lost(node_type, pack.name):
+                return pack
+        raise KeyError(node_type)
+
+    def _lost(self, node_type: str, pack: str) -> bool:
+        return any(clash.node_type == node_type and clash.dropped == pack for clash in self.conflicts)
+
+
+@dataclass(frozen=True, slots=True)
+class Contents:
+    """What one entry point leads to."""
+
+    nodes: Mapping[str, Any]
+    display_names: Mapping[str, str]
+    web_directory: Path | None
+    module: str
+
+
+def load_packs(
+    entry_points: Iterable[metadata.EntryPoint] | None = None, only: Collection[str] | None = None
+) -> Packs:
+    """Imports every installed pack, or those named in `only` (by pack or distribution name), ours first.
+
+    A later pack's node replaces an earlier one's of the same type, but never one of ours.
+    """
+    building = _Building()
+    for point in _ordered(found_packs() if entry_points is None else entry_points):
+        if only is None or _normal(point.name) in only or _normal(_distribution(point)[0]) in only:
+            building.load(point)
+    return building.done()
+
+
+def found_packs() -> list[metadata.EntryPoint]:
+    """The entry points of all installed packs; a pack that is in both groups counts once."""
+    by_value: dict[tuple[str, str], metadata.EntryPoint] = {}
+    for group in GROUPS:
+        for point in metadata.entry_points(group=group):
+            by_value.setdefault((_distribution(point)[0], point.value), point)
+    return list(by_value.values())
+
+
+def contents_of(value: Any, default_module: str = "") -> Contents:
+    """The nodes that an entry point's value leads to; raises NoNodes, and whatever the pack raises."""
+    names: dict[str, str] = {}
+    nodes: dict[str, Any] = {}
+    module = value if isinstance(value, ModuleType) else None
+    mapping = getattr(value, "NODE_CLASS_MAPPINGS", None) if module else value
+    if isinstance(mapping, Mapping):
+        nodes.update({str(key): _node_class(item) for key, item in mapping.items()})
+    elif module is None and not isinstance(value, Mapping):
+        nodes.update(_extension_nodes(value))
+    elif callable(entry_point := getattr(module, "comfy_entrypoint", None)):
+        nodes.update(_extension_nodes(entry_point))
+    nodes.update(_marked_nodes(module, nodes))
+    if not nodes:
+        raise NoNodes("it brings no nodes: no NODE_CLASS_MAPPINGS, no comfy_entrypoint, no @node function")
+    names.update({key: name for key, cls in nodes.items() if (name := getattr(cls, "DISPLAY_NAME", None))})
+    names.update(getattr(module, "NODE_DISPLAY_NAME_MAPPINGS", None) or {})
+    return Contents(nodes, names, _web_directory(module), module.__name__ if module else default_module)
+
+
+def _node_class(item: Any) -> Any:
+    return native.class_of(item) if native.is_node(item) else item
+
+
+def _marked_nodes(module: ModuleType | None, known: Mapping[str, Any]) -> dict[str, Any]:
+    if module is None:
+        return {}
+    marked = [item for item in vars(module).values() if native.is_node(item)]
+    return {
+        native.type_name(item): native.class_of(item)
+        for item in marked
+        if native.type_name(item) not in known
+    }
+
+
+def _extension_nodes(value: Any) -> dict[str, Any]:
+    """The nodes of a V3 extension: an instance, its class, or a (maybe async) function that gives one."""
+    if not callable(value) and not hasattr(value, "get_node_list"):
+        raise NoNodes(f"it leads to {value!r}, which holds no nodes")
+    extension = value if hasattr(value, "get_node_list") and not inspect.isclass(value) else finish(value())
+    if not hasattr(extension, "get_node_list"):
+        raise NoNodes(f"it gave {extension!r}, expected an extension with get_node_list()")
+    if hasattr(extension, "on_load"):
+        finish(extension.on_load())
+    return {_v3_type(cls): cls for cls in finish(extension.get_node_list())}
+
+
+def _v3_type(cls: Any) -> str:
+    if not is_v3(cls):
+        raise NoNodes(f"get_node_list() gave {cls!r}, which is no io.ComfyNode")
+    return str(cls.GET_SCHEMA().node_id)
+
+
+def _web_directory(module: ModuleType | None) -> Path | None:
+    relative = getattr(module, "WEB_DIRECTORY", None)
+    file = getattr(module, "__file__", None)
+    if not isinstance(relative, str) or not file:
+        return None
+    folder = (Path(file).parent / relative).resolve()
+    return folder if folder.is_dir() else None
+
+
+class _Building:
+    """Takes packs in one by one; who brought which node type is what decides about the next."""
+
+    def __init__(self) -> None:
+        self.nodes: dict[str, Any] = {}
+        self.names: dict[str, str] = {}
+        self.modules: dict[str, str] = {}
+        self.owners: dict[str, LoadedPack] = {}
+        self.packs: list[LoadedPack] = []
+        self.failures: list[PackFailure] = []
+        self.conflicts: list[Conflict] = []
+
+    def load(self, point: metadata.EntryPoint) -> None:
+        distribution, version = _distribution(point)
+        start = time.perf_counter()
+        try:
+            contents = contents_of(point.load(), point.module)
+        except (Exception, SystemExit) as cause:  # pack code: kept as data
+            told = f"{type(cause).__name__}: {cause}"
+            trace = "".join(traceback.format_exception(cause))
+            self.failures.append(PackFailure(point.name, distribution, version, told, trace=trace))
+            return
+        seconds = time.perf_counter() - start
+        types = tuple(contents.nodes)
+        pack = LoadedPack(
+            point.name, distribution, version, types, seconds, contents.web_directory, contents.module
+        )
+        self.packs.append(pack)
+        self.names.update(contents.display_names)
+        for node_type, cls in contents.nodes.items():
+            self._add(pack, node_type, cls)
+
+    def _add(self, pack: LoadedPack, node_type: str, cls: Any) -> None:
+        owner = self.owners.get(node_type)
+        if owner is not None and owner.distribution == OWN_DISTRIBUTION:
+            self.conflicts.append(Conflict(node_type, owner.name, pack.name))
+            return
+        if owner is not None:
+            self.conflicts.append(Conflict(node_type, pack.name, owner.name))
+        self.owners[node_type] = pack
+        self.nodes[node_type] = cls
+        core = pack.distribution == OWN_DISTRIBUTION
+        self.modules[node_type] = "nodes" if core else f"custom_nodes.{pack.name}"
+
+    def done(self) -> Packs:
+        return Packs(
+            self.nodes,
+            {name: self.names[name] for name in self.nodes if name in self.names},
+            tuple(self.failures),
+            tuple(self.packs),
+            tuple(self.conflicts),
+            self.modules,
+        )
+
+
+def _ordered(points: Iterable[metadata.EntryPoint]) -> list[metadata.EntryPoint]:
+    key: Callable[[metadata.EntryPoint], tuple[bool, str, str]] = lambda point: (
+        _distribution(point)[0] != OWN_DISTRIBUTION,
+        _normal(_distribution(point)[0]),
+        point.name,
+    )
+    return sorted(points, key=key)
+
+
+def _distribution(point: metadata.EntryPoint) -> tuple[str, str]:
+    found = getattr(point, "dist", None)
+    return (found.name, found.version) if found is not None else (point.name, "")
+
+
+def _normal(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def _text(path: Path | None) -> str | None:
+    return None if path is None else str(path)
