@@ -1,3 +1,42 @@
-"""The built-in nodes: a pack like any other."""
+"""The built-in nodes: a pack like any other, found by its entry point.
 
-NODE_CLASS_MAPPINGS: dict[str, type] = {}
+Importing it makes the classes and nothing else: torch, Pillow and the core come in when a node runs.
+"""
+
+from noderack_nodes import (
+    conditioning,
+    encode,
+    filters,
+    image,
+    image_edit,
+    latent,
+    latent_batch,
+    loaders,
+    mask,
+    primitive,
+    sampling,
+    strings,
+)
+from noderack_nodes.sockets import Node
+
+_SUBJECTS = (
+    loaders,
+    encode,
+    conditioning,
+    sampling,
+    latent,
+    latent_batch,
+    image,
+    image_edit,
+    filters,
+    mask,
+    primitive,
+    strings,
+)
+
+NODE_CLASS_MAPPINGS: dict[str, type[Node]] = {
+    name: node for subject in _SUBJECTS for name, node in subject.NODES.items()
+}
+NODE_DISPLAY_NAME_MAPPINGS: dict[str, str] = {
+    name: shown for subject in _SUBJECTS for name, shown in subject.NAMES.items()
+}

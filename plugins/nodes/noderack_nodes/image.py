@@ -1,0 +1,177 @@
+"""Pictures in and out: LoadImage, LoadImageMask, SaveImage, PreviewImage."""
+
+from __future__ import annotations
+
+import hashlib
+import random
+import string
+from functools import partial
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from noderack_nodes.naming import SaveName, save_name, write_new
+from noderack_nodes.places import PICTURES, annotated_path, folder_of, input_names
+from noderack_nodes.sockets import IMAGE, MASK, Inputs, Mappings, Node
+
+if TYPE_CHECKING:
+    from noderack_nodes.sockets import Tensor
+
+_HIDDEN = {"prompt": "PROMPT", "extra_pnginfo": "EXTRA_PNGINFO"}
+
+
+class SaveImage(Node):
+    """Writes PNG files that hold the workflow that made them."""
+
+    INPUTS: ClassVar[Inputs] = {
+        "required": {"images": IMAGE, "filename_prefix": ("STRING", {"default": "ComfyUI"})},
+        "hidden": _HIDDEN,
+    }
+    OUTPUT_NODE = True
+    CATEGORY = "image"
+    DESCRIPTION = "Writes the images into the output folder as PNG files that hold their workflow."
+    folder: ClassVar[str] = "output"
+    compress_level: ClassVar[int] = 4
+
+    def run(
+        self,
+        images: Tensor,
+        filename_prefix: str = "ComfyUI",
+        prompt: Any = None,
+        extra_pnginfo: dict[str, Any] | None = None,
+    ) -> dict[str, Any]:
+        """Save each image [H, W, C] of the batch; the files' names go to the client."""
+        from noderack_nodes.png import text_chunks
+
+        height, width = int(images.shape[1]), int(images.shape[2])
+        place = save_name(filename_prefix, folder_of(self.folder), width, height)
+        chunks = text_chunks(prompt, extra_pnginfo)
+        names = [self._save(place, number, image, chunks) for number, image in enumerate(images)]
+        return {"ui": {"images": [self._entry(name, place) for name in names]}}
+
+    def _save(self, place: SaveName, number: int, image: Tensor, chunks: Any) -> str:
+        from noderack_nodes.png import write_png
+
+        write = partial(write_png, image=image, chunks=chunks, compress_level=self.compress_level)
+        name = place.file_name(number, ".png")
+        while not write_new(place.folder, name, write):  # another process took this name meanwhile
+            number += 1
+            name = place.file_name(number, ".png")
+        return name
+
+    def _entry(self, name: str, place: SaveName) -> dict[str, str]:
+        return {"filename": name, "subfolder": place.subfolder, "type": self.folder}
+
+
+class PreviewImage(SaveImage):
+    """Shows images without keeping them: they go to the temp folder."""
+
+    INPUTS: ClassVar[Inputs] = {"required": {"images": IMAGE}, "hidden": _HIDDEN}
+    DESCRIPTION = "Writes the images into the temp folder, to be looked at."
+    folder = "temp"
+    compress_level = 1
+
+    def __init__(self) -> None:
+        self.suffix = "_temp_" + "".join(random.choices(string.ascii_lowercase, k=5))
+
+    def run(
+        self,
+        images: Tensor,
+        filename_prefix: str = "ComfyUI",
+        prompt: Any = None,
+        extra_pnginfo: dict[str, Any] | None = None,
+    ) -> dict[str, Any]:
+        """As SaveImage, under a name of this node's own."""
+        return super().run(images, filename_prefix + self.suffix, prompt, extra_pnginfo)
+
+
+class MaskPreview(PreviewImage):
+    """Shows a mask as a grey picture."""
+
+    INPUTS: ClassVar[Inputs] = {"required": {"mask": MASK}, "hidden": _HIDDEN}
+    CATEGORY = "mask"
+    FUNCTION = "preview"
+
+    def preview(
+        self, mask: Tensor, prompt: Any = None, extra_pnginfo: dict[str, Any] | None = None
+    ) -> dict[str, Any]:
+        """A mask [B, H, W] as images."""
+        image = mask.reshape((-1, 1, mask.shape[-2], mask.shape[-1])).movedim(1, -1).expand(-1, -1, -1, 3)
+        return self.run(image, prompt=prompt, extra_pnginfo=extra_pnginfo)
+
+
+class LoadImage(Node):
+    """Reads a picture from the input folder: its pixels, and a mask of what is transparent."""
+
+    RETURN_TYPES = ("IMAGE", "MASK")
+    CATEGORY = "image"
+
+    @classmethod
+    def INPUT_TYPES(cls) -> Inputs:
+        """The pictures that lie in the input folder now."""
+        return {"required": {"image": (input_names("input", PICTURES), {"image_upload": True})}}
+
+    def run(self, image: str) -> tuple[Tensor, Tensor]:
+        """IMAGE [frames, H, W, 3] and MASK [frames, H, W] of the picture called `image`."""
+        from noderack_nodes.png import read_picture
+
+        return read_picture(annotated_path(image))
+
+    @classmethod
+    def IS_CHANGED(cls, image: str, **others: Any) -> str:
+        """The file's hash: the node runs again when the picture changed under its name."""
+        return hashlib.sha256(annotated_path(image).read_bytes()).hexdigest()
+
+    @classmethod
+    def VALIDATE_INPUTS(cls, image: str) -> bool | str:
+        """Any picture that exists will do, subfolders and `[output]` names too, not only those listed."""
+        try:
+            annotated_path(image)
+        except ValueError as error:
+            return str(error)
+        return True
+
+
+class LoadImageOutput(LoadImage):
+    """Reads a picture from the output folder, which the editor lists by a route."""
+
+    @classmethod
+    def INPUT_TYPES(cls) -> Inputs:
+        """One combo whose choices the editor fetches."""
+        remote = {"route": "/internal/files/output", "refresh_button": True, "control_after_refresh": "first"}
+        return {"required": {"image": ("COMBO", {"image_upload": True, "image_folder": "output", "remote": remote})}}
+
+
+class LoadImageMask(LoadImage):
+    """Reads one channel of a picture as a mask."""
+
+    RETURN_TYPES = ("MASK",)
+    CATEGORY = "mask"
+    FUNCTION = "load_channel"
+
+    @classmethod
+    def INPUT_TYPES(cls) -> Inputs:
+        """The pictures in the input folder, and a channel."""
+        pictures = (input_names("input", PICTURES), {"image_upload": True})
+        return {"required": {"image": pictures, "channel": (["alpha", "red", "green", "blue"],)}}
+
+    def load_channel(self, image: str, channel: str) -> tuple[Tensor]:
+        """MASK [1, H, W] of that channel; alpha comes inverted, so that transparent is 1."""
+        from noderack_nodes.png import read_channel
+
+        return (read_channel(annotated_path(image), channel),)
+
+
+NODES: Mappings = {
+    "SaveImage": SaveImage,
+    "PreviewImage": PreviewImage,
+    "MaskPreview": MaskPreview,
+    "LoadImage": LoadImage,
+    "LoadImageMask": LoadImageMask,
+    "LoadImageOutput": LoadImageOutput,
+}
+NAMES = {
+    "SaveImage": "Save Image",
+    "PreviewImage": "Preview Image",
+    "LoadImage": "Load Image",
+    "LoadImageMask": "Load Image (as Mask)",
+    "LoadImageOutput": "Load Image (from Outputs)",
+}

@@ -1,0 +1,99 @@
+"""Save names: `<prefix>_<5-digit counter>_.<ext>`, tokens in the prefix filled in, nothing outside the folder.
+
+The rules are those that existing workflows were written against, so files land where their authors expect them.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from noderack_nodes.errors import OutsideFolder
+
+_COUNTER = re.compile(r"_(\d+)_?(?:\.|$)")
+
+
+@dataclass(frozen=True, slots=True)
+class SaveName:
+    """Where pictures of one save go: `folder / f"{stem}_{counter:05}_.png"`, `subfolder` relative to the root."""
+
+    folder: Path
+    stem: str
+    counter: int
+    subfolder: str
+
+    def file_name(self, number: int, extension: str) -> str:
+        """The name of the `number`-th picture of a batch, `%batch_num%` filled in."""
+        return f"{self.stem.replace('%batch_num%', str(number))}_{self.counter + number:05}_{extension}"
+
+
+def fill_tokens(prefix: str, width: int, height: int, now: datetime) -> str:
+    """Replace %width%, %height% and the %year% … %second% tokens; others stay as they are."""
+    values = {
+        "width": str(width),
+        "height": str(height),
+        "year": f"{now.year}",
+        "month": f"{now.month:02}",
+        "day": f"{now.day:02}",
+        "hour": f"{now.hour:02}",
+        "minute": f"{now.minute:02}",
+        "second": f"{now.second:02}",
+    }
+    return re.sub(r"%(\w+)%", lambda match: values.get(match[1], match[0]), prefix)
+
+
+def save_name(prefix: str, root: Path, width: int, height: int, now: datetime | None = None) -> SaveName:
+    """Find the folder and the next free counter for `prefix` under `root`; makes the folder.
+
+    Raises OutsideFolder when the prefix would leave `root`.
+    """
+    filled = fill_tokens(prefix, width, height, now or datetime.now()).replace("\\", "/")
+    root = Path(os.path.abspath(root))
+    target = Path(os.path.abspath(root / filled.lstrip("/") if filled.startswith("/") else root / filled))
+    if filled.startswith("/") or not target.is_relative_to(root) or target == root:
+        raise OutsideFolder(prefix)
+    folder = target.parent
+    folder.mkdir(parents=True, exist_ok=True)
+    if not folder.resolve().is_relative_to(root.resolve()):
+        raise OutsideFolder(prefix)
+    subfolder = "" if folder == root else folder.relative_to(root).as_posix()
+    return SaveName(folder, target.name, _next_counter(folder, target.name), subfolder)
+
+
+def _next_counter(folder: Path, stem: str) -> int:
+    """One more than the highest counter that files of this stem carry."""
+    taken = (
+        int(match[1])
+        for name in os.listdir(folder)
+        if name.startswith(f"{stem}_") and (match := _COUNTER.match(name[len(stem) :]))
+    )
+    return max(taken, default=0) + 1
+
+
+def write_new(folder: Path, name: str, write: Callable[[Path], None]) -> bool:
+    """Write a file beside its place and give it its name in one step; False if the name is taken by then.
+
+    A reader never sees half a file, and two hosts saving at once never overwrite each other.
+    """
+    beside = folder / f".{name}.{os.getpid()}.part"
+    try:
+        write(beside)
+        return _claim(beside, folder / name)
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+def _claim(beside: Path, final: Path) -> bool:
+    try:
+        os.link(beside, final)
+    except FileExistsError:
+        return False
+    except OSError:  # a filesystem without links: rename, the best that it offers
+        if final.exists():
+            return False
+        os.replace(beside, final)
+    return True

@@ -1,0 +1,60 @@
+"""Where the running host keeps models and pictures, as the nodes ask for it.
+
+Outside a host (a pack being listed in a child process) the lists are empty instead of an error, so that a
+schema can be read anywhere.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from noderack_host.running import current, current_or_none
+from noderack_nodes.errors import ImageNotFound, ModelNotFound, NodeInputError
+
+PICTURES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".avif"})
+
+
+def model_names(category: str) -> list[str]:
+    """The file names that a loader's combo shows."""
+    running = current_or_none()
+    return [] if running is None or running.folders is None else list(running.folders.files(category))
+
+
+def model_path(category: str, name: str) -> Path:
+    """The file of a model by the name a workflow gives it; raises ModelNotFound."""
+    folders = current().folders
+    path = None if folders is None else folders.find(category, name)
+    if path is None:
+        raise ModelNotFound(category, name)
+    return path
+
+
+def input_names(kind: str, extensions: frozenset[str]) -> list[str]:
+    """Files directly in the input or output folder that have one of these extensions, sorted."""
+    running = current_or_none()
+    if running is None or running.host is None:
+        return []
+    folder = folder_of(kind)
+    if not folder.is_dir():
+        return []
+    return sorted(entry.name for entry in folder.iterdir() if entry.suffix.lower() in extensions and entry.is_file())
+
+
+def folder_of(kind: str) -> Path:
+    """The host's `input`, `output` or `temp` folder."""
+    host = current().host
+    if host is None:
+        raise NodeInputError(f"no host is open, so there is no {kind} folder; run this node in a host")
+    return {"input": host.input, "output": host.output, "temp": host.temp}[kind]
+
+
+def annotated_path(name: str, default: str = "input") -> Path:
+    """The file that `name`, or `name [output]` / `[temp]` / `[input]`, means; raises ImageNotFound."""
+    kind = next((k for k in ("input", "output", "temp") if name.endswith(f"[{k}]")), None)
+    bare = name if kind is None else name[: -len(kind) - 2].rstrip(" ")
+    folder = folder_of(kind or default)
+    path = Path(os.path.abspath(folder / bare))
+    if not path.is_relative_to(os.path.abspath(folder)) or not path.is_file():
+        raise ImageNotFound(bare, kind or default)
+    return path
