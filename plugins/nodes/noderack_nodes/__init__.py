@@ -9,25 +9,23 @@ from noderack_nodes import (
     filters,
     image,
     image_edit,
+    image_size,
     latent,
     latent_batch,
-    loaders,
     mask,
     primitive,
-    sampling,
     strings,
 )
 from noderack_nodes.sockets import Node
 
 _SUBJECTS = (
-    loaders,
     encode,
     conditioning,
-    sampling,
     latent,
     latent_batch,
     image,
     image_edit,
+    image_size,
     filters,
     mask,
     primitive,

@@ -32,7 +32,7 @@ def mask_like(mask: torch.Tensor, height: int, width: int) -> torch.Tensor:
 def paste(
     destination: torch.Tensor, source: torch.Tensor, x: int, y: int, mask: torch.Tensor | None = None
 ) -> torch.Tensor:
-    """A copy of `destination` [B, C, H, W] with `source` laid over it at (x, y), through a MASK if there is one."""
+    """A copy of `destination` [B, C, H, W] with `source` over it at (x, y), through a MASK if any."""
     result = destination.clone()
     source = to_batch(source, destination.shape[0]).to(destination)
     height = min(source.shape[-2], destination.shape[-2] - y)
@@ -44,5 +44,7 @@ def paste(
         fitted = to_batch(mask_like(mask, source.shape[-2], source.shape[-1]), destination.shape[0])
         through = fitted[..., :height, :width].to(destination)
     under = result[..., y : y + height, x : x + width]
-    result[..., y : y + height, x : x + width] = source[..., :height, :width] * through + under * (1.0 - through)
+    result[..., y : y + height, x : x + width] = source[..., :height, :width] * through + under * (
+        1.0 - through
+    )
     return result

@@ -40,8 +40,9 @@ class ConditioningCombine(Node):
     INPUTS: ClassVar[Inputs] = {"required": {"conditioning_1": CONDITIONING, "conditioning_2": CONDITIONING}}
     RETURN_TYPES = ("CONDITIONING",)
     CATEGORY = "conditioning"
+    FUNCTION = "combine"
 
-    def run(self, conditioning_1: Conditioning, conditioning_2: Conditioning) -> tuple[Conditioning]:
+    def combine(self, conditioning_1: Conditioning, conditioning_2: Conditioning) -> tuple[Conditioning]:
         """One list after the other."""
         return (conditioning_1 + conditioning_2,)
 
@@ -49,11 +50,14 @@ class ConditioningCombine(Node):
 class ConditioningConcat(Node):
     """One text after the other, as one longer text."""
 
-    INPUTS: ClassVar[Inputs] = {"required": {"conditioning_to": CONDITIONING, "conditioning_from": CONDITIONING}}
+    INPUTS: ClassVar[Inputs] = {
+        "required": {"conditioning_to": CONDITIONING, "conditioning_from": CONDITIONING}
+    }
     RETURN_TYPES = ("CONDITIONING",)
     CATEGORY = "conditioning"
+    FUNCTION = "concat"
 
-    def run(self, conditioning_to: Conditioning, conditioning_from: Conditioning) -> tuple[Conditioning]:
+    def concat(self, conditioning_to: Conditioning, conditioning_from: Conditioning) -> tuple[Conditioning]:
         """The first text of `from` is added to each text of `to`, along the tokens."""
         import torch
 
@@ -73,20 +77,23 @@ class ConditioningAverage(Node):
     }
     RETURN_TYPES = ("CONDITIONING",)
     CATEGORY = "conditioning"
+    FUNCTION = "addWeighted"
 
-    def run(
+    def addWeighted(
         self,
         conditioning_to: Conditioning,
         conditioning_from: Conditioning,
         conditioning_to_strength: float,
     ) -> tuple[Conditioning]:
-        """`conditioning_to_strength` of `to`; the first text of `from` is cut or filled with zeros to its length."""
+        """`conditioning_to_strength` of `to`; the first text of `from` is fitted to its length."""
         other, other_options = conditioning_from[0]
         weight, pooled = conditioning_to_strength, other_options.get("pooled_output")
         return ([_blend(tensor, options, other, pooled, weight) for tensor, options in conditioning_to],)
 
 
-def _blend(tensor: Tensor, options: dict[str, Any], other: Tensor, pooled: Tensor | None, weight: float) -> list[Any]:
+def _blend(
+    tensor: Tensor, options: dict[str, Any], other: Tensor, pooled: Tensor | None, weight: float
+) -> list[Any]:
     import torch
 
     other = other[:, : tensor.shape[1]]
@@ -112,8 +119,9 @@ class ConditioningSetArea(Node):
     }
     RETURN_TYPES = ("CONDITIONING",)
     CATEGORY = "conditioning"
+    FUNCTION = "append"
 
-    def run(
+    def append(
         self, conditioning: Conditioning, width: int, height: int, x: int, y: int, strength: float
     ) -> tuple[Conditioning]:
         """The area is kept in latent cells: (height, width, y, x) / 8."""
@@ -136,8 +144,9 @@ class ConditioningSetAreaPercentage(Node):
     }
     RETURN_TYPES = ("CONDITIONING",)
     CATEGORY = "conditioning"
+    FUNCTION = "append"
 
-    def run(
+    def append(
         self, conditioning: Conditioning, width: float, height: float, x: float, y: float, strength: float
     ) -> tuple[Conditioning]:
         """0 is one edge, 1 the other."""
@@ -148,11 +157,14 @@ class ConditioningSetAreaPercentage(Node):
 class ConditioningSetAreaStrength(Node):
     """How much a text counts."""
 
-    INPUTS: ClassVar[Inputs] = {"required": {"conditioning": CONDITIONING, "strength": number(1.0, 0.0, 10.0)}}
+    INPUTS: ClassVar[Inputs] = {
+        "required": {"conditioning": CONDITIONING, "strength": number(1.0, 0.0, 10.0)}
+    }
     RETURN_TYPES = ("CONDITIONING",)
     CATEGORY = "conditioning"
+    FUNCTION = "append"
 
-    def run(self, conditioning: Conditioning, strength: float) -> tuple[Conditioning]:
+    def append(self, conditioning: Conditioning, strength: float) -> tuple[Conditioning]:
         """Set on each text."""
         return (with_options(conditioning, strength=strength),)
 
@@ -170,8 +182,9 @@ class ConditioningSetMask(Node):
     }
     RETURN_TYPES = ("CONDITIONING",)
     CATEGORY = "conditioning"
+    FUNCTION = "append"
 
-    def run(
+    def append(
         self, conditioning: Conditioning, mask: Tensor, set_cond_area: str, strength: float
     ) -> tuple[Conditioning]:
         """`mask bounds` computes only the rectangle around the mask."""
@@ -186,8 +199,9 @@ class ConditioningZeroOut(Node):
     INPUTS: ClassVar[Inputs] = {"required": {"conditioning": CONDITIONING}}
     RETURN_TYPES = ("CONDITIONING",)
     CATEGORY = "advanced/conditioning"
+    FUNCTION = "zero_out"
 
-    def run(self, conditioning: Conditioning) -> tuple[Conditioning]:
+    def zero_out(self, conditioning: Conditioning) -> tuple[Conditioning]:
         """Zeros of the same shapes."""
         zeroed = []
         for tensor, options in conditioning:
@@ -209,8 +223,9 @@ class ConditioningSetTimestepRange(Node):
     }
     RETURN_TYPES = ("CONDITIONING",)
     CATEGORY = "advanced/conditioning"
+    FUNCTION = "set_range"
 
-    def run(self, conditioning: Conditioning, start: float, end: float) -> tuple[Conditioning]:
+    def set_range(self, conditioning: Conditioning, start: float, end: float) -> tuple[Conditioning]:
         """Parts of the noise schedule, not of the step count."""
         return (with_options(conditioning, start_percent=start, end_percent=end),)
 
@@ -231,8 +246,9 @@ class InpaintModelConditioning(Node):
     RETURN_TYPES = ("CONDITIONING", "CONDITIONING", "LATENT")
     RETURN_NAMES = ("positive", "negative", "latent")
     CATEGORY = "conditioning/inpaint"
+    FUNCTION = "encode"
 
-    def run(
+    def encode(
         self,
         positive: Conditioning,
         negative: Conditioning,

@@ -14,8 +14,9 @@ class CLIPTextEncode(Node):
     INPUTS: ClassVar[Inputs] = {"required": {"text": text(dynamicPrompts=True), "clip": CLIP}}
     RETURN_TYPES = ("CONDITIONING",)
     CATEGORY = "conditioning"
+    FUNCTION = "encode"
 
-    def run(self, clip: Any, text: str) -> tuple[Conditioning]:
+    def encode(self, clip: Any, text: str) -> tuple[Conditioning]:
         """One entry; the pooled text rides along in its options where the encoder has one."""
         if clip is None:
             raise NodeInputError("the clip input is empty: this checkpoint brought no text encoder; load one")
@@ -29,8 +30,9 @@ class CLIPSetLastLayer(Node):
     INPUTS: ClassVar[Inputs] = {"required": {"clip": CLIP, "stop_at_clip_layer": integer(-1, -24, -1, 1)}}
     RETURN_TYPES = ("CLIP",)
     CATEGORY = "conditioning"
+    FUNCTION = "set_last_layer"
 
-    def run(self, clip: Any, stop_at_clip_layer: int) -> tuple[Any]:
+    def set_last_layer(self, clip: Any, stop_at_clip_layer: int) -> tuple[Any]:
         """A new handle."""
         return (clip.with_layer(stop_at_clip_layer),)
 

@@ -22,11 +22,15 @@ class ImageNotFound(NodeInputError):
     """An input picture that is not there, or a name that points outside its folder."""
 
     def __init__(self, name: str, folder: str) -> None:
-        super().__init__(f"there is no picture named {name!r} in the {folder} folder; put it there or pick another")
+        super().__init__(
+            f"there is no picture named {name!r} in the {folder} folder; put it there or pick another"
+        )
 
 
 class OutsideFolder(NodeInputError):
     """A save name that would leave the output folder."""
 
     def __init__(self, prefix: str) -> None:
-        super().__init__(f"the filename prefix {prefix!r} points outside the output folder; use a name inside it")
+        super().__init__(
+            f"the filename prefix {prefix!r} points outside the output folder; use a name inside it"
+        )

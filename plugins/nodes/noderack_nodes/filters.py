@@ -152,7 +152,8 @@ class JoinImageWithAlpha(Node):
 
 
 NODES: Mappings = {
-    node.__name__: node for node in (ImageBlend, ImageBlur, ImageSharpen, SplitImageWithAlpha, JoinImageWithAlpha)
+    node.__name__: node
+    for node in (ImageBlend, ImageBlur, ImageSharpen, SplitImageWithAlpha, JoinImageWithAlpha)
 }
 NAMES = {
     "SplitImageWithAlpha": "Split Image with Alpha",

@@ -27,11 +27,12 @@ class SaveImage(Node):
     }
     OUTPUT_NODE = True
     CATEGORY = "image"
+    FUNCTION = "save_images"
     DESCRIPTION = "Writes the images into the output folder as PNG files that hold their workflow."
     folder: ClassVar[str] = "output"
     compress_level: ClassVar[int] = 4
 
-    def run(
+    def save_images(
         self,
         images: Tensor,
         filename_prefix: str = "ComfyUI",
@@ -72,7 +73,7 @@ class PreviewImage(SaveImage):
     def __init__(self) -> None:
         self.suffix = "_temp_" + "".join(random.choices(string.ascii_lowercase, k=5))
 
-    def run(
+    def save_images(
         self,
         images: Tensor,
         filename_prefix: str = "ComfyUI",
@@ -80,7 +81,7 @@ class PreviewImage(SaveImage):
         extra_pnginfo: dict[str, Any] | None = None,
     ) -> dict[str, Any]:
         """As SaveImage, under a name of this node's own."""
-        return super().run(images, filename_prefix + self.suffix, prompt, extra_pnginfo)
+        return super().save_images(images, filename_prefix + self.suffix, prompt, extra_pnginfo)
 
 
 class MaskPreview(PreviewImage):
@@ -95,21 +96,22 @@ class MaskPreview(PreviewImage):
     ) -> dict[str, Any]:
         """A mask [B, H, W] as images."""
         image = mask.reshape((-1, 1, mask.shape[-2], mask.shape[-1])).movedim(1, -1).expand(-1, -1, -1, 3)
-        return self.run(image, prompt=prompt, extra_pnginfo=extra_pnginfo)
+        return self.save_images(image, prompt=prompt, extra_pnginfo=extra_pnginfo)
 
 
 class LoadImage(Node):
     """Reads a picture from the input folder: its pixels, and a mask of what is transparent."""
 
-    RETURN_TYPES = ("IMAGE", "MASK")
+    RETURN_TYPES: ClassVar[tuple[str, ...]] = ("IMAGE", "MASK")
     CATEGORY = "image"
+    FUNCTION = "load_image"
 
     @classmethod
     def INPUT_TYPES(cls) -> Inputs:
         """The pictures that lie in the input folder now."""
         return {"required": {"image": (input_names("input", PICTURES), {"image_upload": True})}}
 
-    def run(self, image: str) -> tuple[Tensor, Tensor]:
+    def load_image(self, image: str) -> tuple[Tensor, Tensor]:
         """IMAGE [frames, H, W, 3] and MASK [frames, H, W] of the picture called `image`."""
         from noderack_nodes.png import read_picture
 
@@ -137,7 +139,11 @@ class LoadImageOutput(LoadImage):
     def INPUT_TYPES(cls) -> Inputs:
         """One combo whose choices the editor fetches."""
         remote = {"route": "/internal/files/output", "refresh_button": True, "control_after_refresh": "first"}
-        return {"required": {"image": ("COMBO", {"image_upload": True, "image_folder": "output", "remote": remote})}}
+        return {
+            "required": {
+                "image": ("COMBO", {"image_upload": True, "image_folder": "output", "remote": remote})
+            }
+        }
 
 
 class LoadImageMask(LoadImage):

@@ -40,8 +40,9 @@ class EmptyLatentImage(Node):
     }
     RETURN_TYPES = ("LATENT",)
     CATEGORY = "latent"
+    FUNCTION = "generate"
 
-    def run(self, width: int, height: int, batch_size: int = 1) -> tuple[Latent]:
+    def generate(self, width: int, height: int, batch_size: int = 1) -> tuple[Latent]:
         """[batch, 4, height / 8, width / 8]."""
         import torch
 
@@ -54,8 +55,9 @@ class VAEDecode(Node):
     INPUTS: ClassVar[Inputs] = {"required": {"samples": LATENT, "vae": VAE}}
     RETURN_TYPES = ("IMAGE",)
     CATEGORY = "latent"
+    FUNCTION = "decode"
 
-    def run(self, samples: Latent, vae: Any) -> tuple[Tensor]:
+    def decode(self, samples: Latent, vae: Any) -> tuple[Tensor]:
         """IMAGE [B, H, W, 3]."""
         return (vae.decode(samples["samples"]),)
 
@@ -66,8 +68,9 @@ class VAEEncode(Node):
     INPUTS: ClassVar[Inputs] = {"required": {"pixels": IMAGE, "vae": VAE}}
     RETURN_TYPES = ("LATENT",)
     CATEGORY = "latent"
+    FUNCTION = "encode"
 
-    def run(self, pixels: Tensor, vae: Any) -> tuple[Latent]:
+    def encode(self, pixels: Tensor, vae: Any) -> tuple[Latent]:
         """A size that is no multiple of 8 is cut at its edges."""
         return ({"samples": vae.encode(crop_to_grid(pixels)[:, :, :, :3])},)
 
@@ -88,8 +91,9 @@ class VAEEncodeForInpaint(Node):
     }
     RETURN_TYPES = ("LATENT",)
     CATEGORY = "latent/inpaint"
+    FUNCTION = "encode"
 
-    def run(self, pixels: Tensor, vae: Any, mask: Tensor, grow_mask_by: int = 6) -> tuple[Latent]:
+    def encode(self, pixels: Tensor, vae: Any, mask: Tensor, grow_mask_by: int = 6) -> tuple[Latent]:
         """`grow_mask_by` pixels: the seam is painted as well."""
         image, fitted = fit_mask(pixels, mask)
         grown = _grow(fitted.round(), grow_mask_by) if grow_mask_by else fitted
@@ -125,8 +129,9 @@ class SetLatentNoiseMask(Node):
     INPUTS: ClassVar[Inputs] = {"required": {"samples": LATENT, "mask": MASK}}
     RETURN_TYPES = ("LATENT",)
     CATEGORY = "latent/inpaint"
+    FUNCTION = "set_mask"
 
-    def run(self, samples: Latent, mask: Tensor) -> tuple[Latent]:
+    def set_mask(self, samples: Latent, mask: Tensor) -> tuple[Latent]:
         """The mask in pixels; the sampler brings it to the latent's size."""
         return ({**samples, "noise_mask": mask.reshape((-1, 1, mask.shape[-2], mask.shape[-1]))},)
 
@@ -145,8 +150,11 @@ class LatentUpscale(Node):
     }
     RETURN_TYPES = ("LATENT",)
     CATEGORY = "latent"
+    FUNCTION = "upscale"
 
-    def run(self, samples: Latent, upscale_method: str, width: int, height: int, crop: str) -> tuple[Latent]:
+    def upscale(
+        self, samples: Latent, upscale_method: str, width: int, height: int, crop: str
+    ) -> tuple[Latent]:
         """At least 64 pixels a side; 0 x 0 gives the latent back as it is."""
         from noderack_nodes.resize import resize
 
@@ -163,12 +171,17 @@ class LatentUpscaleBy(Node):
     """Resizes by a factor."""
 
     INPUTS: ClassVar[Inputs] = {
-        "required": {"samples": LATENT, "upscale_method": choice(*METHODS), "scale_by": number(1.5, 0.01, 8.0)}
+        "required": {
+            "samples": LATENT,
+            "upscale_method": choice(*METHODS),
+            "scale_by": number(1.5, 0.01, 8.0),
+        }
     }
     RETURN_TYPES = ("LATENT",)
     CATEGORY = "latent"
+    FUNCTION = "upscale"
 
-    def run(self, samples: Latent, upscale_method: str, scale_by: float) -> tuple[Latent]:
+    def upscale(self, samples: Latent, upscale_method: str, scale_by: float) -> tuple[Latent]:
         """Both sides times `scale_by`, rounded."""
         from noderack_nodes.resize import resize
 
@@ -182,12 +195,15 @@ class LatentRotate(Node):
     INPUTS: ClassVar[Inputs] = {"required": {"samples": LATENT, "rotation": choice(*_TURNS)}}
     RETURN_TYPES = ("LATENT",)
     CATEGORY = "latent/transform"
+    FUNCTION = "rotate"
 
-    def run(self, samples: Latent, rotation: str) -> tuple[Latent]:
+    def rotate(self, samples: Latent, rotation: str) -> tuple[Latent]:
         """Turned by 0, 1, 2 or 3 quarters."""
         import torch
 
-        return ({**samples, "samples": torch.rot90(samples["samples"], k=_TURNS.index(rotation), dims=[3, 2])},)
+        return (
+            {**samples, "samples": torch.rot90(samples["samples"], k=_TURNS.index(rotation), dims=[3, 2])},
+        )
 
 
 class LatentFlip(Node):
@@ -196,8 +212,9 @@ class LatentFlip(Node):
     INPUTS: ClassVar[Inputs] = {"required": {"samples": LATENT, "flip_method": choice(*_FLIPS)}}
     RETURN_TYPES = ("LATENT",)
     CATEGORY = "latent/transform"
+    FUNCTION = "flip"
 
-    def run(self, samples: Latent, flip_method: str) -> tuple[Latent]:
+    def flip(self, samples: Latent, flip_method: str) -> tuple[Latent]:
         """x turns rows around, y turns columns around."""
         return ({**samples, "samples": samples["samples"].flip(2 if flip_method.startswith("x") else 3)},)
 
@@ -216,8 +233,9 @@ class LatentCrop(Node):
     }
     RETURN_TYPES = ("LATENT",)
     CATEGORY = "latent/transform"
+    FUNCTION = "crop"
 
-    def run(self, samples: Latent, width: int, height: int, x: int, y: int) -> tuple[Latent]:
+    def crop(self, samples: Latent, width: int, height: int, x: int, y: int) -> tuple[Latent]:
         """A corner too far out moves in, so that at least 8 latent cells remain where there are that many."""
         cells = samples["samples"]
         x, y = min(x // 8, max(0, cells.shape[3] - 8)), min(y // 8, max(0, cells.shape[2] - 8))

@@ -35,8 +35,9 @@ class LatentFromBatch(Node):
     }
     RETURN_TYPES = ("LATENT",)
     CATEGORY = "latent/batch"
+    FUNCTION = "frombatch"
 
-    def run(self, samples: Latent, batch_index: int, length: int) -> tuple[Latent]:
+    def frombatch(self, samples: Latent, batch_index: int, length: int) -> tuple[Latent]:
         """Positions past the end mean the last latent."""
         from noderack_nodes.batches import to_batch
 
@@ -46,7 +47,7 @@ class LatentFromBatch(Node):
         picked: Latent = {**samples, "samples": cells[part].clone(), "batch_index": indices(samples)[part]}
         if "noise_mask" in samples:
             mask = samples["noise_mask"]
-            picked["noise_mask"] = mask.clone() if mask.shape[0] == 1 else to_batch(mask, cells.shape[0])[part]
+            picked["noise_mask"] = mask if mask.shape[0] == 1 else to_batch(mask, cells.shape[0])[part]
         return (picked,)
 
 
@@ -56,8 +57,9 @@ class RepeatLatentBatch(Node):
     INPUTS: ClassVar[Inputs] = {"required": {"samples": LATENT, "amount": integer(1, 1, 64)}}
     RETURN_TYPES = ("LATENT",)
     CATEGORY = "latent/batch"
+    FUNCTION = "repeat"
 
-    def run(self, samples: Latent, amount: int) -> tuple[Latent]:
+    def repeat(self, samples: Latent, amount: int) -> tuple[Latent]:
         """[B * amount, C, h, w]."""
         from noderack_nodes.batches import to_batch
 
@@ -172,8 +174,9 @@ class LatentBlend(Node):
     }
     RETURN_TYPES = ("LATENT",)
     CATEGORY = "_for_testing"
+    FUNCTION = "blend"
 
-    def run(self, samples1: Latent, samples2: Latent, blend_factor: float) -> tuple[Latent]:
+    def blend(self, samples1: Latent, samples2: Latent, blend_factor: float) -> tuple[Latent]:
         """`blend_factor` of the first."""
         from noderack_nodes.resize import resize
 
@@ -198,8 +201,11 @@ class LatentComposite(Node):
     }
     RETURN_TYPES = ("LATENT",)
     CATEGORY = "latent"
+    FUNCTION = "composite"
 
-    def run(self, samples_to: Latent, samples_from: Latent, x: int, y: int, feather: int) -> tuple[Latent]:
+    def composite(
+        self, samples_to: Latent, samples_from: Latent, x: int, y: int, feather: int
+    ) -> tuple[Latent]:
         """Positions in pixels."""
         from noderack_nodes.batches import paste
 
@@ -243,7 +249,13 @@ class LatentCompositeMasked(Node):
     CATEGORY = "latent"
 
     def run(
-        self, destination: Latent, source: Latent, x: int, y: int, resize_source: bool, mask: Tensor | None = None
+        self,
+        destination: Latent,
+        source: Latent,
+        x: int,
+        y: int,
+        resize_source: bool,
+        mask: Tensor | None = None,
     ) -> tuple[Latent]:
         """Where the mask is 1 the source shows; positions in pixels."""
         from noderack_nodes.batches import paste

@@ -151,7 +151,7 @@ class MaskComposite(Node):
     def run(self, destination: Tensor, source: Tensor, x: int, y: int, operation: str) -> tuple[Tensor]:
         """Only where the two overlap; the result stays in 0..1."""
         if operation not in OPERATIONS:
-            raise NodeInputError(f"there is no mask operation {operation!r}; use one of {', '.join(OPERATIONS)}")
+            raise NodeInputError(f"there is no mask operation {operation!r}; use {', '.join(OPERATIONS)}")
         result, above = as_batch(destination).clone(), as_batch(source)
         bottom = min(y + above.shape[1], result.shape[1])
         right = min(x + above.shape[2], result.shape[2])

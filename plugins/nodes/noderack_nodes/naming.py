@@ -1,6 +1,6 @@
-"""Save names: `<prefix>_<5-digit counter>_.<ext>`, tokens in the prefix filled in, nothing outside the folder.
+"""Save names: `<prefix>_<5-digit counter>_.<ext>`, tokens in the prefix filled in, never outside the folder.
 
-The rules are those that existing workflows were written against, so files land where their authors expect them.
+The rules are those that existing workflows were written against: files land where their authors look.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _COUNTER = re.compile(r"_(\d+)_?(?:\.|$)")
 
 @dataclass(frozen=True, slots=True)
 class SaveName:
-    """Where pictures of one save go: `folder / f"{stem}_{counter:05}_.png"`, `subfolder` relative to the root."""
+    """Where the pictures of one save go; `subfolder` is `folder` relative to the root, for the client."""
 
     folder: Path
     stem: str
@@ -52,9 +52,9 @@ def save_name(prefix: str, root: Path, width: int, height: int, now: datetime | 
     Raises OutsideFolder when the prefix would leave `root`.
     """
     filled = fill_tokens(prefix, width, height, now or datetime.now()).replace("\\", "/")
-    root = Path(os.path.abspath(root))
-    target = Path(os.path.abspath(root / filled.lstrip("/") if filled.startswith("/") else root / filled))
-    if filled.startswith("/") or not target.is_relative_to(root) or target == root:
+    root = Path(os.path.normpath(root.absolute()))
+    target = Path(os.path.normpath(root / filled))  # an absolute prefix replaces root, and fails below
+    if not target.is_relative_to(root) or target == root:
         raise OutsideFolder(prefix)
     folder = target.parent
     folder.mkdir(parents=True, exist_ok=True)
@@ -68,8 +68,8 @@ def _next_counter(folder: Path, stem: str) -> int:
     """One more than the highest counter that files of this stem carry."""
     taken = (
         int(match[1])
-        for name in os.listdir(folder)
-        if name.startswith(f"{stem}_") and (match := _COUNTER.match(name[len(stem) :]))
+        for file in folder.iterdir()
+        if file.name.startswith(f"{stem}_") and (match := _COUNTER.match(file.name[len(stem) :]))
     )
     return max(taken, default=0) + 1
 
@@ -95,5 +95,5 @@ def _claim(beside: Path, final: Path) -> bool:
     except OSError:  # a filesystem without links: rename, the best that it offers
         if final.exists():
             return False
-        os.replace(beside, final)
+        beside.replace(final)
     return True

@@ -10,6 +10,7 @@ import os
 from pathlib import Path
 
 from noderack_host.running import current, current_or_none
+
 from noderack_nodes.errors import ImageNotFound, ModelNotFound, NodeInputError
 
 PICTURES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".avif"})
@@ -38,7 +39,9 @@ def input_names(kind: str, extensions: frozenset[str]) -> list[str]:
     folder = folder_of(kind)
     if not folder.is_dir():
         return []
-    return sorted(entry.name for entry in folder.iterdir() if entry.suffix.lower() in extensions and entry.is_file())
+    return sorted(
+        entry.name for entry in folder.iterdir() if entry.suffix.lower() in extensions and entry.is_file()
+    )
 
 
 def folder_of(kind: str) -> Path:
@@ -54,7 +57,7 @@ def annotated_path(name: str, default: str = "input") -> Path:
     kind = next((k for k in ("input", "output", "temp") if name.endswith(f"[{k}]")), None)
     bare = name if kind is None else name[: -len(kind) - 2].rstrip(" ")
     folder = folder_of(kind or default)
-    path = Path(os.path.abspath(folder / bare))
-    if not path.is_relative_to(os.path.abspath(folder)) or not path.is_file():
+    path = Path(os.path.normpath(folder / bare))
+    if not path.is_relative_to(os.path.normpath(folder)) or not path.is_file():
         raise ImageNotFound(bare, kind or default)
     return path

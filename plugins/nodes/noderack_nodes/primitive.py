@@ -81,7 +81,14 @@ def _shown(value: Any) -> str:
 
 NODES: Mappings = {
     node.__name__: node
-    for node in (PrimitiveString, PrimitiveStringMultiline, PrimitiveInt, PrimitiveFloat, PrimitiveBoolean, PreviewAny)
+    for node in (
+        PrimitiveString,
+        PrimitiveStringMultiline,
+        PrimitiveInt,
+        PrimitiveFloat,
+        PrimitiveBoolean,
+        PreviewAny,
+    )
 }
 NAMES = {
     "PrimitiveString": "String",

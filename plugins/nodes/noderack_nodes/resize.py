@@ -15,7 +15,9 @@ from noderack_nodes.errors import NodeInputError
 TORCH_METHODS = ("nearest-exact", "bilinear", "area", "bicubic")
 
 
-def resize(samples: torch.Tensor, width: int, height: int, method: str, crop: str = "disabled") -> torch.Tensor:
+def resize(
+    samples: torch.Tensor, width: int, height: int, method: str, crop: str = "disabled"
+) -> torch.Tensor:
     """Resize to `height` x `width`; crop "center" first cuts to the new aspect ratio."""
     if crop == "center":
         samples = crop_to_aspect(samples, width, height)
@@ -29,7 +31,9 @@ def resize(samples: torch.Tensor, width: int, height: int, method: str, crop: st
     return interpolate(samples, size=(height, width), mode=method)
 
 
-def resize_image(image: torch.Tensor, width: int, height: int, method: str, crop: str = "disabled") -> torch.Tensor:
+def resize_image(
+    image: torch.Tensor, width: int, height: int, method: str, crop: str = "disabled"
+) -> torch.Tensor:
     """The same for an IMAGE [B, H, W, C]."""
     return resize(image.movedim(-1, 1), width, height, method, crop).movedim(1, -1)
 
@@ -77,7 +81,7 @@ def _slerp_last_axis(vectors: torch.Tensor, size: int) -> torch.Tensor:
 
 
 def _neighbours(old: int, new: int, device: torch.device) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """For each new position the two old ones around it and how far it lies between them (half-pixel centres)."""
+    """For each new position the two old ones around it and how far it lies between them."""
     grid = torch.arange(old, dtype=torch.float32, device=device).view(1, 1, 1, -1)
     position = interpolate(grid, size=(1, new), mode="bilinear").view(-1)
     lower = position.floor().long()

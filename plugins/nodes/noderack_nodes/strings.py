@@ -8,7 +8,12 @@ from typing import Any, ClassVar
 from noderack_nodes.errors import NodeInputError
 from noderack_nodes.sockets import Inputs, Mappings, Node, combo, flag, integer, text
 
-_CASES = {"UPPERCASE": str.upper, "lowercase": str.lower, "Capitalize": str.capitalize, "Title Case": str.title}
+_CASES = {
+    "UPPERCASE": str.upper,
+    "lowercase": str.lower,
+    "Capitalize": str.capitalize,
+    "Title Case": str.title,
+}
 _TRIMS = {"Both": str.strip, "Left": str.lstrip, "Right": str.rstrip}
 _COMPARES = {"Starts With": str.startswith, "Ends With": str.endswith, "Equal": str.__eq__}
 _REGEX_FLAGS = {"case_insensitive": flag(True), "multiline": flag(False), "dotall": flag(False)}

@@ -1,0 +1,69 @@
+"""Every built-in node says what the reference host says: names, sockets, defaults, ranges, categories."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from noderack_nodes import NODE_CLASS_MAPPINGS, NODE_DISPLAY_NAME_MAPPINGS
+
+REFERENCE = Path(__file__).parents[2].parent / "shared/data/object_info.json"
+# What a host of ours lists is what it can do and what lies in its folders.
+OURS_MAY_BE_FEWER = {"sampler_name", "scheduler", "vae_name", "image", "ckpt_name", "lora_name"}
+
+
+@pytest.fixture(scope="module")
+def reference() -> dict[str, Any]:
+    if not REFERENCE.exists():
+        pytest.skip(f"the reference schemas are not at {REFERENCE}")
+    return json.loads(REFERENCE.read_text(encoding="utf-8"))
+
+
+def plain(spec: Any) -> Any:
+    """(type, options) with tooltips and empty option tables taken away: what is left decides behaviour."""
+    kind, options = spec[0], dict(spec[1]) if len(spec) > 1 else {}
+    return json.loads(json.dumps([kind, {k: v for k, v in options.items() if k != "tooltip"}]))
+
+
+def comparable(name: str, spec: Any) -> Any:
+    kind, options = plain(spec)
+    return ["COMBO", options] if name in OURS_MAY_BE_FEWER and isinstance(kind, list) else [kind, options]
+
+
+@pytest.mark.parametrize("name", sorted(NODE_CLASS_MAPPINGS))
+def test_sockets(name: str, reference: dict[str, Any]) -> None:
+    node, entry = NODE_CLASS_MAPPINGS[name], reference[name]
+    inputs = node.INPUT_TYPES()
+    for section in ("required", "optional"):
+        ours = {key: comparable(key, spec) for key, spec in inputs.get(section, {}).items()}
+        theirs = {
+            key: comparable(key, entry["input"][section][key])
+            for key in entry["input_order"].get(section, [])
+        }
+        assert ours == theirs
+        assert list(ours) == list(theirs), "the order is what saved widget values rely on"
+    assert list(node.RETURN_TYPES) == entry["output"]
+    assert list(getattr(node, "RETURN_NAMES", node.RETURN_TYPES)) == entry["output_name"]
+
+
+@pytest.mark.parametrize("name", sorted(NODE_CLASS_MAPPINGS))
+def test_labels(name: str, reference: dict[str, Any]) -> None:
+    node, entry = NODE_CLASS_MAPPINGS[name], reference[name]
+    assert entry["category"] == node.CATEGORY
+    assert NODE_DISPLAY_NAME_MAPPINGS.get(name, name) == (entry["display_name"] or name)
+    assert getattr(node, "OUTPUT_NODE", False) is entry["output_node"]
+
+
+@pytest.mark.parametrize("name", sorted(NODE_CLASS_MAPPINGS))
+def test_a_node_can_be_called(name: str) -> None:
+    node = NODE_CLASS_MAPPINGS[name]
+    assert callable(getattr(node(), node.FUNCTION))
+    assert node.__doc__ and getattr(node, node.FUNCTION).__doc__
+
+
+def test_listing_the_nodes_loads_no_torch() -> None:
+    code = "import sys, noderack_nodes; assert not {'torch', 'PIL', 'numpy'} & set(sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
