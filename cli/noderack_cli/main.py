@@ -13,7 +13,10 @@ from noderack_cli.errors import Told, tell
 from noderack_cli.lazy import LazyGroup, Row
 
 # One line per command: section in the help, name, where the click command is, what it does.
-COMMANDS: tuple[Row, ...] = ()
+COMMANDS: tuple[Row, ...] = (
+    Row("Registry", "registry serve", "noderack_cli.registry:serve", "Run a registry."),
+    Row("Registry", "registry token", "noderack_cli.registry:token", "Make, list and revoke upload tokens."),
+)
 
 GROUPS: dict[str, str] = {
     "pack": "Make, check and publish packs.",

@@ -1,0 +1,170 @@
+"""`nodes registry …`: run a registry and make tokens for it. The service is imported when a command runs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from noderack_cli.errors import BadInput, NotFound
+
+if TYPE_CHECKING:
+    from noderack_registry.server import Registry, Settings
+
+DATA = click.option(
+    "--data",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=Path("registry-data"),
+    show_default=True,
+    help="Folder with the registry's database and files.",
+)
+DATABASE = click.option("--database", metavar="URL", help="postgresql://… instead of a file in --data.")
+BLOBS = click.option("--blobs", metavar="URL", help="s3://bucket/prefix instead of a folder in --data.")
+JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+
+
+def settings(data: Path, database: str | None = None, blobs: str | None = None) -> Settings:
+    """The settings that the options name. Raises BadInput when the registry extra is not installed."""
+    try:
+        from noderack_registry.server import Settings
+    except ModuleNotFoundError as cause:
+        raise BadInput(
+            f"running a registry needs {cause.name!r}, which is not installed here",
+            "install it with: pip install 'noderack[registry]'",
+        ) from cause
+    return Settings(data=data, database=database, blobs=blobs)
+
+
+@click.command(
+    epilog="Examples:\n\n  nodes registry serve\n\n"
+    "  nodes registry serve --data /srv/registry --port 8080 --token-file token.txt\n\n"
+    "  nodes registry serve --database postgresql://registry@db/registry --blobs s3://bucket/registry"
+)
+@DATA
+@DATABASE
+@BLOBS
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.option("--port", type=click.IntRange(0, 65535), default=8080, show_default=True, help="0: a free one.")
+@click.option(
+    "--token-file",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Write a token that may do everything into this file, unless it exists.",
+)
+@click.option("--public-url", metavar="URL", help="The address that clients use, behind a proxy.")
+@JSON
+def serve(
+    data: Path,
+    database: str | None,
+    blobs: str | None,
+    host: str,
+    port: int,
+    token_file: Path | None,
+    public_url: str | None,
+    as_json: bool,
+) -> None:
+    """Run a registry until interrupted. Nothing needs to be configured."""
+    from dataclasses import replace
+
+    chosen = replace(settings(data, database, blobs), public_url=public_url)
+    from noderack_registry.server import serve as run
+
+    if token_file is not None and not token_file.exists():
+        write_token(chosen, token_file)
+
+    def ready(url: str) -> None:
+        if as_json:
+            click.echo(json.dumps({"event": "ready", "url": url, "data": str(data.resolve())}))
+        else:
+            click.echo(f"Registry at {url} (data in {data.resolve()}). Stop with Ctrl-C.")
+
+    try:
+        run(chosen, host, port, ready)
+    except OSError as cause:
+        raise BadInput(
+            f"cannot listen on {host}:{port}: {cause.strerror}", "choose another --port"
+        ) from cause
+
+
+@contextmanager
+def opened(chosen: Settings) -> Iterator[Registry]:
+    """The registry's own database and files; a refusal becomes an error of the command line."""
+    from noderack_registry.server import open_registry
+    from noderack_registry.server.refusals import Refusal
+
+    registry = open_registry(chosen)
+    try:
+        yield registry
+    except Refusal as cause:
+        kind = NotFound if cause.status == 404 else BadInput
+        raise kind(cause.message, cause.hint) from cause
+    finally:
+        registry.database.close()
+
+
+def write_token(chosen: Settings, file: Path) -> None:
+    """Make a token for everything and write it where only this user can read it."""
+    from noderack_registry.server.accounts import create_token
+
+    with opened(chosen) as registry:
+        minted = registry.database.writing(
+            create_token,
+            "local",
+            chosen.now(),
+            scopes=("admin", "models", "publish"),
+            label=str(file),
+            days=None,
+            admin=True,
+        )
+    file.touch(mode=0o600)
+    file.write_text(minted.text + "\n", encoding="utf-8")
+
+
+@click.group(epilog="Example:\n\n  nodes registry token create --account ann --days 30")
+def token() -> None:
+    """Make, list and revoke upload tokens."""
+
+
+@token.command(
+    "create",
+    epilog="Examples:\n\n  nodes registry token create --account ann\n\n"
+    "  nodes registry token create --account ci --scope publish:my-pack --days 30",
+)
+@DATA
+@DATABASE
+@click.option("--account", default="local", show_default=True, help="Whose token; made if need be.")
+@click.option(
+    "--scope", "scopes", multiple=True, help="publish, publish:<pack>, models or admin; may repeat."
+)
+@click.option("--days", type=int, default=90, show_default=True, help="Until it expires; at most 365.")
+@click.option("--label", default="", help="What it is for.")
+@click.option("--admin", is_flag=True, help="Make the account an admin, if it is new.")
+@JSON
+def token_create(
+    data: Path,
+    database: str | None,
+    account: str,
+    scopes: tuple[str, ...],
+    days: int,
+    label: str,
+    admin: bool,
+    as_json: bool,
+) -> None:
+    """Make an upload token. It is shown this once."""
+    chosen = settings(data, database)
+    from noderack_registry.server.accounts import create_token
+
+    with opened(chosen) as registry:
+        minted = registry.database.writing(
+            create_token,
+            account,
+            chosen.now(),
+            scopes=scopes or (("admin", "models", "publish") if admin else ("models", "publish")),
+            label=label,
+            days=days,
+            admin=admin,
+        )
+    click.echo(json.dumps({"token": minted.text, "account": account}) if as_json else minted.text)

@@ -1,0 +1,77 @@
+"""The app: settings in, FastAPI out. Nothing is opened before `app` is called, nothing is global."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from importlib.metadata import version
+
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from sqlmodel import SQLModel
+from starlette.exceptions import HTTPException
+
+from noderack_registry.server import routes, tables
+from noderack_registry.server.answers import Registry, send_refusal
+from noderack_registry.server.blobs import open_store
+from noderack_registry.server.database import Database
+from noderack_registry.server.edge import Edge
+from noderack_registry.server.publish import Publisher
+from noderack_registry.server.refusals import Refusal
+from noderack_registry.server.settings import Settings
+
+_BY_STATUS = {404: "not-found", 405: "method-not-allowed", 400: "bad-form", 413: "too-large"}
+
+
+def open_registry(settings: Settings) -> Registry:
+    """Open (or make) the database and the blob store that the settings name."""
+    settings.data.mkdir(parents=True, exist_ok=True)
+    database = Database(settings.database_url)
+    SQLModel.metadata.create_all(database.engine, tables=[table.__table__ for table in tables.ALL])  # type: ignore[attr-defined]
+    blobs = open_store(settings.blobs_url)
+    return Registry(settings, database, blobs, Publisher(settings, database, blobs))
+
+
+def app(settings: Settings) -> FastAPI:
+    """The registry service as an ASGI app, ready to answer."""
+    registry = open_registry(settings)
+    api = FastAPI(
+        title="Noderack registry",
+        version=version("noderack"),
+        description="Packs, node types and models for node-graph image generation.",
+        lifespan=_lifespan,
+        redirect_slashes=False,
+        redoc_url=None,
+    )
+    api.state.registry = registry
+    for router in routes.ALL:
+        api.include_router(router)
+    api.add_exception_handler(Refusal, _refused)
+    api.add_exception_handler(RequestValidationError, _invalid)
+    api.add_exception_handler(HTTPException, _http)
+    api.add_middleware(Edge, settings=settings)
+    return api
+
+
+@asynccontextmanager
+async def _lifespan(api: FastAPI) -> AsyncIterator[None]:
+    yield
+    api.state.registry.database.close()
+
+
+async def _refused(request: Request, error: Exception) -> Response:
+    assert isinstance(error, Refusal)
+    return send_refusal(error)
+
+
+async def _invalid(request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)
+    first = error.errors()[0]
+    place = ".".join(str(part) for part in first["loc"][1:])
+    return send_refusal(Refusal("bad-value", f"{place}: {first['msg']}"))
+
+
+async def _http(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    code = _BY_STATUS.get(error.status_code, "internal")
+    return send_refusal(Refusal(code, f"{request.method} {request.url.path[:200]}: {error.detail}"))

@@ -1,0 +1,119 @@
+"""The database: SQLite in WAL mode or PostgreSQL, read and written through functions of a session.
+
+A query is a plain function whose first argument is a Session. `Database.read` and `.write` run it; reads of
+SQLite run in place (they take microseconds and never wait), everything else in a worker thread.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, Concatenate, ParamSpec, TypeVar
+
+from anyio import to_thread
+from sqlalchemy import Engine, create_engine, event, text
+from sqlalchemy.exc import OperationalError
+from sqlmodel import Session
+from sqlmodel.sql.expression import SelectOfScalar
+
+from noderack_registry.server.refusals import Refusal
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+BUSY_MS = 15_000
+
+
+def first(session: Session, query: SelectOfScalar[T]) -> T | None:
+    """The first row of a query for one thing, None when there is none."""
+    found: T | None = session.exec(query).first()
+    return found
+
+
+class Database:
+    """One database, many sessions."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self.is_sqlite = url.startswith("sqlite")
+        self.engine = _sqlite(url) if self.is_sqlite else _postgres(url)
+        # SQLite has one writer at a time anyway; waiting here is fair, waiting in SQLite is a lottery.
+        self._writing = threading.Lock()
+
+    async def read(self, query: Callable[Concatenate[Session, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run a query that changes nothing."""
+        if self.is_sqlite:
+            return self.reading(query, *args, **kwargs)
+        return await to_thread.run_sync(lambda: self.reading(query, *args, **kwargs))
+
+    async def write(
+        self, query: Callable[Concatenate[Session, P], T], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        """Run a query in a transaction of its own: all of it happens, or nothing."""
+        return await to_thread.run_sync(lambda: self.writing(query, *args, **kwargs))
+
+    def reading(self, query: Callable[Concatenate[Session, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """`read`, for callers that are not async."""
+        with Session(self.engine, expire_on_commit=False) as session:
+            return query(session, *args, **kwargs)
+
+    def writing(self, query: Callable[Concatenate[Session, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """`write`, for callers that are not async."""
+        with self._translated(), self._one_writer(), Session(self.engine, expire_on_commit=False) as session:
+            if self.is_sqlite:
+                session.connection().exec_driver_sql("BEGIN IMMEDIATE")
+            result = query(session, *args, **kwargs)
+            session.commit()
+            return result
+
+    def close(self) -> None:
+        """Close all connections; for SQLite this also folds the write-ahead log into the file."""
+        self.engine.dispose()
+
+    def alive(self) -> bool:
+        """True if the database answers."""
+        return bool(self.reading(lambda session: session.connection().execute(text("SELECT 1")).scalar()))
+
+    @contextmanager
+    def _one_writer(self) -> Iterator[None]:
+        if not self.is_sqlite:
+            yield
+            return
+        with self._writing:
+            yield
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        try:
+            yield
+        except OperationalError as cause:
+            raise _refusal(cause) from cause
+
+
+def _refusal(cause: OperationalError) -> Exception:
+    said = str(cause.orig).lower()
+    if "full" in said or "no space" in said:
+        return Refusal("no-space", "the database cannot grow: no space left")
+    if "locked" in said or "busy" in said:
+        return Refusal("database-busy", "another process holds the database")
+    return cause
+
+
+def _sqlite(url: str) -> Engine:
+    engine = create_engine(url, connect_args={"check_same_thread": False}, pool_size=32, max_overflow=0)
+
+    @event.listens_for(engine, "connect")
+    def configure(connection: sqlite3.Connection, _: Any) -> None:
+        connection.isolation_level = None  # sqlite3 must not begin transactions behind our back
+        for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", f"busy_timeout={BUSY_MS}"):
+            connection.execute(f"PRAGMA {pragma}")
+        connection.execute("PRAGMA cache_size=-65536")
+        connection.execute("PRAGMA mmap_size=1073741824")
+
+    return engine
+
+
+def _postgres(url: str) -> Engine:
+    return create_engine(url, pool_size=16, max_overflow=16, pool_pre_ping=True)

@@ -1,0 +1,91 @@
+"""What every request passes before a route sees it: Host check, body cap, safe headers, last resort."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import MutableMapping
+from typing import Any
+
+from starlette.requests import Request
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from noderack_registry.server.answers import send_refusal
+from noderack_registry.server.refusals import Refusal
+from noderack_registry.server.settings import Settings
+
+LOG = logging.getLogger("noderack.registry")
+FORM_ROOM = 4 << 20
+_HEADERS = [
+    (b"x-content-type-options", b"nosniff"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"x-frame-options", b"DENY"),
+]
+
+
+class Edge:
+    """The outermost layer of the app."""
+
+    def __init__(self, app: ASGIApp, settings: Settings) -> None:
+        self._app, self._settings = app, settings
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        request = _Answering(self, scope, receive, send)
+        await request.run()
+
+    def largest(self, path: str) -> int:
+        """How many bytes a body sent to this path may have."""
+        if path.startswith("/api/v1/blobs/"):
+            return self._settings.largest_blob
+        if path.startswith(("/legacy", "/upload/")):
+            return self._settings.wheel.file + FORM_ROOM
+        return self._settings.largest_body
+
+    def check_host(self, scope: Scope) -> None:
+        """Raise Refusal for a Host that is not ours: a web page that points its own name at this machine."""
+        hosts = self._settings.hosts
+        said = Request(scope).headers.get("host", "")
+        if hosts and said.rpartition(":")[0 if ":" in said and not said.endswith("]") else 2] not in hosts:
+            raise Refusal("bad-host", f"this registry is not called {said[:80]!r}")
+
+    async def call(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Hand on to the app."""
+        await self._app(scope, receive, send)
+
+
+class _Answering:
+    """One request on its way through."""
+
+    def __init__(self, edge: Edge, scope: Scope, receive: Receive, send: Send) -> None:
+        self._edge, self._scope, self._receive, self._send = edge, scope, receive, send
+        self._most, self._read = edge.largest(scope["path"]), 0
+        self.status = 0
+
+    async def run(self) -> None:
+        try:
+            self._edge.check_host(self._scope)
+            await self._edge.call(self._scope, self._bounded, self._marked)
+        except Refusal as refusal:
+            await self._refuse(refusal)
+        except Exception:  # the last resort: whatever it is must become an answer
+            LOG.exception("%s %s failed", self._scope["method"], self._scope["path"])
+            await self._refuse(Refusal("internal", "the registry failed to answer this"))
+
+    async def _bounded(self) -> Message:
+        message = await self._receive()
+        self._read += len(message.get("body", b""))
+        if self._read > self._most:
+            raise Refusal("too-large", f"the body is larger than {self._most} bytes")
+        return message
+
+    async def _marked(self, message: MutableMapping[str, Any]) -> None:
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+            message["headers"] = [*message.get("headers", []), *_HEADERS]
+        await self._send(message)
+
+    async def _refuse(self, refusal: Refusal) -> None:
+        if not self.status:
+            await send_refusal(refusal)(self._scope, self._receive, self._marked)

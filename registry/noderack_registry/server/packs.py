@@ -1,0 +1,222 @@
+"""Packs and versions as the API shows them, and the few ways in which a pack's line changes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from packaging.version import Version as PythonVersion
+from sqlalchemy import func
+from sqlmodel import Session, select
+
+from noderack_registry import names
+from noderack_registry import schema as wire
+from noderack_registry.server.database import first
+from noderack_registry.server.events import stamp
+from noderack_registry.server.refusals import Refusal
+from noderack_registry.server.tables import Dependency, File, Pack, Publisher, Version, VersionType
+
+MOST_DEPENDENTS = 200
+
+
+def find(session: Session, name: str) -> Pack:
+    """The pack with this name in any spelling. Raises Refusal."""
+    pack: Pack | None = first(session, select(Pack).where(Pack.key == names.key(name)))
+    if pack is None:
+        raise Refusal("no-such-pack", f"no pack {name[:100]!r} in this registry")
+    return pack
+
+
+def find_version(session: Session, pack: Pack, version: str) -> Version:
+    """A version of a pack, by any spelling of its number. Raises Refusal."""
+    try:
+        normal = str(PythonVersion(version))
+    except ValueError:
+        normal = version
+    row: Version | None = first(
+        session, select(Version).where(Version.pack_id == pack.id, Version.version == normal)
+    )
+    if row is None:
+        raise Refusal("no-such-version", f"{pack.name} has no version {version[:60]!r}")
+    return row
+
+
+def newest_first(versions: Sequence[Version]) -> list[Version]:
+    """Versions in PEP 440 order, the newest first."""
+    return sorted(versions, key=lambda version: PythonVersion(version.version), reverse=True)
+
+
+def versions_of(session: Session, pack: Pack) -> list[Version]:
+    """All versions of a pack, newest first."""
+    return newest_first(session.exec(select(Version).where(Version.pack_id == pack.id)).all())
+
+
+def latest_of(versions: Sequence[Version]) -> Version | None:
+    """What an installer without a wish would take: the newest that is not yanked, final if there is one."""
+    usable = [version for version in newest_first(versions) if is_usable(version)]
+    final = [version for version in usable if not PythonVersion(version.version).is_prerelease]
+    return next(iter(final or usable), None)
+
+
+def is_usable(version: Version) -> bool:
+    """True unless yanked or quarantined."""
+    return not version.yanked and version.status != "quarantined"
+
+
+def set_latest(session: Session, pack: Pack) -> None:
+    """Work out anew which version is the pack's latest."""
+    session.flush()
+    latest = latest_of(session.exec(select(Version).where(Version.pack_id == pack.id)).all())
+    pack.latest = latest.version if latest else None
+
+
+def touch(session: Session, pack: Pack, now: datetime) -> None:
+    """What the pack's pages show has changed: caches of it are old from here on."""
+    pack.revision += 1
+    pack.updated = stamp(now)
+    session.add(pack)
+    session.flush()
+
+
+def publisher_name(session: Session, pack: Pack) -> str | None:
+    """The name of the pack's publisher; None for packs that only a catalogue knows."""
+    if pack.publisher_id is None:
+        return None
+    return first(session, select(Publisher.name).where(Publisher.id == pack.publisher_id))
+
+
+def summary_fields(pack: Pack, publisher: str | None) -> dict[str, Any]:
+    """The fields of a PackSummary."""
+    return {
+        "name": pack.key,
+        "title": pack.title or pack.name,
+        "description": pack.description,
+        "latest": pack.latest,
+        "publisher": publisher,
+        "repository": pack.repository,
+        "licence": pack.licence,
+        "author": pack.author,
+        "tags": tuple(json.loads(pack.tags)),
+        "downloads": pack.downloads,
+        "stars": pack.stars,
+        "status": pack.status,
+        "status_reason": pack.status_reason,
+        "successor": pack.successor,
+        "icon": pack.icon,
+        "created": pack.created,
+        "updated": pack.updated,
+        "library": pack.library,
+        "origin": pack.origin,
+    }
+
+
+def page(session: Session, pack: Pack) -> wire.Pack:
+    """The pack's page."""
+    versions = versions_of(session, pack)
+    latest = next((version for version in versions if version.version == pack.latest), None)
+    shown = latest or next(iter(versions), None)
+    facts = json.loads(shown.facts) if shown else {}
+    return wire.Pack(
+        **summary_fields(pack, publisher_name(session, pack)),
+        versions=tuple(version.version for version in versions),
+        yanked=tuple(version.version for version in versions if version.yanked),
+        readme_html=shown.readme_html if shown else "",
+        changelog=_text(facts.get("changelog")),
+        node_types=_types_of(session, pack, shown),
+        dependencies=tuple(facts.get("dependencies", ())),
+        dependents=_dependents(session, pack),
+        capabilities=tuple(facts.get("capabilities", ())),
+        screenshots=_texts(facts.get("screenshots")),
+        workflows=_texts(facts.get("workflows")),
+        urls=facts.get("urls", {}),
+        requires_python=shown.requires_python if shown else None,
+    )
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else ""
+
+
+def _texts(value: Any) -> tuple[str, ...]:
+    return tuple(item for item in value if isinstance(item, str)) if isinstance(value, list) else ()
+
+
+def _types_of(session: Session, pack: Pack, version: Version | None) -> tuple[str, ...]:
+    from noderack_registry.server.claims import claimed_types
+
+    if version is None:
+        return claimed_types(session, pack)
+    found = session.exec(select(VersionType.type).where(VersionType.version_id == version.id)).all()
+    return tuple(sorted(found))
+
+
+def _dependents(session: Session, pack: Pack) -> tuple[str, ...]:
+    query = (
+        select(Pack.key)
+        .join(Dependency, Dependency.pack_id == Pack.id)  # type: ignore[arg-type]
+        .where(Dependency.target == pack.key)
+        .order_by(Pack.key)
+        .limit(MOST_DEPENDENTS)
+    )
+    return tuple(session.exec(query).all())
+
+
+def version_page(
+    session: Session, pack: Pack, version: Version, base: str, schemas: bool = True
+) -> wire.PackVersion:
+    """One version; with the object_info entries of its node types, or with their names only."""
+    facts = json.loads(version.facts)
+    rows = session.exec(select(VersionType).where(VersionType.version_id == version.id)).all()
+    files = session.exec(select(File).where(File.version_id == version.id).order_by(File.filename)).all()
+    return wire.PackVersion(
+        pack=pack.key,
+        version=version.version,
+        requires_python=version.requires_python,
+        dependencies=tuple(facts["dependencies"]),
+        node_types={row.type: json.loads(row.entry) if schemas else {} for row in rows},
+        files=tuple(file_record(file, base) for file in files),
+        yanked=version.yanked,
+        yanked_reason=version.yanked_reason,
+        status=version.status,  # type: ignore[arg-type]
+        status_reason=version.status_reason,
+        summary=facts["summary"],
+        licence=facts["licence"],
+        uploaded=version.uploaded,
+        library=facts["library"],
+        models=tuple(wire.ModelManifest.from_json(item) for item in facts["models"]),
+        capabilities=tuple(facts["capabilities"]),
+        new_capabilities=tuple(facts.get("new_capabilities", ())),
+        findings=tuple(facts.get("findings", ())),
+        web=facts["web"],
+        commit=facts["commit"],
+        changelog=_text(facts.get("changelog")),
+    )
+
+
+def file_path(file: File) -> str:
+    """Where a wheel is served, below the registry's address."""
+    return f"/files/{file.sha256}/{file.filename}"
+
+
+def file_record(file: File, base: str) -> wire.PackFile:
+    """A wheel as the API shows it; `base` is the registry's own address."""
+    url = base + file_path(file)
+    return wire.PackFile(
+        file.filename, url, file.sha256, file.size, file.uploaded, metadata_sha256=file.metadata_sha256
+    )
+
+
+def listing(session: Session, page_number: int, limit: int) -> tuple[int, list[wire.PackSummary]]:
+    """How many packs there are, and one page of them by name."""
+    total = session.exec(select(func.count()).select_from(Pack)).one()
+    query = (
+        select(Pack, Publisher.name)
+        .join(Publisher, isouter=True)
+        .order_by(Pack.key)
+        .offset((page_number - 1) * limit)
+        .limit(limit)
+    )
+    rows = session.exec(query).all()
+    return total, [wire.PackSummary(**summary_fields(pack, publisher)) for pack, publisher in rows]

@@ -1,0 +1,13 @@
+"""The routes, a file for each subject. `ALL` is the table that the app is built from."""
+
+from noderack_registry.server.routes import files, health, models, node_types, packs, simple, upload
+
+ALL = (
+    health.router,
+    simple.router,
+    files.router,
+    upload.router,
+    packs.router,
+    node_types.router,
+    models.router,
+)

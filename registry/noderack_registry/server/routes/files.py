@@ -1,0 +1,45 @@
+"""Wheels, their metadata files, and model files."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter, Request, Response
+from sqlmodel import Session, select
+
+from noderack_registry.server.answers import registry_of, send_blob
+from noderack_registry.server.refusals import Refusal
+from noderack_registry.server.tables import Blob, File, Pack, Version
+
+router = APIRouter(tags=["files"])
+_METADATA = ".metadata"
+
+
+@router.get("/files/{sha256}/{filename}")
+async def wheel(request: Request, sha256: str, filename: str) -> Response:
+    """A wheel, or with '.metadata' behind its name the METADATA that stands in it."""
+    registry = registry_of(request)
+    plain = filename.removesuffix(_METADATA)
+    await registry.database.read(_need_wheel, sha256, plain)
+    if filename.endswith(_METADATA):
+        return send_blob(request, registry.blobs, sha256 + _METADATA, "text/plain", filename)
+    return send_blob(request, registry.blobs, sha256, "application/zip", filename)
+
+
+def _need_wheel(session: Session, sha256: str, filename: str) -> None:
+    """Raise Refusal unless this is a published wheel that may be had."""
+    row = session.exec(
+        select(Version.status, Pack.status)
+        .join(File, File.version_id == Version.id)  # type: ignore[arg-type]
+        .join(Pack, Pack.id == Version.pack_id)  # type: ignore[arg-type]
+        .where(File.filename == filename, File.sha256 == sha256)
+    ).first()
+    if row is None or "quarantined" in row:
+        raise Refusal("no-such-file", f"no file {filename[:100]!r} with this hash")
+
+
+@router.get("/blobs/{sha256}/{name}")
+async def model_file(request: Request, sha256: str, name: str) -> Response:
+    """A model file that the registry keeps itself. Ranges are honoured; `name` is for the receiver only."""
+    registry = registry_of(request)
+    if not await registry.database.read(lambda session: session.get(Blob, sha256)):
+        raise Refusal("no-such-file", f"no model file {sha256[:64]!r} here")
+    return send_blob(request, registry.blobs, sha256, "application/octet-stream", name)

@@ -1,0 +1,18 @@
+"""Is it well?"""
+
+from __future__ import annotations
+
+from importlib.metadata import version
+
+from fastapi import APIRouter, Request, Response
+
+from noderack_registry.server.answers import registry_of, send
+
+router = APIRouter(tags=["operations"])
+
+
+@router.get("/healthz")
+async def health(request: Request) -> Response:
+    """200 when the registry can answer questions: its database does."""
+    alive = registry_of(request).database.alive()
+    return send({"status": "ok" if alive else "failing", "version": version("noderack")})

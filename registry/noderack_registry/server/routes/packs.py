@@ -1,0 +1,61 @@
+"""Packs and their versions."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query, Request, Response
+from sqlmodel import Session
+
+from noderack_registry import schema
+from noderack_registry.server import packs
+from noderack_registry.server.answers import base_url, registry_of, send
+
+router = APIRouter(prefix="/api/v1/packs", tags=["packs"])
+
+
+@router.get("")
+async def list_packs(
+    request: Request,
+    page: Annotated[int, Query(ge=1, le=100_000)] = 1,
+    limit: Annotated[int, Query(ge=1, le=200)] = 50,
+) -> Response:
+    """One page of all packs, by name."""
+    total, found = await registry_of(request).database.read(packs.listing, page, limit)
+    return send({"total": total, "page": page, "limit": limit, "packs": found})
+
+
+@router.get("/{name}")
+async def pack(request: Request, name: str) -> Response:
+    """A pack's page."""
+    return send(await registry_of(request).database.read(_pack, name))
+
+
+def _pack(session: Session, name: str) -> schema.Pack:
+    return packs.page(session, packs.find(session, name))
+
+
+@router.get("/{name}/versions")
+async def versions(request: Request, name: str) -> Response:
+    """All versions of a pack, newest first, without the schemas of their nodes."""
+    found = await registry_of(request).database.read(_versions, name, base_url(request))
+    return send({"versions": found})
+
+
+def _versions(session: Session, name: str, base: str) -> list[schema.PackVersion]:
+    pack = packs.find(session, name)
+    return [
+        packs.version_page(session, pack, row, base, schemas=False)
+        for row in packs.versions_of(session, pack)
+    ]
+
+
+@router.get("/{name}/versions/{version}")
+async def version(request: Request, name: str, version: str) -> Response:
+    """One version with its files and the schemas of its nodes."""
+    return send(await registry_of(request).database.read(_version, name, version, base_url(request)))
+
+
+def _version(session: Session, name: str, version: str, base: str) -> Any:
+    pack = packs.find(session, name)
+    return packs.version_page(session, pack, packs.find_version(session, pack, version), base)

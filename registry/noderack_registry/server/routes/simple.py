@@ -1,0 +1,44 @@
+"""The simple index, for pip and uv. It knows packs and nothing else, and it never sends anyone elsewhere."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter, Request, Response
+from sqlmodel import Session
+
+from noderack_registry.server import packs, simple
+from noderack_registry.server.answers import registry_of, send_cached
+from noderack_registry.server.refusals import Refusal
+
+router = APIRouter(tags=["simple index"])
+
+
+@router.get("/simple/")
+@router.get("/simple", include_in_schema=False)
+async def projects(request: Request) -> Response:
+    """All packs of which something can be installed."""
+    media = _media(request)
+    found = await registry_of(request).database.read(simple.names_with_files)
+    return send_cached(request, simple.render(simple.root(found), media), media)
+
+
+@router.get("/simple/{name}/")
+@router.get("/simple/{name}", include_in_schema=False)
+async def project(request: Request, name: str) -> Response:
+    """The files of one pack, with hashes, metadata files, yanks, sizes and times."""
+    media = _media(request)
+    page = await registry_of(request).database.read(_page, name)
+    return send_cached(request, simple.render(page, media), media)
+
+
+def _page(session: Session, name: str) -> dict[str, object]:
+    page = simple.project(session, packs.find(session, name))
+    if page is None:
+        raise Refusal("no-such-pack", f"{name[:100]!r} has nothing to install in this registry")
+    return page
+
+
+def _media(request: Request) -> str:
+    media = simple.choose(request.query_params.get("format") or request.headers.get("accept", ""))
+    if media is None:
+        raise Refusal("not-acceptable", "the index comes as JSON or HTML")
+    return media
