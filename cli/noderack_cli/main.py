@@ -12,8 +12,23 @@ import click
 from noderack_cli.errors import Told, tell
 from noderack_cli.lazy import LazyGroup, Row
 
+HERE = "noderack_cli.commands"
+
 # One line per command: section in the help, name, where the click command is, what it does.
 COMMANDS: tuple[Row, ...] = (
+    # Workflows
+    Row("Workflows", "missing", f"{HERE}.workflows:missing", "Say what a workflow needs and the host lacks."),
+    Row("Workflows", "install-missing", f"{HERE}.workflows:install_missing", "Bring all that it needs."),
+    # Packs
+    # Models
+    # Host
+    Row("Host", "init", f"{HERE}.init:init", "Make a folder a host."),
+    Row("Host", "list", f"{HERE}.generations:list_packs", "List the packs of the host."),
+    Row("Host", "generations", f"{HERE}.generations:generations", "List the generations of the host."),
+    Row("Host", "rollback", f"{HERE}.generations:rollback", "Go back to an earlier generation."),
+    Row("Host", "prune", f"{HERE}.generations:prune", "Remove old generations."),
+    # Authors
+    # Registry
     Row("Registry", "registry serve", "noderack_cli.registry:serve", "Run a registry."),
     Row("Registry", "registry token", "noderack_cli.registry:token", "Make, list and revoke upload tokens."),
 )

@@ -1,0 +1,82 @@
+"""Which file for a model's name. Pure: nothing is asked here.
+
+The order of trust: what the user said, the hash in the workflow, its address, the only entry of that
+name (and folder). Several different contents under one name are listed, never guessed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from noderack_registry.schema import ModelManifest, Source
+
+from noderack_cli.missing import MissingModel
+from noderack_cli.plan import Claims, ModelChoice, Toss, Unknown
+
+
+def choose_models(
+    wanted: Sequence[MissingModel], claims: Claims, chosen: Mapping[str, str]
+) -> tuple[tuple[ModelChoice, ...], tuple[Toss, ...], tuple[Unknown, ...]]:
+    """A manifest for each model, or the reason why there is none."""
+    models: list[ModelChoice] = []
+    tosses: list[Toss] = []
+    unknown: list[Unknown] = []
+    for want in wanted:
+        found, reason = _candidates(want, claims, chosen)
+        if len(found) == 1:
+            folder = want.folder or found[0].folder
+            models.append(ModelChoice(want.name, folder, found[0], reason))
+        elif found:
+            tosses.append(Toss("model", want.name, tuple(_told(m) for m in found)))
+        else:
+            unknown.append(_unknown_model(want))
+    return tuple(models), tuple(tosses), tuple(unknown)
+
+
+def _candidates(
+    want: MissingModel, claims: Claims, chosen: Mapping[str, str]
+) -> tuple[list[ModelManifest], str]:
+    """The manifests that fit, narrowed by hash, address, folder; one of each content."""
+    found = list(claims.models.get(want.name, ()))
+    said = chosen.get(want.name)
+    if said is not None:
+        return [m for m in found if (m.sha256 or "").startswith(said)][:1], "you chose it"
+    if want.sha256:
+        same = [m for m in found if m.sha256 == want.sha256]
+        if same:
+            return same[:1], "the workflow gives its hash"
+        return _from_url(want), "the workflow gives its hash and address"
+    if want.url:
+        same = [m for m in found if any(_same_url(s.url, want.url) for s in m.sources)]
+        if same:
+            return same[:1], "the workflow gives its address"
+    in_folder = [m for m in found if want.folder in (None, m.folder)]
+    distinct = {m.sha256 or m.sources: m for m in reversed(in_folder or found)}
+    if distinct:
+        return list(reversed(distinct.values())), "the registry knows the name"
+    return _from_url(want), "the workflow gives its address; its hash is not known beforehand"
+
+
+def _from_url(want: MissingModel) -> list[ModelManifest]:
+    if not want.url:
+        return []
+    source = Source("url", want.url)
+    return [ModelManifest(want.name, want.folder or "checkpoints", want.sha256, None, (source,))]
+
+
+def _same_url(one: str, other: str) -> bool:
+    def plain(url: str) -> str:
+        return url.partition("?")[0].replace("/blob/", "/resolve/").rstrip("/")
+
+    return plain(one) == plain(other)
+
+
+def _told(model: ModelManifest) -> tuple[str, str]:
+    where = model.sources[0].url if model.sources else "no source"
+    return (model.sha256 or "?")[:12], f"{model.title or model.name} in {model.folder}, from {where}"
+
+
+def _unknown_model(want: MissingModel) -> Unknown:
+    place = f"{want.folder}/" if want.folder else "models/"
+    why = f"not in the host ({place}), not in the registry, and the workflow gives no address"
+    return Unknown("model", want.name, why, f"nodes models get URL --folder {want.folder or 'FOLDER'}")

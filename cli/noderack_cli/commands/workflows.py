@@ -1,0 +1,215 @@
+"""`nodes missing` and `nodes install-missing`: from workflows to a host that can run them."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import click
+from noderack_host.folder import Host
+from noderack_registry.client import RegistryClient
+
+from noderack_cli import generations, plan_view
+from noderack_cli.bring import Brought, bring
+from noderack_cli.errors import BadInput, NodesError, NotFound, Unresolvable
+from noderack_cli.exits import Exit
+from noderack_cli.held import hold
+from noderack_cli.install import Applied, apply
+from noderack_cli.missing import Missing
+from noderack_cli.options import (
+    dry_run_option,
+    host_option,
+    json_option,
+    registry_option,
+    wait_option,
+    yes_option,
+)
+from noderack_cli.plan import Plan
+from noderack_cli.planning import Wishes, make_plan, what_is_missing
+from noderack_cli.progress import Progress
+from noderack_cli.show import count, table
+from noderack_cli.sources import Access
+from noderack_cli.where import open_host, open_registry
+
+
+@click.command()
+@click.argument("workflows", nargs=-1, required=True, metavar="FILE...")
+@host_option
+@json_option
+def missing(workflows: tuple[str, ...], folder: Path | None, as_json: bool) -> int:
+    """Say which node types and models FILEs need and the host lacks. Asks nobody, changes nothing.
+
+    FILE is a workflow: JSON, a picture that holds one, or an address. Exit code 4 when something is missing.
+
+    \b
+    nodes missing portrait.json
+    nodes missing *.png --json
+    """
+    host = open_host(folder)
+    lacking = what_is_missing(host, generations.current(host), list(workflows))
+    if as_json:
+        click.echo(json.dumps(lacking.as_dict()))
+    else:
+        _show_missing(lacking)
+    return Exit.NOT_FOUND if lacking else Exit.OK
+
+
+def _show_missing(lacking: Missing) -> None:
+    if not lacking:
+        click.echo("Nothing is missing.")
+    if lacking.types:
+        click.echo(f"Node types ({len(lacking.types)})")
+        rows = [
+            (t.type, t.pack_id or t.aux_id or "", f"node {', '.join(t.nodes[:5])}") for t in lacking.types
+        ]
+        click.echo(table(rows))
+    if lacking.models:
+        click.echo(f"Models ({len(lacking.models)})")
+        click.echo(table([(f"{m.folder or 'models'}/{m.name}", m.url or "") for m in lacking.models]))
+
+
+@click.command("install-missing")
+@click.argument("workflows", nargs=-1, required=True, metavar="FILE...")
+@click.option("--choose", multiple=True, metavar="NAME=CHOICE", help="Settle what has several candidates.")
+@click.option("--without", multiple=True, metavar="PACK", help="Leave this pack out.")
+@click.option("--partial", is_flag=True, help="Install what was found even if something was not.")
+@click.option("--all-or-nothing", is_flag=True, help="If one pack fails, go back to where it began.")
+@dry_run_option
+@yes_option
+@wait_option
+@host_option
+@registry_option
+@json_option
+def install_missing(
+    *,
+    workflows: tuple[str, ...],
+    choose: tuple[str, ...],
+    without: tuple[str, ...],
+    partial: bool,
+    all_or_nothing: bool,
+    dry_run: bool,
+    yes: bool,
+    no_wait: bool,
+    folder: Path | None,
+    registry: str | None,
+    as_json: bool,
+) -> int:
+    """Bring every pack and model that FILEs need, safely: one plan first, then one pack at a time.
+
+    Each pack goes into a new generation, is imported in a child process, and only then used; what fails
+    leaves the host as it was. Models are checked by hash. `nodes rollback` undoes.
+
+    \b
+    nodes install-missing portrait.json
+    nodes install-missing *.json --dry-run
+    nodes install-missing portrait.json --choose "FilmGrain=film-look" --yes
+    """
+    host = open_host(folder)
+    progress = Progress(as_json)
+    with open_registry(host, registry) as client:
+        lacking = what_is_missing(host, generations.current(host), list(workflows))
+        plan = settled_plan(host, client, lacking, Wishes(pairs(choose), without), ask=not (yes or as_json))
+        show_plan(plan, as_json=as_json)
+        blocked = blocking(plan, partial)
+        if blocked is not None:
+            raise blocked
+        if dry_run or not plan:
+            return Exit.OK
+        confirm(yes or as_json)
+        return carry_out(host, client, plan, progress, wait=not no_wait, all_or_nothing=all_or_nothing)
+
+
+def pairs(said: Sequence[str]) -> dict[str, str]:
+    """NAME=CHOICE options as a mapping; raises BadInput."""
+    found = {}
+    for text in said:
+        name, equals, choice = text.rpartition("=")
+        if not equals or not name or not choice:
+            raise BadInput(
+                f"--choose {text!r} is not NAME=CHOICE", 'For example: --choose "FilmGrain=film-look"'
+            )
+        found[name] = choice
+    return found
+
+
+def settled_plan(host: Host, client: RegistryClient, lacking: Missing, wishes: Wishes, *, ask: bool) -> Plan:
+    """The plan; at a terminal the user is asked what only the user can choose."""
+    plan = make_plan(host, client, lacking, wishes)
+    if not plan.tosses or not ask or not sys.stdin.isatty():
+        return plan
+    chosen = dict(wishes.choose)
+    for toss in plan.tosses:
+        click.echo(f"Several {toss.what}s are called {toss.name}:")
+        click.echo(table([(str(n), *c) for n, c in enumerate(toss.candidates, 1)]))
+        number = click.prompt("Which", type=click.IntRange(1, len(toss.candidates)))
+        chosen[toss.name] = toss.candidates[number - 1][0]
+    return make_plan(host, client, lacking, replace(wishes, choose=chosen))
+
+
+def show_plan(plan: Plan, *, as_json: bool) -> None:
+    """Print the plan."""
+    if as_json:
+        click.echo(json.dumps({"event": "plan", "plan": plan.as_dict()}))
+        return
+    if not plan and not plan.tosses and not plan.unknown:
+        click.echo("Nothing is missing.")
+    for line in plan_view.lines(plan):
+        click.echo(line)
+
+
+def blocking(plan: Plan, partial: bool) -> NodesError | None:
+    """Why the plan cannot be carried out, if so."""
+    if plan.tosses:
+        hint = f"Choose: {' '.join(toss.hint for toss in plan.tosses)}"
+        names = ", ".join(toss.name for toss in plan.tosses)
+        return Unresolvable(
+            f"{names}: several candidates, and only you can choose; nothing was changed", hint
+        )
+    if plan.unknown and not partial:
+        names = ", ".join(f"{u.what} {u.name}" for u in plan.unknown)
+        hint = plan.unknown[0].hint or "Take the rest all the same with --partial."
+        return NotFound(f"Nothing was changed, because this was not found: {names}", hint)
+    return None
+
+
+def confirm(agreed: bool) -> None:
+    """Ask, unless it was agreed before; raises Abort, or BadInput where nobody can be asked."""
+    if agreed:
+        return
+    if not sys.stdin.isatty():
+        raise BadInput("Nothing was changed: nobody is here to agree to the plan", "Agree with --yes.")
+    click.confirm("Do it?", default=True, abort=True)
+
+
+def carry_out(
+    host: Host, client: RegistryClient, plan: Plan, progress: Progress, *, wait: bool, all_or_nothing: bool
+) -> int:
+    """Install the packs, bring the models, tell the result; returns the exit code."""
+    applied = Applied(generation=plan.generation)
+    if plan.packs:
+        with hold(host.root, "nodes install-missing", wait=600 if wait else 0, tell=progress.line):
+            applied = apply(plan, host, progress, registry=client.url, all_or_nothing=all_or_nothing)
+    brought = Brought()
+    if not (all_or_nothing and applied.failed):
+        brought = bring(plan.models, host, Access.of(os.environ, client.url), progress)
+    return _result(applied, brought, progress)
+
+
+def _result(applied: Applied, brought: Brought, progress: Progress) -> int:
+    errors = [error for _, error in (*applied.failed, *brought.failed)]
+    done = {"packs": [p.pack for p in applied.installed], "models": [str(p) for p in brought.paths]}
+    if progress.as_json:
+        progress("result", **done, generation=applied.generation, failed=[e.message for e in errors])
+    else:
+        parts = [count(len(applied.installed), "pack"), count(len(brought.paths), "model")]
+        progress.line(f"Done: {' and '.join(parts)}; generation {applied.generation} is in use.")
+    if not errors:
+        return Exit.OK
+    first = errors[0]
+    if len(errors) > 1:
+        first.message += f" (and {len(errors) - 1} more, above)"
+    raise first

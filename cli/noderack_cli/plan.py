@@ -1,0 +1,127 @@
+"""What will be done, as data: packs, distributions and models with reasons, and what stands in the way."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from noderack_registry.schema import ModelManifest, TypeClaim
+
+
+@dataclass(frozen=True, slots=True)
+class PackChoice:
+    """A pack to install. `replaces` is the version that the host has, None when it has none."""
+
+    pack: str
+    version: str
+    node_types: tuple[str, ...]
+    reason: str
+    alternatives: tuple[str, ...] = ()
+    replaces: str | None = None
+    sha256: str | None = None
+    size: int = 0
+    licence: str | None = None
+    dependencies: tuple[str, ...] = ()
+    risks: tuple[str, ...] = ()
+    library: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Distribution:
+    """A change to the Python environment: `old` is None for what comes, `new` for what goes."""
+
+    name: str
+    old: str | None
+    new: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class ModelChoice:
+    """A model to bring. `present` is a file of the host with the same content, to be linked."""
+
+    name: str
+    folder: str
+    manifest: ModelManifest
+    reason: str
+    present: str | None = None
+
+    @property
+    def size(self) -> int:
+        """Bytes to download: none for what is linked."""
+        return 0 if self.present else self.manifest.size or 0
+
+
+@dataclass(frozen=True, slots=True)
+class Toss:
+    """A choice that only the user can make: the candidates, and what speaks for each."""
+
+    what: str
+    name: str
+    candidates: tuple[tuple[str, str], ...]
+
+    @property
+    def hint(self) -> str:
+        """The option that settles it."""
+        return f'--choose "{self.name}={self.candidates[0][0]}"'
+
+
+@dataclass(frozen=True, slots=True)
+class Unknown:
+    """A node type or model that nothing leads to; `hint` is the next thing to try."""
+
+    what: str
+    name: str
+    why: str
+    hint: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Everything before the first change. Can be carried out when `tosses` is empty."""
+
+    packs: tuple[PackChoice, ...] = ()
+    distributions: tuple[Distribution, ...] = ()
+    models: tuple[ModelChoice, ...] = ()
+    tosses: tuple[Toss, ...] = ()
+    unknown: tuple[Unknown, ...] = ()
+    notes: tuple[str, ...] = ()
+    generation: int = 0
+    solved: bool = False
+
+    @property
+    def download(self) -> int:
+        """Bytes to download, as far as they are known."""
+        return sum(p.size for p in self.packs) + sum(m.size for m in self.models)
+
+    def __bool__(self) -> bool:
+        return bool(self.packs or self.models or self.distributions)
+
+    def as_dict(self) -> dict[str, Any]:
+        """The `--json` form."""
+        return {
+            "generation": self.generation,
+            "packs": [asdict(pack) for pack in self.packs],
+            "distributions": [asdict(d) for d in self.distributions],
+            "models": [_model(m) for m in self.models],
+            "choose": [{**asdict(t), "hint": t.hint} for t in self.tosses],
+            "unknown": [asdict(u) for u in self.unknown],
+            "notes": list(self.notes),
+            "download": self.download,
+            "solved": self.solved,
+        }
+
+
+def _model(model: ModelChoice) -> dict[str, Any]:
+    data = {"name": model.name, "folder": model.folder, "reason": model.reason, "present": model.present}
+    return data | {"size": model.manifest.size, "manifest": model.manifest.to_json()}
+
+
+@dataclass(frozen=True, slots=True)
+class Claims:
+    """What the registry answered, and what else was found out, for a choice to be made."""
+
+    types: Mapping[str, tuple[TypeClaim, ...]] = field(default_factory=dict)
+    models: Mapping[str, tuple[ModelManifest, ...]] = field(default_factory=dict)
+    named: Mapping[str, str] = field(default_factory=dict)  # pack id named by a workflow → its newest version
+    near: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # unknown type → near names

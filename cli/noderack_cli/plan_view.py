@@ -1,0 +1,90 @@
+"""A plan as people read it: what comes, why, from where, how much; what is open and how to settle it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from noderack_cli.plan import Distribution, ModelChoice, PackChoice, Plan
+from noderack_cli.show import count, size, table
+
+
+def lines(plan: Plan) -> Iterator[str]:
+    """The plan, line by line."""
+    if plan.packs:
+        yield f"Packs ({len(plan.packs)})"
+        for pack in plan.packs:
+            yield from _pack(pack)
+    others = _beside_packs(plan)
+    if others:
+        yield f"Python distributions ({len(others)})"
+        yield table([_distribution(change) for change in others])
+    if plan.models:
+        yield f"Models ({len(plan.models)})"
+        for model in plan.models:
+            yield from _model(model)
+    yield from (f"Note: {note}" for note in plan.notes)
+    yield from _open_questions(plan)
+    if plan:
+        yield f"To download: {size(plan.download)}{_unknown_sizes(plan)}."
+
+
+def _pack(pack: PackChoice) -> Iterator[str]:
+    version = f"{pack.replaces} → {pack.version}" if pack.replaces else pack.version
+    facts = ", ".join(fact for fact in (size(pack.size) if pack.size else "", pack.licence or "") if fact)
+    yield f"  {pack.pack} {version}" + (f"  ({facts})" if facts else "")
+    if pack.node_types:
+        yield f"      for {', '.join(pack.node_types)}"
+    yield f"      because: {pack.reason}"
+    if pack.alternatives:
+        yield f"      also claimed by: {', '.join(pack.alternatives[:5])}"
+    yield from (f"      careful: {risk}" for risk in pack.risks)
+
+
+def _beside_packs(plan: Plan) -> list[Distribution]:
+    names = {pack.pack for pack in plan.packs}
+    return [change for change in plan.distributions if change.name not in names]
+
+
+def _distribution(change: Distribution) -> tuple[str, str, str]:
+    if change.old is None:
+        return "+", change.name, change.new or ""
+    if change.new is None:
+        return "-", change.name, change.old
+    return "~", change.name, f"{change.old} → {change.new}"
+
+
+def _model(model: ModelChoice) -> Iterator[str]:
+    manifest = model.manifest
+    facts = [size(manifest.size) if manifest.size is not None else "size unknown", manifest.licence or ""]
+    yield f"  {model.folder}/{model.name}  ({', '.join(fact for fact in facts if fact)})"
+    if model.present:
+        yield f"      linked: the same content is here as {model.present}"
+        return
+    hosts = [source.url if source.kind == "url" else _source(source.kind) for source in manifest.sources]
+    yield f"      from {' or '.join(dict.fromkeys(hosts)) or 'nowhere'}; because: {model.reason}"
+    if manifest.sha256 is None:
+        yield "      careful: its hash is not known, so what comes cannot be checked"
+    if manifest.gated != "none":
+        yield f"      gated ({manifest.gated}): {manifest.page or 'see its page'}"
+    if manifest.unsafe_format:
+        yield "      careful: this file format can hold code"
+
+
+def _source(kind: str) -> str:
+    return {"registry": "the registry", "hf": "Hugging Face", "civitai": "Civitai"}.get(kind, kind)
+
+
+def _open_questions(plan: Plan) -> Iterator[str]:
+    for toss in plan.tosses:
+        yield f"Several {toss.what}s are called {toss.name}; choose one:"
+        yield table([(name, reason) for name, reason in toss.candidates], indent="      ")
+        yield f"      for example: {toss.hint}"
+    for unknown in plan.unknown:
+        yield f"Not found: {unknown.what} {unknown.name}: {unknown.why}."
+        if unknown.hint:
+            yield f"      {unknown.hint}"
+
+
+def _unknown_sizes(plan: Plan) -> str:
+    blank = sum(1 for model in plan.models if model.manifest.size is None and not model.present)
+    return f" and {count(blank, 'file')} of unknown size" if blank else ""

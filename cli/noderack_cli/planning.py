@@ -1,0 +1,122 @@
+"""Asks the registry and uv what a plan needs to know, lets `choose_*` and `solve` decide. Changes nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from noderack_host.folder import Host
+from noderack_host.workflow import read_workflow
+from noderack_registry.client import NotFound, RegistryClient
+from noderack_registry.schema import ModelQuery, PackVersion
+
+from noderack_cli import generations
+from noderack_cli.choose_models import choose_models
+from noderack_cli.choose_packs import choose_packs, normal
+from noderack_cli.generations import Generation
+from noderack_cli.missing import Have, Missing, missing
+from noderack_cli.model_files import Index, find_content
+from noderack_cli.plan import Claims, ModelChoice, PackChoice, Plan
+from noderack_cli.solve import solve
+
+
+@dataclass(frozen=True, slots=True)
+class Wishes:
+    """What the user said: choices by type or model name, packs to leave out."""
+
+    choose: Mapping[str, str]
+    without: Collection[str] = ()
+    solve: bool = True
+
+
+def what_is_missing(host: Host, generation: Generation, sources: list[str]) -> Missing:
+    """What the workflows at `sources` (files or addresses) need and the host lacks; raises WorkflowError."""
+    workflows = {source: read_workflow(_place(source)) for source in sources}
+    return missing(workflows, Have.of(host, generation))
+
+
+def _place(source: str) -> Path:
+    return Path(source)
+
+
+def make_plan(host: Host, client: RegistryClient, lacking: Missing, wishes: Wishes) -> Plan:
+    """The whole plan; raises RegistryError, Unresolvable."""
+    generation = generations.current(host)
+    claims = _ask(client, lacking, wishes)
+    have = {pack.name: pack.version for pack in generation.packs.values()}
+    packs, type_tosses, unknown_types = choose_packs(lacking.types, claims, wishes.choose, have)
+    models, model_tosses, unknown_models = choose_models(lacking.models, claims, wishes.choose)
+    packs = tuple(_with_facts(client, p) for p in packs if p.pack not in set(map(normal, wishes.without)))
+    plan = Plan(
+        packs,
+        models=_present(host, models),
+        tosses=(*type_tosses, *model_tosses),
+        unknown=(*unknown_types, *unknown_models),
+        generation=generation.number,
+    )
+    if not packs or not wishes.solve:
+        return plan
+    solution = solve(host, client.url, generation, packs)
+    return replace(plan, distributions=solution.changes, notes=solution.notes, solved=True)
+
+
+def _ask(client: RegistryClient, lacking: Missing, wishes: Wishes) -> Claims:
+    """Everything that the choice needs to know, in one question and one for each pack only named."""
+    queries = [ModelQuery(m.name, m.folder, m.sha256) for m in lacking.models]
+    answer = client.resolve([t.type for t in lacking.types], queries)
+    named: dict[str, str] = {}
+    for want in lacking.types:
+        said = wishes.choose.get(want.type, "").partition("@")[0] or want.pack_id or ""
+        if said and said != "comfy-core" and not answer.node_types.get(want.type):
+            newest = _newest(client, normal(said))
+            if newest:
+                named[normal(said)] = newest
+    unknown = [t.type for t in lacking.types if not answer.node_types.get(t.type)]
+    near = {type_: _near(client, type_) for type_ in unknown[:10]}
+    return Claims(answer.node_types, answer.models, named, near)
+
+
+def _newest(client: RegistryClient, name: str) -> str | None:
+    try:
+        return client.pack(name).latest
+    except NotFound:
+        return None
+
+
+def _near(client: RegistryClient, type_: str) -> tuple[str, ...]:
+    page = client.search(type_, kind="node-type", limit=3)
+    return tuple(f"{hit.name} ({hit.pack})" if hit.pack else hit.name for hit in page.hits)
+
+
+def _with_facts(client: RegistryClient, pack: PackChoice) -> PackChoice:
+    """The choice with what the registry knows of that version: hash, size, licence, dependencies, risks."""
+    version = client.version(pack.pack, pack.version)
+    wheel = version.files[0] if version.files else None
+    return replace(
+        pack,
+        sha256=wheel.sha256 if wheel else None,
+        size=wheel.size if wheel else 0,
+        licence=version.licence,
+        dependencies=version.dependencies,
+        risks=_risks(version),
+        library=version.library,
+    )
+
+
+def _risks(version: PackVersion) -> tuple[str, ...]:
+    found = [f"yanked: {version.yanked_reason or 'no reason given'}"] if version.yanked else []
+    if version.status != "active":
+        found.append(f"{version.status}: {version.status_reason}".removesuffix(": "))
+    return (*found, *(f"new in this version: {c}" for c in version.new_capabilities), *version.findings)
+
+
+def _present(host: Host, models: tuple[ModelChoice, ...]) -> tuple[ModelChoice, ...]:
+    """Models whose content the host has under another name or folder are linked, not downloaded."""
+    index = Index.open(host)
+    found = []
+    for model in models:
+        content = model.manifest.sha256
+        path = find_content(host, index, content, model.manifest.size) if content else None
+        found.append(replace(model, present=str(path)) if path else model)
+    return tuple(found)

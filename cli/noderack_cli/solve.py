@@ -1,0 +1,189 @@
+"""Asks uv what would change in a generation, under the host's constraints, before anything does."""
+
+from __future__ import annotations
+
+import json
+import re
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from noderack_host.folder import Host
+from packaging.requirements import InvalidRequirement, Requirement
+from packaging.utils import canonicalize_name
+
+from noderack_cli.errors import InstallError, Unresolvable
+from noderack_cli.generations import Generation
+from noderack_cli.installed import Constraint, Installed, constraints, installed
+from noderack_cli.plan import Distribution, PackChoice
+from noderack_cli.uv_tool import Ran, cache_for, index_args, uv
+
+# Distributions that put the same files in place: at most one of each group may be installed.
+OVERLAPS: tuple[tuple[str, ...], ...] = (
+    ("opencv-python", "opencv-python-headless", "opencv-contrib-python", "opencv-contrib-python-headless"),
+    ("onnxruntime", "onnxruntime-gpu", "onnxruntime-directml", "onnxruntime-openvino", "onnxruntime-rocm"),
+    ("pillow", "pillow-simd"),
+    ("faiss-cpu", "faiss-gpu"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Solution:
+    """What uv would change. `left_out` are overlapping distributions that another one stands in for."""
+
+    changes: tuple[Distribution, ...]
+    left_out: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+def solve(host: Host, registry: str | None, generation: Generation, packs: Sequence[PackChoice]) -> Solution:
+    """The changes that installing `packs` (and keeping those that are there) makes; raises Unresolvable."""
+    have = installed(generation.path)
+    bounds = constraints(have)
+    first = _dry_run(host, registry, generation, packs, bounds=bounds, left_out=())
+    doubles = overlapping(have, first)
+    if not doubles:
+        return Solution(first)
+    again = _dry_run(host, registry, generation, packs, bounds=bounds, left_out=[d for d, _ in doubles])
+    notes = tuple(f"{out} is left out: {stays} brings the same files" for out, stays in doubles)
+    return Solution(again, tuple(out for out, _ in doubles), notes)
+
+
+def overlapping(have: Mapping[str, Installed], changes: Sequence[Distribution]) -> list[tuple[str, str]]:
+    """(what to leave out, what stands in for it) for each group of which more than one would be installed."""
+    coming = {change.name for change in changes if change.new is not None}
+    found = []
+    for group in OVERLAPS:
+        inside = [name for name in group if name in have]
+        new = [name for name in group if name in coming and name not in have]
+        stays = (inside or new)[:1]
+        found += [(name, stays[0]) for name in new if name not in stays]
+    return found
+
+
+def _dry_run(
+    host: Host,
+    registry: str | None,
+    generation: Generation,
+    packs: Sequence[PackChoice],
+    *,
+    bounds: Sequence[Constraint],
+    left_out: Sequence[str],
+) -> tuple[Distribution, ...]:
+    wanted = [*(f"{p.pack}=={p.version}" for p in packs), *_kept(generation, packs)]
+    args = ["--dry-run", "--output-format", "json"]
+    ran = run_install(
+        host,
+        registry,
+        generation.python,
+        requirements=wanted,
+        bounds=bounds,
+        args=[*args, *_refresh(packs)],
+        left_out=left_out,
+    )
+    if ran.code != 0:
+        raise Unresolvable(explain(ran.err, packs, bounds), _ways_out(packs))
+    return _changes(json.loads(ran.out))
+
+
+def _refresh(packs: Sequence[PackChoice]) -> list[str]:
+    return [word for pack in packs for word in ("--refresh-package", pack.pack)]
+
+
+def _kept(generation: Generation, packs: Sequence[PackChoice]) -> list[str]:
+    """The packs that are there stay as they are, so the solution must suit them too."""
+    new = {pack.pack for pack in packs}
+    return [
+        f"{pack.name}=={pack.version}"
+        for pack in generation.packs.values()
+        if pack.origin == "registry" and pack.name not in new and not pack.disabled
+    ]
+
+
+def run_install(
+    host: Host,
+    registry: str | None,
+    python: Path,
+    *,
+    requirements: Sequence[str],
+    bounds: Sequence[Constraint],
+    args: Sequence[str],
+    left_out: Sequence[str] = (),
+) -> Ran:
+    """`uv pip install` of `requirements` into `python` under `bounds`. Wheels only: nothing is built."""
+    with tempfile.TemporaryDirectory(prefix="noderack-") as folder:
+        files = {
+            "-r": Path(folder, "requirements.txt"),
+            "-c": Path(folder, "constraints.txt"),
+            "--excludes": Path(folder, "excludes.txt"),
+        }
+        files["-r"].write_text("\n".join(requirements) + "\n", "utf-8")
+        files["-c"].write_text("\n".join(bound.line for bound in bounds) + "\n", "utf-8")
+        files["--excludes"].write_text("\n".join(left_out) + "\n", "utf-8")
+        command: list[str | Path] = ["pip", "install", "--python", python, "--no-build", *args]
+        command += index_args(registry, host.config.python_index)
+        for option, file in files.items():
+            command += [option, file]
+        return uv(command, cache=cache_for(host.root))
+
+
+def _changes(said: Mapping[str, object]) -> tuple[Distribution, ...]:
+    versions: dict[str, dict[str, str]] = {}
+    listed = said["changes"]
+    if not isinstance(listed, list):
+        raise InstallError("uv's answer has no list of changes")
+    for change in listed:
+        name = canonicalize_name(change["name"])
+        versions.setdefault(name, {})[change["action"]] = change["version"]
+    return tuple(
+        Distribution(name, v.get("uninstalled"), v.get("installed")) for name, v in sorted(versions.items())
+    )
+
+
+def explain(said: str, packs: Sequence[PackChoice], bounds: Sequence[Constraint]) -> str:
+    """The chain from a node type down to the two requirements that disagree, in words."""
+    direct = [line for pack in packs for line in _direct(pack, bounds)]
+    if direct:
+        return "\n  ".join(["The packs cannot be installed together with what is here:", *direct])
+    chain = [_chain_head(pack) for pack in packs if re.search(rf"\b{re.escape(pack.pack)}\b", said)]
+    reasons = [b.because for b in bounds if re.search(rf"\b{re.escape(b.line)}(?![\w.])", said)]
+    lines = [*chain, *dict.fromkeys(reasons), *_cause(said)]
+    return "\n  ".join(["The packs cannot be installed together with what is here:", *lines])
+
+
+def _chain_head(pack: PackChoice) -> str:
+    types = ", ".join(pack.node_types[:3]) + (" …" if len(pack.node_types) > 3 else "")
+    return f"{types or 'you'} → {pack.pack} {pack.version}"
+
+
+def _direct(pack: PackChoice, bounds: Sequence[Constraint]) -> list[str]:
+    pins = {b.name: b for b in bounds if b.specifier.startswith("==") and not b.specifier.endswith("*")}
+    lines = []
+    for text in pack.dependencies:
+        try:
+            needs = Requirement(text)
+        except InvalidRequirement:
+            continue
+        pin = pins.get(canonicalize_name(needs.name))
+        if pin and (needs.marker is None or needs.marker.evaluate()):
+            version = pin.specifier.removeprefix("==")
+            if not needs.specifier.contains(version, prereleases=True):
+                lines.append(f"{_chain_head(pack)} → needs {needs.name}{needs.specifier}; {pin.because}")
+    return lines
+
+
+def _cause(said: str) -> list[str]:
+    lines = [line.strip().removeprefix("cause: ") for line in said.splitlines()]
+    return [line for line in lines if line and not line.startswith(("Using Python", "error:", "Resolved"))]
+
+
+def _ways_out(packs: Sequence[PackChoice]) -> str:
+    if not packs:
+        return ""
+    pack = packs[0]
+    ways = [f"leave it out: --without {pack.pack}"]
+    if pack.node_types:
+        ways.append(f"take an older one: --choose '{pack.node_types[0]}={pack.pack}@VERSION'")
+    ways.append(f"see its versions: nodes show {pack.pack}")
+    return "You can " + "; ".join(ways)

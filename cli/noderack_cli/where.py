@@ -1,0 +1,30 @@
+"""Which host and which registry a command means."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from noderack_host.folder import Host
+from noderack_registry.client import RegistryClient
+
+from noderack_cli.errors import BadInput
+
+
+def open_host(folder: Path | None) -> Host:
+    """The host at `folder`, else at the nearest parent of the working folder; raises HostError."""
+    return Host.open(folder) if folder is not None else Host.find(Path.cwd())
+
+
+def registry_url(host: Host | None, given: str | None) -> str:
+    """The registry's address: given, or the host's; raises BadInput when there is none."""
+    url = given or (host.config.registry if host is not None else None)
+    if not url:
+        hint = "Say --registry URL, set NODERACK_REGISTRY, or start one here with: nodes registry serve"
+        raise BadInput("No registry is named, so there is nowhere to look for packs and models", hint)
+    return url
+
+
+def open_registry(host: Host | None, given: str | None) -> RegistryClient:
+    """A client of that registry, with the token that NODERACK_TOKEN holds."""
+    return RegistryClient(registry_url(host, given), token=os.environ.get("NODERACK_TOKEN"))
