@@ -88,10 +88,17 @@ def has_control(item: InputSchema) -> bool:
     return bool(declared) or (declared is None and item.type == "INT" and item.name in SEED_NAMES)
 
 
-def saved_values(node: Node, schema: NodeSchema | None) -> Values:
-    """The values a node was saved with, by input name."""
+def saved_values(
+    node: Node, schema: NodeSchema | None, learned: tuple[str, Sequence[str]] | None = None
+) -> Values:
+    """The values a node was saved with, by input name.
+
+    `learned` is the type and the input names that an embedded prompt has for the node (`names_in_prompt`);
+    they name the values where no schema does.
+    """
     if schema is None:
-        return _without_schema(node)
+        names = learned[1] if learned is not None and learned[0] == node.type else ()
+        return _without_schema(node, names)
     widgets = {item.name for item in schema.inputs if is_widget(item)}
     if node.named is not None:
         return Values({k: v for k, v in node.named.items() if _declared(k, widgets)})
@@ -107,17 +114,29 @@ def _declared(name: str, widgets: set[str]) -> bool:
 
 
 def _best(node: Node, schema: NodeSchema, values: Sequence[Any]) -> Values:
-    attempts = [_read(schema.inputs, values, reading) for reading in _READINGS]
-    names = [slot.widget for slot in node.inputs if slot.widget]
-    if names:
-        listed = [schema.input(name) or InputSchema(name, "*") for name in names]
-        attempts.extend(_read(listed, values, reading, listed=True) for reading in _READINGS[:1])
-    best = min(attempts, key=lambda attempt: attempt.cost)
+    best: _Attempt | None = None
+    for attempt in _attempts(node, schema, values):
+        if best is None or attempt.cost < best.cost:
+            best = attempt
+        if best.cost == 0:
+            break
+    assert best is not None
     known = {item.name for item in schema.inputs}
     found = {k: v for k, v in best.found.items() if k in known or k.split(".")[0] in known}
     if best.cost < 10:
         return Values(found)
     return Values(found, f"{len(values)} saved values do not fit the widgets of {schema.type}")
+
+
+def _attempts(node: Node, schema: NodeSchema, values: Sequence[Any]) -> Iterator[_Attempt]:
+    """Every way to read the list, the usual one first; then by the names on the node's own slots."""
+    for reading in _READINGS:
+        yield _read(schema.inputs, values, reading)
+    names = [slot.widget for slot in node.inputs if slot.widget]
+    if names:
+        yield _read(
+            [schema.input(n) or InputSchema(n, "*") for n in names], values, _READINGS[0], listed=True
+        )
 
 
 def _read(
@@ -206,7 +225,16 @@ def _combo_misfit(item: InputSchema, value: Any) -> int:
     return 1 if isinstance(value, str) and value not in CONTROL_WORDS else 4
 
 
-def _without_schema(node: Node) -> Values:
+def names_in_prompt(api: Mapping[str, Any] | None) -> dict[str, tuple[str, Sequence[str]]]:
+    """Type and input names by node id. Editors write them with the widgets first, in widget order."""
+    found: dict[str, tuple[str, Sequence[str]]] = {}
+    for key, raw in (api or {}).items():
+        if isinstance(raw, Mapping) and isinstance(raw.get("inputs"), Mapping):
+            found[str(key)] = (str(raw.get("class_type")), tuple(map(str, raw["inputs"])))
+    return found
+
+
+def _without_schema(node: Node, learned: Sequence[str] = ()) -> Values:
     """Values that the file itself names; a bare list only where its slots name the widgets one by one."""
     if node.named is not None:
         return Values({k: v for k, v in node.named.items() if k not in _NOT_SENT})
@@ -215,15 +243,19 @@ def _without_schema(node: Node) -> Values:
     if not node.values:
         return Values({})
     names = [slot.widget for slot in node.inputs if slot.widget]
-    values = _without_controls(names, node.values)
+    values = without_controls(names, node.values)
     if names and len(values) == len(names):
         return Values({k: v for k, v in zip(names, values, strict=True) if k not in _NOT_SENT})
+    values = without_controls(learned, node.values)
+    links = {slot.name for slot in node.inputs if slot.widget is None}
+    if values and len([name for name in learned if name not in links]) == len(values):
+        return Values(dict(zip((name for name in learned if name not in links), values, strict=True)))
     return Values(
         {}, f"the schema of {node.type} is not known, so its {len(node.values)} values have no names"
     )
 
 
-def _without_controls(names: Sequence[str], values: Sequence[Any]) -> list[Any]:
+def without_controls(names: Sequence[str], values: Sequence[Any]) -> list[Any]:
     kept: list[Any] = []
     for value in values:
         after_seed = 0 < len(kept) <= len(names) and "seed" in names[len(kept) - 1]
