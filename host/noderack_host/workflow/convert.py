@@ -104,7 +104,7 @@ def _takes_value(slot: Input, schema: NodeSchema | None) -> bool:
 
 def _overrides(place: Placed) -> dict[str, Any]:
     overrides = place.scope.overrides.items()
-    return {name: value for (inner, name), value in overrides if inner == place.node.id}
+    return {name.rpartition(": ")[2]: value for (inner, name), value in overrides if inner == place.node.id}
 
 
 def _complete(

@@ -99,18 +99,30 @@ def saved_values(
     if schema is None:
         names = learned[1] if learned is not None and learned[0] == node.type else ()
         return _without_schema(node, names)
-    widgets = {item.name for item in schema.inputs if is_widget(item)}
-    if node.named is not None:
-        return Values({k: v for k, v in node.named.items() if _declared(k, widgets)})
     if isinstance(node.values, Mapping):
-        return Values({k: v for k, v in node.values.items() if _declared(k, widgets)})
+        return Values(_declared(node.values, schema))
     if not node.values:
-        return Values({})
+        return Values(_declared(node.named or {}, schema))
     return _best(node, schema, node.values)
 
 
-def _declared(name: str, widgets: set[str]) -> bool:
-    return name in widgets or name.split(".", maxsplit=1)[0] in widgets
+def _declared(values: Mapping[str, Any], schema: NodeSchema) -> dict[str, Any]:
+    """The values that the schema has widgets for, those of dynamic combos' inner inputs included."""
+    widgets = {item.name: item.type for item in schema.inputs if is_widget(item)}
+
+    def known(name: str) -> bool:
+        return name in widgets or widgets.get(name.partition(".")[0]) == DYNAMIC_COMBO
+
+    return {name: value for name, value in values.items() if known(name)}
+
+
+def _value_names(node: Node) -> list[str]:
+    """Names that the file gives the values of its list, one each: `widgets_values_named` is in step with it.
+
+    Only its keys are taken. Editors read the list, and people edit the list, so the two differ at times.
+    """
+    named = node.named or {}
+    return list(named) if isinstance(node.values, Sequence) and len(named) == len(node.values) else []
 
 
 def _best(node: Node, schema: NodeSchema, values: Sequence[Any]) -> Values:
@@ -121,15 +133,17 @@ def _best(node: Node, schema: NodeSchema, values: Sequence[Any]) -> Values:
         if best.cost == 0:
             break
     assert best is not None
-    known = {item.name for item in schema.inputs}
-    found = {k: v for k, v in best.found.items() if k in known or k.split(".")[0] in known}
+    found = _declared(best.found, schema)
     if best.cost < 10:
         return Values(found)
     return Values(found, f"{len(values)} saved values do not fit the widgets of {schema.type}")
 
 
 def _attempts(node: Node, schema: NodeSchema, values: Sequence[Any]) -> Iterator[_Attempt]:
-    """Every way to read the list, the usual one first; then by the names on the node's own slots."""
+    """Every way to read the list: by the names beside it, the usual one, old ones, by the node's slots."""
+    listed = [schema.input(name) or InputSchema(name, "*") for name in _value_names(node)]
+    if listed:
+        yield _read(listed, values, Reading(controls="never"), listed=True)
     for reading in _READINGS:
         yield _read(schema.inputs, values, reading)
     names = [slot.widget for slot in node.inputs if slot.widget]
@@ -171,7 +185,7 @@ def _place(item: InputSchema, attempt: _Attempt, listed: bool) -> None:
     attempt.cost += misfit(item, value)
     attempt.found[item.name] = value
     if item.type == DYNAMIC_COMBO:
-        for inner in dynamic_inputs(item, value):
+        for inner in () if listed else dynamic_inputs(item, value):
             _place(inner, attempt, listed)
     elif has_control(item):
         _skip_control(item, attempt)
@@ -236,12 +250,14 @@ def names_in_prompt(api: Mapping[str, Any] | None) -> dict[str, tuple[str, Seque
 
 def _without_schema(node: Node, learned: Sequence[str] = ()) -> Values:
     """Values that the file itself names; a bare list only where its slots name the widgets one by one."""
-    if node.named is not None:
-        return Values({k: v for k, v in node.named.items() if k not in _NOT_SENT})
     if isinstance(node.values, Mapping):
         return Values({k: v for k, v in node.values.items() if k not in _PREVIEWS})
     if not node.values:
-        return Values({})
+        return Values({k: v for k, v in (node.named or {}).items() if not _is_control(k, v)})
+    beside = _value_names(node)
+    if beside:
+        pairs = zip(beside, node.values, strict=True)
+        return Values({k: v for k, v in pairs if not _is_control(k, v)})
     names = [slot.widget for slot in node.inputs if slot.widget]
     values = without_controls(names, node.values)
     if names and len(values) == len(names):
@@ -253,6 +269,10 @@ def _without_schema(node: Node, learned: Sequence[str] = ()) -> Values:
     return Values(
         {}, f"the schema of {node.type} is not known, so its {len(node.values)} values have no names"
     )
+
+
+def _is_control(name: str, value: Any) -> bool:
+    return name in _NOT_SENT or (name in CONTROL_WORDS and value in CONTROL_WORDS)
 
 
 def without_controls(names: Sequence[str], values: Sequence[Any]) -> list[Any]:
