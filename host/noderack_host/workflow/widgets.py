@@ -88,6 +88,11 @@ def has_control(item: InputSchema) -> bool:
     return bool(declared) or (declared is None and item.type == "INT" and item.name in SEED_NAMES)
 
 
+def uploads(section: Iterable[InputSchema]) -> bool:
+    """Whether an upload button follows the widgets of this section; it takes a slot in the list."""
+    return any(key in item.options for item in section for key in _UPLOADS)
+
+
 def saved_values(
     node: Node, schema: NodeSchema | None, learned: tuple[str, Sequence[str]] | None = None
 ) -> Values:
@@ -162,8 +167,7 @@ def _read(
         section = items if listed else [item for item in items if item.kind == kind]
         for item in section:
             _place(item, attempt, listed)
-        uploads = any(item.options.get(key) for item in section for key in _UPLOADS)
-        if uploads and reading.upload and attempt.left() and not listed:
+        if not listed and reading.upload and attempt.left() and uploads(section):
             attempt.take()
         if listed:
             break
