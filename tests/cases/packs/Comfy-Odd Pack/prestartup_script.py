@@ -1,0 +1,1 @@
+raise SystemExit("prestartup must not run at build")
