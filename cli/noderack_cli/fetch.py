@@ -217,7 +217,7 @@ def _ask(url: str, manifest: ModelManifest, access: Access, offset: int) -> http
     token = access.token_for(url)
     for _ in range(REDIRECTS):
         check_address(url, access)
-        answer = _request(url, token, offset)
+        answer = request(url, token, offset)
         if answer.status in (301, 302, 303, 307, 308):
             target = urljoin(url, answer.headers.get("Location", ""))
             answer.close()
@@ -238,7 +238,7 @@ def _ask(url: str, manifest: ModelManifest, access: Access, offset: int) -> http
     raise FetchError(f"{first} leads through more than {REDIRECTS} redirects")
 
 
-def _request(url: str, token: str | None, offset: int) -> http.client.HTTPResponse:
+def request(url: str, token: str | None, offset: int, method: str = "GET") -> http.client.HTTPResponse:
     headers = {"User-Agent": AGENT, "Accept-Encoding": "identity"}
     if token:
         headers["Authorization"] = f"Bearer {token}"
@@ -246,7 +246,9 @@ def _request(url: str, token: str | None, offset: int) -> http.client.HTTPRespon
         headers["Range"] = f"bytes={offset}-"
     opener = urllib.request.build_opener(NoRedirect)
     try:
-        answer: Any = opener.open(urllib.request.Request(url, headers=headers), timeout=TIMEOUT)
+        answer: Any = opener.open(
+            urllib.request.Request(url, headers=headers, method=method), timeout=TIMEOUT
+        )
         return answer  # type: ignore[no-any-return]
     except urllib.error.HTTPError as error:
         answer = error.fp

@@ -21,6 +21,18 @@ COMMANDS: tuple[Row, ...] = (
     Row("Workflows", "install-missing", f"{HERE}.workflows:install_missing", "Bring all that it needs."),
     # Packs
     # Models
+    Row("Models", "models get", f"{HERE}.models:get", "Bring models by name, hash or address."),
+    Row("Models", "models search", f"{HERE}.models:search", "Search the registry for models."),
+    Row("Models", "models info", f"{HERE}.models:info", "Show what the registry knows of a model."),
+    Row("Models", "models list", f"{HERE}.models:list_models", "List the model files of the host."),
+    Row(
+        "Models", "models scan", f"{HERE}.model_care:scan_models", "Read new files and remember their hashes."
+    ),
+    Row("Models", "models verify", f"{HERE}.model_care:verify", "Read files again and compare their hashes."),
+    Row("Models", "models import", f"{HERE}.model_care:import_models", "Take model files into the host."),
+    Row("Models", "models link", f"{HERE}.model_care:link_model", "Give a model a second name."),
+    Row("Models", "models dedupe", f"{HERE}.model_care:dedupe", "Store each content once."),
+    Row("Models", "models rm", f"{HERE}.model_care:remove", "Remove model files."),
     # Host
     Row("Host", "init", f"{HERE}.init:init", "Make a folder a host."),
     Row("Host", "list", f"{HERE}.generations:list_packs", "List the packs of the host."),

@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -110,6 +110,32 @@ def find_content(host: Host, index: Index, sha256: str, size: int | None) -> Pat
             if index.sha256(path) == sha256:
                 return path
     return None
+
+
+def scan(host: Host, index: Index, tell: Callable[[Path], None] = lambda path: None) -> list[Path]:
+    """Bring the index up to date with the disk; only new and changed files are read. Returns all files."""
+    found = []
+    for path in model_files(host):
+        with suppress(FileNotFoundError):
+            tell(path)
+            index.sha256(path)
+            found.append(path)
+    index.forget_gone()
+    index.save()
+    return found
+
+
+def doubles(index: Index, files: Iterable[Path]) -> list[list[Path]]:
+    """Groups of files with the same content that are stored more than once; the first is the one to keep."""
+    groups: dict[str, list[Path]] = {}
+    for path in files:
+        groups.setdefault(index.sha256(path), []).append(path)
+    return [group for group in groups.values() if len({_inode(path) for path in group}) > 1]
+
+
+def _inode(path: Path) -> tuple[int, int]:
+    stat = path.stat()
+    return stat.st_dev, stat.st_ino
 
 
 def target_for(host: Host, folder: str, name: str) -> Path:

@@ -16,6 +16,7 @@ from noderack_cli.errors import FetchError
 
 HF = "https://huggingface.co"
 HF_HOSTS = ("huggingface.co", "hf.co", "www.huggingface.co")
+CIVITAI = "https://civitai.com"
 CIVITAI_HOSTS = ("civitai.com", "civitai.red", "www.civitai.com")
 KIND_ORDER = {"registry": 0, "hf": 1, "civitai": 2, "url": 3}
 
@@ -27,16 +28,18 @@ class Access:
     hf_token: str | None = None
     hf_endpoint: str = HF
     civitai_token: str | None = None
+    civitai_endpoint: str = CIVITAI
     trusted: frozenset[str] = frozenset()
 
     @classmethod
     def of(cls, environment: Mapping[str, str], registry: str | None = None) -> Access:
         """Read HF_TOKEN (or its file), HF_ENDPOINT, CIVITAI_TOKEN; the registry and endpoint are trusted."""
         endpoint = (environment.get("HF_ENDPOINT") or HF).rstrip("/")
-        trusted = {urlsplit(url).netloc for url in (endpoint, registry or "") if url}
+        civitai_at = (environment.get("CIVITAI_ENDPOINT") or CIVITAI).rstrip("/")
+        trusted = {urlsplit(url).netloc for url in (endpoint, civitai_at, registry or "") if url}
         token = environment.get("HF_TOKEN") or _token_file(environment)
         civitai = environment.get("CIVITAI_TOKEN") or environment.get("CIVITAI_API_TOKEN")
-        return cls(token, endpoint, civitai, frozenset(trusted))
+        return cls(token, endpoint, civitai, civitai_at, frozenset(trusted))
 
     def token_for(self, url: str) -> str | None:
         """The token that may go to the host of `url`, and to no other."""
@@ -44,7 +47,9 @@ class Access:
         host = place.hostname or ""
         if place.netloc == urlsplit(self.hf_endpoint).netloc or host in HF_HOSTS:
             return self.hf_token
-        return self.civitai_token if host in CIVITAI_HOSTS else None
+        if place.netloc == urlsplit(self.civitai_endpoint).netloc or host in CIVITAI_HOSTS:
+            return self.civitai_token
+        return None
 
 
 def _token_file(environment: Mapping[str, str]) -> str | None:
@@ -119,7 +124,7 @@ def refusal(url: str, status: int, code: str, manifest: ModelManifest) -> FetchE
             f"{manifest.name} is gated at {host}",
             f"Open {page}, accept its terms, and set HF_TOKEN to a token of that account.",
         )
-    if status in (401, 403) and host in CIVITAI_HOSTS:
+    if status in (401, 403) and "/api/download/models/" in url:
         early = "it is in early access, or " if manifest.gated == "early-access" else ""
         return FetchError(f"{host} refuses {manifest.name}: {early}a login is needed", "Set CIVITAI_TOKEN.")
     if status in (401, 403):

@@ -151,9 +151,9 @@ class ClipText(nn.Module):
     def forward(
         self, tokens: Tensor, *, end: Tensor | None = None, layer: int = -1, final_norm: bool = True
     ) -> ClipOutput:
-        """``tokens`` are ids, or vectors as ``embed`` gives them. ``end [B]`` is the place of each end token: by
-        default that of the greatest id, or the last place where vectors are given. ``layer`` counts from the
-        end: -1 is the last, -2 the one before it; beyond the first it means the last.
+        """``tokens`` are ids, or vectors as ``embed`` gives them. ``end [B]`` is the place of each end
+        token: by default that of the greatest id, or the last place where vectors are given. ``layer``
+        counts from the end: -1 is the last, -2 the one before it; beyond the first it means the last.
         """
         ids = tokens.dtype in (torch.int32, torch.int64)
         model, config = self.text_model, self.config

@@ -46,9 +46,11 @@ def count(shapes: Shapes, pattern: str) -> int:
 
 
 def groups_for(channels: int) -> int:
-    """The usual number of norm groups: 32, or in narrow networks fewer, so that each has >= 2 channels."""
+    """The usual number of norm groups: 32, or the greatest power of two below it that divides
+    ``channels``.
+    """
     groups = 32
-    while groups > 1 and (channels % groups or channels // groups < 2):
+    while channels % groups:
         groups //= 2
     return groups
 

@@ -66,7 +66,9 @@ class ClipTokenizer:
         return ids + [pad] * (length - len(ids))
 
     def text(self, ids: Sequence[int]) -> str:
-        """The words of ``ids`` with blanks between, no special tokens (for messages, not an exact inverse)."""
+        """The words of ``ids`` with blanks between, no special tokens (for messages, not an exact
+        inverse).
+        """
         pieces = [self._bpe.id_to_token(i) or "?" for i in ids if i < START]
         letters = dict(zip(byte_alphabet(), _byte_order(), strict=True))
         raw = "".join(pieces).replace("</w>", " ")

@@ -3,6 +3,7 @@
 The executor sets it around each call, in a context variable, so that it is right in every thread and task.
 """
 
+import itertools
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -44,6 +45,7 @@ class Running:
     prompt_id: str = ""
     node_id: str = ""
     list_index: int | None = None
+    graphs: Iterator[int] = field(default_factory=itertools.count, repr=False)
     report: Report = field(default=_no_report, repr=False)
     stopped: Callable[[], bool] = field(default=_never, repr=False)
 
@@ -51,6 +53,10 @@ class Running:
         """Says that `value` of `total` steps are done; raises Interrupted if the user stopped the prompt."""
         self.interrupted()
         self.report(self.node_id, value, total, preview)
+
+    def next_graph(self) -> int:
+        """The number of the next graph that this call builds, from 0."""
+        return next(self.graphs)
 
     def interrupted(self) -> None:
         """Raises Interrupted if the user stopped the prompt; call it in long loops."""

@@ -64,6 +64,10 @@ class ShelfHandler(BaseHTTPRequestHandler):
     def log_message(self, format: str, *args: object) -> None:
         """Stay silent."""
 
+    def do_HEAD(self) -> None:
+        """As GET, without the body."""
+        self.do_GET()
+
     def do_GET(self) -> None:
         """One file, or what the shelf says instead."""
         shelf, path = self.shelf, self.path.partition("?")[0]
@@ -87,6 +91,8 @@ class ShelfHandler(BaseHTTPRequestHandler):
         else:
             part = body
             self._head(200, {"Accept-Ranges": "bytes"} if shelf.ranges else {}, len(part))
+        if self.command == "HEAD":
+            return None
         if shelf.cut is not None and len(part) > shelf.cut:
             self.wfile.write(part[: shelf.cut])
             self.wfile.flush()

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from noderack_host.schema import InputSchema, NodeSchema
 from noderack_host.workflow.errors import Note
-from noderack_host.workflow.graph import read_document
+from noderack_host.workflow.graph import Input, Node, read_document
 from noderack_host.workflow.resolve import Literal, Ref, resolve
 from noderack_host.workflow.scope import Placed, flatten
-from noderack_host.workflow.widgets import DYNAMIC_COMBO, dynamic_inputs, is_widget, saved_values
+from noderack_host.workflow.widgets import (
+    DYNAMIC_COMBO,
+    dynamic_inputs,
+    is_widget,
+    names_in_prompt,
+    saved_values,
+)
 
 if TYPE_CHECKING:
     from noderack_host.workflow.model import Workflow
@@ -27,25 +33,34 @@ class Conversion:
     notes: tuple[Note, ...] = ()
 
 
-def convert(workflow: Workflow, schemas: Mapping[str, NodeSchema]) -> Conversion:
+@dataclass(frozen=True, slots=True)
+class _Job:
+    """What every node's conversion needs; `notes` grows."""
+
+    schemas: Mapping[str, NodeSchema]
+    learned: Mapping[str, tuple[str, Sequence[str]]]
+    defaults: bool
+    notes: list[Note]
+
+
+def convert(workflow: Workflow, schemas: Mapping[str, NodeSchema], *, defaults: bool = True) -> Conversion:
     """The API form of a workflow. Raises WorkflowError when sub-graphs contain themselves."""
     if workflow.ui is None:
         return _as_it_is(workflow.api or {})
     document = read_document(workflow.ui)
     _, placed = flatten(document, schemas)
-    notes = list(document.notes)
-    prompt: Prompt = {}
-    for place in placed:
-        schema = schemas.get(place.node.type)
-        if schema is None:
-            notes.append(Note("unknown-type", f"no schema for {place.node.type!r}", place.node.where))
-        prompt[place.id] = {
-            "inputs": _inputs(place, schema, notes),
-            "class_type": place.node.type,
-            "_meta": {"title": place.node.title or (schema and schema.display_name) or place.node.type},
-        }
+    job = _Job(schemas, names_in_prompt(workflow.api), defaults, list(document.notes))
+    prompt = {place.id: _node(place, job) for place in placed}
     _drop_dangling(prompt)
-    return Conversion(prompt, tuple(notes))
+    return Conversion(prompt, tuple(job.notes))
+
+
+def _node(place: Placed, job: _Job) -> dict[str, Any]:
+    node, schema = place.node, job.schemas.get(place.node.type)
+    if schema is None:
+        job.notes.append(Note("unknown-type", f"no schema for {node.type!r}", node.where))
+    title = node.title or (schema.display_name if schema else None) or node.type
+    return {"inputs": _inputs(place, schema, job), "class_type": node.type, "_meta": {"title": title}}
 
 
 def _as_it_is(api: Mapping[str, Any]) -> Conversion:
@@ -65,55 +80,51 @@ def _as_it_is(api: Mapping[str, Any]) -> Conversion:
     return Conversion(prompt, tuple(notes))
 
 
-def _inputs(place: Placed, schema: NodeSchema | None, notes: list[Note]) -> dict[str, Any]:
-    saved = saved_values(place.node, schema)
+def _inputs(place: Placed, schema: NodeSchema | None, job: _Job) -> dict[str, Any]:
+    node = place.node
+    saved = saved_values(node, schema, job.learned.get(place.id))
     if saved.doubt:
-        notes.append(Note("widget-values", saved.doubt, f"{place.node.where}.widgets_values"))
+        job.notes.append(Note("widget-values", saved.doubt, f"{node.where}.widgets_values"))
     values = {**saved.found, **_overrides(place)}
-    inputs = {name: wrapped(value) for name, value in _complete(values, schema, place, notes)}
-    for at, slot in enumerate(place.node.inputs):
-        found = resolve(place.scope, place.node, at)
+    completed = values.items() if schema is None else _complete(values, schema, node, job)
+    inputs = {name: wrapped(value) for name, value in completed}
+    for at, slot in enumerate(node.inputs):
+        found = resolve(place.scope, node, at)
         if isinstance(found, Ref):
             inputs[slot.name] = [found.id, found.slot]
-        elif isinstance(found, Literal):
-            _set_literal(inputs, slot.widget or slot.name, found, slot.widget is not None, schema)
+        elif isinstance(found, Literal) and _takes_value(slot, schema):
+            inputs[slot.widget or slot.name] = wrapped(found.value)
     return inputs
 
 
-def _set_literal(
-    inputs: dict[str, Any], name: str, found: Literal, is_slot_widget: bool, schema: NodeSchema | None
-) -> None:
-    declared = schema.input(name) if schema else None
-    if is_slot_widget or (declared is not None and is_widget(declared)) or schema is None:
-        inputs[name] = wrapped(found.value)
+def _takes_value(slot: Input, schema: NodeSchema | None) -> bool:
+    declared = schema.input(slot.name) if schema else None
+    return slot.widget is not None or schema is None or (declared is not None and is_widget(declared))
 
 
 def _overrides(place: Placed) -> dict[str, Any]:
-    return {name: value for (inner, name), value in place.scope.overrides.items() if inner == place.node.id}
+    overrides = place.scope.overrides.items()
+    return {name.rpartition(": ")[2]: value for (inner, name), value in overrides if inner == place.node.id}
 
 
 def _complete(
-    values: Mapping[str, Any], schema: NodeSchema | None, place: Placed, notes: list[Note]
+    values: Mapping[str, Any], schema: NodeSchema, node: Node, job: _Job
 ) -> Iterator[tuple[str, Any]]:
     """Values in widget order; required widgets that the file has no value for get their default, noted."""
-    if schema is None:
-        yield from values.items()
-        return
     for item in _widgets(schema, values):
-        if item.name in values and not (values[item.name] is None and item.choices):
-            yield item.name, values[item.name]
-        elif item.kind == "required" and item.default is not None:
-            if not _is_linked(place, item.name):
-                where = f"{place.node.where}.widgets_values"
-                notes.append(
-                    Note("default-used", f"no saved value for {item.name}; its default is used", where)
-                )
+        value = values.get(item.name)
+        if item.name in values and not (value is None and item.choices):
+            yield item.name, value
+        elif item.kind == "required" and item.default is not None and (job.defaults or item.name in values):
+            if not _is_linked(node, item.name):
+                sentence = f"no saved value for {item.name}; its default is used"
+                job.notes.append(Note("default-used", sentence, f"{node.where}.widgets_values"))
             yield item.name, item.default
 
 
-def _is_linked(place: Placed, name: str) -> bool:
-    at = place.node.input_index(name)
-    return at is not None and place.node.inputs[at].link is not None
+def _is_linked(node: Node, name: str) -> bool:
+    at = node.input_index(name)
+    return at is not None and node.inputs[at].link is not None
 
 
 def _widgets(schema: NodeSchema, values: Mapping[str, Any]) -> Iterator[InputSchema]:

@@ -97,6 +97,8 @@ class Document:
 
 def key_of(value: Any) -> str | None:
     """An id as the editor would print it: 3, 3.0 and "3" are one id; None where there is none."""
+    if type(value) is int and -(1 << 62) < value < 1 << 62:
+        return str(value)
     if isinstance(value, str):
         return value
     if isinstance(value, bool) or not isinstance(value, (int, float)):
@@ -108,6 +110,8 @@ def key_of(value: Any) -> str | None:
 
 def index_of(value: Any) -> int | None:
     """A slot number, or None."""
+    if type(value) is int:
+        return value if 0 <= value < 1_000_000 else None
     text = key_of(value)
     return int(text) if text is not None and len(text) < 7 and text.isascii() and text.isdigit() else None
 

@@ -7,6 +7,7 @@ a name comes twice; slots that an inner link feeds are not shown.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 from noderack_host.schema import InputSchema, NodeSchema
@@ -19,11 +20,12 @@ from noderack_host.workflow.graph import (
     Node,
     Output,
     index_of,
+    key_of,
     mapping,
     read_graph,
     sequence,
 )
-from noderack_host.workflow.widgets import is_widget
+from noderack_host.workflow.widgets import has_control, is_widget, without_controls
 
 _PREFIXES = ("workflow>", "workflow/")
 
@@ -38,7 +40,7 @@ def group_body(name: str, definition: Mapping[str, Any], schemas: Mapping[str, N
     members = [_member(raw, at) for at, raw in enumerate(sequence(definition.get("nodes")))]
     bare = read_graph({"nodes": members}, f"extra.groupNodes.{name}", [])
     inner = dict(_inner_links(definition))
-    builder = _Builder(definition, bare, {(ln.target, ln.target_slot) for ln in inner.values()}, schemas)
+    builder = _Builder(definition, bare, inner, schemas)
     builder.build()
     nodes = {node.id: _with_links(node, {**inner, **builder.links}) for node in builder.nodes}
     outputs = list(_outputs(definition, nodes, inner))
@@ -63,7 +65,7 @@ def _member(raw: Any, at: int) -> dict[str, Any]:
 def _inner_links(definition: Mapping[str, Any]) -> Iterator[tuple[str, Link]]:
     for at, raw in enumerate(sequence(definition.get("links"))):
         parts = [index_of(part) for part in sequence(raw)[:4]]
-        if len(parts) == 4 and all(part is not None for part in parts):
+        if len(parts) == 4 and all(part is not None for part in parts):  # an origin of null lies outside
             origin, origin_slot, target, target_slot = (part or 0 for part in parts)
             kind = raw[5] if len(raw) > 5 else "*"
             yield f"in{at}", Link(str(origin), origin_slot, str(target), target_slot, kind)
@@ -76,10 +78,11 @@ class _Builder:
         self,
         definition: Mapping[str, Any],
         graph: Graph,
-        fed: set[tuple[str, int]],
+        inner: Mapping[str, Link],
         schemas: Mapping[str, NodeSchema],
     ) -> None:
-        self.definition, self.graph, self.fed, self.schemas = definition, graph, fed, schemas
+        self.definition, self.graph, self.inner, self.schemas = definition, graph, inner, schemas
+        self.fed = {(link.target, link.target_slot) for link in inner.values()}
         self.inputs: list[Input] = []
         self.widgets: list[InputSchema] = []
         self.links: dict[str, Link] = {}
@@ -90,19 +93,54 @@ class _Builder:
         for node in self.graph.nodes.values():
             schema = self.schemas.get(node.type)
             slots = list(node.inputs)
-            for item in _member_inputs(node, schema):
-                at = next((n for n, slot in enumerate(slots) if slot.name == item.name), None)
-                if at is not None and (node.id, at) in self.fed:
-                    continue
-                self._show(node, item, slots, at)
+            converted = _converted(node)
+            for item, at in self._member_inputs(node, schema, slots):
+                if at is None or (node.id, at) not in self.fed:
+                    self._show(node, item, slots, at, is_widget(item) and item.name not in converted)
             self.nodes.append(_replace_inputs(node, tuple(slots)))
 
-    def _show(self, node: Node, item: InputSchema, slots: list[Input], at: int | None) -> None:
+    def _member_inputs(
+        self, node: Node, schema: NodeSchema | None, slots: list[Input]
+    ) -> Iterator[tuple[InputSchema, int | None]]:
+        """A member's inputs in order, each with its slot if it has one."""
+        if node.type == "Reroute":
+            kind = self._passed_type(node)
+            yield InputSchema(kind, kind, options={"forceInput": True}), 0
+        elif node.type == "PrimitiveNode":
+            yield from self._primitive(node)
+        elif schema is None:
+            for at, slot in enumerate(slots):
+                yield InputSchema(slot.name, str(slot.type), options={"forceInput": True}), at
+        else:
+            for item in schema.of_kind("required", "optional"):
+                yield item, next((n for n, slot in enumerate(slots) if slot.name == item.name), None)
+
+    def _passed_type(self, node: Node) -> str:
+        """What a re-route carries: the type of the input it feeds, else of the output it comes from."""
+        for link in self.inner.values():
+            target = self.graph.nodes.get(link.target)
+            if link.origin == node.id and target and link.target_slot < len(target.inputs):
+                return str(target.inputs[link.target_slot].type)
+        return "*"
+
+    def _primitive(self, node: Node) -> Iterator[tuple[InputSchema, None]]:
+        """A primitive shows one widget, of the type of the widget it feeds."""
+        for link in self.inner.values():
+            target = self.graph.nodes.get(link.target)
+            if link.origin == node.id and target and link.target_slot < len(target.inputs):
+                schema = self.schemas.get(target.type)
+                fed = schema.input(target.inputs[link.target_slot].name) if schema else None
+                if fed is not None:
+                    yield InputSchema("value", fed.type, fed.choices, {"control_after_generate": True}), None
+                    return
+
+    def _show(
+        self, node: Node, item: InputSchema, slots: list[Input], at: int | None, as_widget: bool
+    ) -> None:
         config = mapping(mapping(mapping(self.definition.get("config")).get(node.id)).get("input"))
         wish = mapping(config.get(item.name))
         name = self._name(node, item, wish.get("name"))
-        as_widget = is_widget(item) and at is None
-        if as_widget:
+        if as_widget and at is None:
             at = len(slots)
             slots.append(Input(item.name, item.type, widget=item.name))
         if at is None or wish.get("visible") is False:
@@ -125,28 +163,21 @@ class _Builder:
 
 
 def _controlled(item: InputSchema) -> Mapping[str, Any]:
-    from noderack_host.workflow.widgets import has_control
-
     return {**item.options, "control_after_generate": has_control(item)}
 
 
-def _member_inputs(node: Node, schema: NodeSchema | None) -> Iterator[InputSchema]:
-    if schema is not None:
-        yield from schema.of_kind("required", "optional")
-        return
-    for slot in node.inputs:
-        yield InputSchema(slot.name, str(slot.type), options={"forceInput": True})
+def _converted(node: Node) -> set[str]:
+    """Widgets turned into sockets. Newer files list every widget among the slots; then none is."""
+    listed = [slot.widget for slot in node.inputs if slot.widget]
+    values = without_controls(listed, sequence(node.values))
+    return set() if len(values) == len(listed) else set(listed)
 
 
 def _replace_inputs(node: Node, inputs: tuple[Input, ...]) -> Node:
-    from dataclasses import replace
-
     return replace(node, inputs=tuple(Input(slot.name, slot.type, None, slot.widget) for slot in inputs))
 
 
 def _with_links(node: Node, links: Mapping[str, Link]) -> Node:
-    from dataclasses import replace
-
     mine = {link.target_slot: key for key, link in links.items() if link.target == node.id}
     inputs = tuple(
         Input(slot.name, slot.type, mine.get(at), slot.widget) for at, slot in enumerate(node.inputs)
@@ -159,11 +190,7 @@ def _outputs(
 ) -> Iterator[tuple[str, int, Any]]:
     """Outputs that the group shows: those not used inside, and those its definition names as external."""
     used = {(link.origin, link.origin_slot) for link in inner.values()}
-    external = {
-        (str(raw[0]), index_of(raw[1]))
-        for raw in sequence(definition.get("external"))
-        if isinstance(raw, list) and len(raw) >= 2
-    }
+    external = set(_external(definition))
     config = mapping(definition.get("config"))
     for node in nodes.values():
         hidden = mapping(mapping(config.get(node.id)).get("output"))
@@ -172,3 +199,11 @@ def _outputs(
             visible = mapping(hidden.get(str(slot))).get("visible") is not False
             if visible and (place not in used or place in external):
                 yield node.id, slot, output.type
+
+
+def _external(definition: Mapping[str, Any]) -> Iterator[tuple[str | None, int | None]]:
+    """Outputs used outside, by member: written as its position, or as the whole node with its `index`."""
+    for raw in sequence(definition.get("external")):
+        if isinstance(raw, list) and len(raw) >= 2:
+            member = raw[0].get("index") if isinstance(raw[0], Mapping) else raw[0]
+            yield key_of(member), index_of(raw[1])

@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from noderack_host.workflow.errors import Note
-from noderack_host.workflow.find import Form
 
 if TYPE_CHECKING:
     from noderack_host.schema import NodeSchema
     from noderack_host.workflow.convert import Conversion
+    from noderack_host.workflow.find import Form
     from noderack_host.workflow.models import ModelUse
     from noderack_host.workflow.uses import NodeUse
 
@@ -49,13 +49,14 @@ class Workflow:
 
         return model_uses(self, inactive=inactive)
 
-    def prompt(self, schemas: Mapping[str, NodeSchema]) -> Conversion:
+    def prompt(self, schemas: Mapping[str, NodeSchema], *, defaults: bool = True) -> Conversion:
         """The API form, converted from the editor's graph by the schemas of the host that shall run it.
 
         Without a schema for a type its links are kept, and its values where the file itself names them; a
-        note says so. A workflow that only has the API form comes back as it is. Raises WorkflowError when
-        sub-graphs contain themselves.
+        note says so. Required widgets that the file is too old to have get the schema's default (noted),
+        unless `defaults` is off. A workflow that only has the API form comes back as it is. Raises
+        WorkflowError when sub-graphs contain themselves.
         """
         from noderack_host.workflow.convert import convert
 
-        return convert(self, schemas)
+        return convert(self, schemas, defaults=defaults)

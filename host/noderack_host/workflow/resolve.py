@@ -106,7 +106,7 @@ def _output_slot(inner: Scope, node: Node, slot: int) -> int:
 
 
 def _virtual(at: _At, node: Node) -> _At | Literal | None:
-    if node.type == "PrimitiveNode":
+    if node.type == "PrimitiveNode" and not node.inputs:
         values = sequence(node.values)
         return Literal(values[0]) if values else None
     if node.type in GETTERS:

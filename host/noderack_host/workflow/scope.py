@@ -16,6 +16,7 @@ from noderack_host.workflow.virtual import is_virtual
 MAX_NODES = 20_000
 """Most nodes a workflow may have when flat; the largest seen has 1,391."""
 MAX_DEPTH = 32
+_DEEPER = ": "
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -124,14 +125,25 @@ def _child(scope: Scope, node: Node, body: Graph, growth: _Growth) -> Scope:
         instance=node,
         parent=scope,
         promoted={**promoted, **_from_above(scope, node)},
-        overrides=overrides,
+        overrides={**overrides, **_from_further_above(scope, node)},
         extra_links=broadcast(body),
     )
 
 
 def _from_above(scope: Scope, node: Node) -> dict[str, Any]:
     """Values that the scope's own instance sets on this inner instance."""
-    return {name: value for (inner, name), value in scope.overrides.items() if inner == node.id}
+    mine = ((name, value) for (inner, name), value in scope.overrides.items() if inner == node.id)
+    return {name: value for name, value in mine if _DEEPER not in name}
+
+
+def _from_further_above(scope: Scope, node: Node) -> dict[tuple[str, str], Any]:
+    """Values for nodes inside this inner instance: their names carry the inner id, `461: seed`."""
+    found: dict[tuple[str, str], Any] = {}
+    for (inner, name), value in scope.overrides.items():
+        target, deeper, rest = name.partition(_DEEPER)
+        if inner == node.id and deeper:
+            found[(target, rest)] = value
+    return found
 
 
 def instance_values(
@@ -150,7 +162,7 @@ def instance_values(
         return _by_proxies(proxies, values, node)
     names = list(promoted_names(node, body))
     found = dict(zip(names, values, strict=False))
-    if node.named is not None:
+    if node.named is not None and len(values) != len(names):
         found = {k: v for k, v in node.named.items() if k in names}
     return {k: v for k, v in found.items() if v is not None}, {}
 
@@ -170,7 +182,7 @@ def _by_proxies(
         if target == "-1":
             own[name] = value
         else:
-            inner[(target, name.rpartition(": ")[2])] = value
+            inner[(target, name)] = value
     return own, inner
 
 

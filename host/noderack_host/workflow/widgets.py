@@ -88,36 +88,74 @@ def has_control(item: InputSchema) -> bool:
     return bool(declared) or (declared is None and item.type == "INT" and item.name in SEED_NAMES)
 
 
-def saved_values(node: Node, schema: NodeSchema | None) -> Values:
-    """The values a node was saved with, by input name."""
+def uploads(section: Iterable[InputSchema]) -> bool:
+    """Whether an upload button follows the widgets of this section; it takes a slot in the list."""
+    return any(key in item.options for item in section for key in _UPLOADS)
+
+
+def saved_values(
+    node: Node, schema: NodeSchema | None, learned: tuple[str, Sequence[str]] | None = None
+) -> Values:
+    """The values a node was saved with, by input name.
+
+    `learned` is the type and the input names that an embedded prompt has for the node (`names_in_prompt`);
+    they name the values where no schema does.
+    """
     if schema is None:
-        return _without_schema(node)
-    widgets = {item.name for item in schema.inputs if is_widget(item)}
-    if node.named is not None:
-        return Values({k: v for k, v in node.named.items() if _declared(k, widgets)})
+        names = learned[1] if learned is not None and learned[0] == node.type else ()
+        return _without_schema(node, names)
     if isinstance(node.values, Mapping):
-        return Values({k: v for k, v in node.values.items() if _declared(k, widgets)})
+        return Values(_declared(node.values, schema))
     if not node.values:
-        return Values({})
+        return Values(_declared(node.named or {}, schema))
     return _best(node, schema, node.values)
 
 
-def _declared(name: str, widgets: set[str]) -> bool:
-    return name in widgets or name.split(".", maxsplit=1)[0] in widgets
+def _declared(values: Mapping[str, Any], schema: NodeSchema) -> dict[str, Any]:
+    """The values that the schema has widgets for, those of dynamic combos' inner inputs included."""
+    widgets = {item.name: item.type for item in schema.inputs if is_widget(item)}
+
+    def known(name: str) -> bool:
+        return name in widgets or widgets.get(name.partition(".")[0]) == DYNAMIC_COMBO
+
+    return {name: value for name, value in values.items() if known(name)}
+
+
+def _value_names(node: Node) -> list[str]:
+    """Names that the file gives the values of its list, one each: `widgets_values_named` is in step with it.
+
+    Only its keys are taken. Editors read the list, and people edit the list, so the two differ at times.
+    """
+    named = node.named or {}
+    return list(named) if isinstance(node.values, Sequence) and len(named) == len(node.values) else []
 
 
 def _best(node: Node, schema: NodeSchema, values: Sequence[Any]) -> Values:
-    attempts = [_read(schema.inputs, values, reading) for reading in _READINGS]
-    names = [slot.widget for slot in node.inputs if slot.widget]
-    if names:
-        listed = [schema.input(name) or InputSchema(name, "*") for name in names]
-        attempts.extend(_read(listed, values, reading, listed=True) for reading in _READINGS[:1])
-    best = min(attempts, key=lambda attempt: attempt.cost)
-    known = {item.name for item in schema.inputs}
-    found = {k: v for k, v in best.found.items() if k in known or k.split(".")[0] in known}
+    best: _Attempt | None = None
+    for attempt in _attempts(node, schema, values):
+        if best is None or attempt.cost < best.cost:
+            best = attempt
+        if best.cost == 0:
+            break
+    assert best is not None
+    found = _declared(best.found, schema)
     if best.cost < 10:
         return Values(found)
     return Values(found, f"{len(values)} saved values do not fit the widgets of {schema.type}")
+
+
+def _attempts(node: Node, schema: NodeSchema, values: Sequence[Any]) -> Iterator[_Attempt]:
+    """Every way to read the list: by the names beside it, the usual one, old ones, by the node's slots."""
+    listed = [schema.input(name) or InputSchema(name, "*") for name in _value_names(node)]
+    if listed:
+        yield _read(listed, values, Reading(controls="never"), listed=True)
+    for reading in _READINGS:
+        yield _read(schema.inputs, values, reading)
+    names = [slot.widget for slot in node.inputs if slot.widget]
+    if names:
+        yield _read(
+            [schema.input(n) or InputSchema(n, "*") for n in names], values, _READINGS[0], listed=True
+        )
 
 
 def _read(
@@ -129,8 +167,7 @@ def _read(
         section = items if listed else [item for item in items if item.kind == kind]
         for item in section:
             _place(item, attempt, listed)
-        uploads = any(item.options.get(key) for item in section for key in _UPLOADS)
-        if uploads and reading.upload and attempt.left() and not listed:
+        if not listed and reading.upload and attempt.left() and uploads(section):
             attempt.take()
         if listed:
             break
@@ -152,7 +189,7 @@ def _place(item: InputSchema, attempt: _Attempt, listed: bool) -> None:
     attempt.cost += misfit(item, value)
     attempt.found[item.name] = value
     if item.type == DYNAMIC_COMBO:
-        for inner in dynamic_inputs(item, value):
+        for inner in () if listed else dynamic_inputs(item, value):
             _place(inner, attempt, listed)
     elif has_control(item):
         _skip_control(item, attempt)
@@ -206,24 +243,43 @@ def _combo_misfit(item: InputSchema, value: Any) -> int:
     return 1 if isinstance(value, str) and value not in CONTROL_WORDS else 4
 
 
-def _without_schema(node: Node) -> Values:
+def names_in_prompt(api: Mapping[str, Any] | None) -> dict[str, tuple[str, Sequence[str]]]:
+    """Type and input names by node id. Editors write them with the widgets first, in widget order."""
+    found: dict[str, tuple[str, Sequence[str]]] = {}
+    for key, raw in (api or {}).items():
+        if isinstance(raw, Mapping) and isinstance(raw.get("inputs"), Mapping):
+            found[str(key)] = (str(raw.get("class_type")), tuple(map(str, raw["inputs"])))
+    return found
+
+
+def _without_schema(node: Node, learned: Sequence[str] = ()) -> Values:
     """Values that the file itself names; a bare list only where its slots name the widgets one by one."""
-    if node.named is not None:
-        return Values({k: v for k, v in node.named.items() if k not in _NOT_SENT})
     if isinstance(node.values, Mapping):
         return Values({k: v for k, v in node.values.items() if k not in _PREVIEWS})
     if not node.values:
-        return Values({})
+        return Values({k: v for k, v in (node.named or {}).items() if not _is_control(k, v)})
+    beside = _value_names(node)
+    if beside:
+        pairs = zip(beside, node.values, strict=True)
+        return Values({k: v for k, v in pairs if not _is_control(k, v)})
     names = [slot.widget for slot in node.inputs if slot.widget]
-    values = _without_controls(names, node.values)
+    values = without_controls(names, node.values)
     if names and len(values) == len(names):
         return Values({k: v for k, v in zip(names, values, strict=True) if k not in _NOT_SENT})
+    values = without_controls(learned, node.values)
+    links = {slot.name for slot in node.inputs if slot.widget is None}
+    if values and len([name for name in learned if name not in links]) == len(values):
+        return Values(dict(zip((name for name in learned if name not in links), values, strict=True)))
     return Values(
         {}, f"the schema of {node.type} is not known, so its {len(node.values)} values have no names"
     )
 
 
-def _without_controls(names: Sequence[str], values: Sequence[Any]) -> list[Any]:
+def _is_control(name: str, value: Any) -> bool:
+    return name in _NOT_SENT or (name in CONTROL_WORDS and value in CONTROL_WORDS)
+
+
+def without_controls(names: Sequence[str], values: Sequence[Any]) -> list[Any]:
     kept: list[Any] = []
     for value in values:
         after_seed = 0 < len(kept) <= len(names) and "seed" in names[len(kept) - 1]

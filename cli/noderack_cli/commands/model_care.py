@@ -1,0 +1,215 @@
+"""`nodes models scan/verify/dedupe/import/link/rm`: the files that are here, known by their content."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import click
+from noderack_host.folder import Host
+from noderack_host.folders import ModelFolders
+from noderack_registry.client import NotFound as UnknownModel
+from noderack_registry.schema import ModelManifest
+
+from noderack_cli.errors import BadInput, FetchError, NotFound
+from noderack_cli.model_files import Index, digest, doubles, find_content, link, scan, target_for
+from noderack_cli.options import FOLDER, host_option, json_option, registry_option, yes_option
+from noderack_cli.show import count, size, table
+from noderack_cli.where import open_host, open_registry
+
+
+@click.command("scan")
+@host_option
+@json_option
+def scan_models(folder: Path | None, as_json: bool) -> None:
+    """Read every new or changed model file once, and remember its hash.
+
+    \b
+    nodes models scan
+    """
+    host = open_host(folder)
+    index = Index.open(host)
+    files = scan(host, index)
+    if as_json:
+        listed = {str(path): index.known[str(path)].sha256 for path in files}
+        click.echo(json.dumps({"files": listed, "read": index.read}))
+    else:
+        click.echo(f"{count(len(files), 'file')}, {index.read} read, the others were known.")
+
+
+@click.command("verify")
+@click.argument("names", nargs=-1)
+@host_option
+@registry_option
+@json_option
+def verify(names: tuple[str, ...], folder: Path | None, registry: str | None, as_json: bool) -> None:
+    """Read model files again and compare them with what the index and the registry say.
+
+    \b
+    nodes models verify
+    nodes models verify loras/detail.safetensors
+    """
+    host = open_host(folder)
+    index = Index.open(host)
+    files = [_existing(host, name) for name in names] or [Path(path) for path in sorted(index.known)]
+    bad = [(path, why) for path in files if (why := _fault(host, index, path, registry)) is not None]
+    if as_json:
+        click.echo(json.dumps({"checked": len(files), "bad": [[str(path), why] for path, why in bad]}))
+    else:
+        click.echo(table([(str(path), why) for path, why in bad]) or f"{count(len(files), 'file')} checked.")
+    if bad:
+        raise FetchError(
+            f"{bad[0][0]} {bad[0][1]}", "Bring it again: nodes models rm NAME, nodes models get NAME"
+        )
+
+
+def _fault(host: Host, index: Index, path: Path, registry: str | None) -> str | None:
+    if not path.is_file():
+        return "is not there any more"
+    now, known = digest(path), index.known.get(str(path))
+    if known is not None and known.sha256 != now:
+        return f"has changed: sha256 {now[:12]}…, was {known.sha256[:12]}…"
+    expected = _published(host, registry, path.name)
+    if expected and now not in {m.sha256 for m in expected}:
+        return f"is not what the registry calls {path.name} (sha256 {now[:12]}…)"
+    return None
+
+
+def _published(host: Host, registry: str | None, name: str) -> list[ModelManifest]:
+    if not (registry or host.config.registry):
+        return []
+    with open_registry(host, registry) as client:
+        try:
+            return [m for m in client.find_models(name) if m.sha256]
+        except UnknownModel:
+            return []
+
+
+@click.command("dedupe")
+@yes_option
+@host_option
+@json_option
+def dedupe(yes: bool, folder: Path | None, as_json: bool) -> None:
+    """Store each content once: files with the same hash become links to one.
+
+    \b
+    nodes models dedupe          # shows what it would do
+    nodes models dedupe --yes
+    """
+    host = open_host(folder)
+    index = Index.open(host)
+    groups = doubles(index, scan(host, index))
+    saved = sum(group[0].stat().st_size * (len({p.stat().st_ino for p in group}) - 1) for group in groups)
+    if yes:
+        for first, *others in groups:
+            for path in others:
+                link(first, path)
+                index.note(path, index.sha256(first))
+        index.save()
+    if as_json:
+        listed = [[str(path) for path in group] for group in groups]
+        click.echo(json.dumps({"groups": listed, "bytes": saved, "done": yes}))
+        return
+    for first, *others in groups:
+        click.echo(f"  {first}\n" + "\n".join(f"    = {path}" for path in others))
+    said = "saved" if yes else "could be saved; do it with --yes"
+    click.echo(f"{size(saved)} {said}." if groups else "Nothing is stored twice.")
+
+
+@click.command("import")
+@click.argument("files", nargs=-1, required=True, type=FOLDER)
+@click.option("--folder", "category", required=True, help="The model folder, such as checkpoints or loras.")
+@click.option("--move", is_flag=True, help="Take the file away from where it is.")
+@host_option
+@json_option
+def import_models(
+    files: tuple[Path, ...], category: str, move: bool, folder: Path | None, as_json: bool
+) -> None:
+    """Take model FILES into the host, by link where that is possible.
+
+    \b
+    nodes models import ~/Downloads/detail.safetensors --folder loras
+    """
+    host = open_host(folder)
+    index = Index.open(host)
+    done = []
+    for file in files:
+        if not file.is_file():
+            raise NotFound(f"{file} is not a file")
+        target = target_for(host, category, file.name)
+        if target.exists():
+            raise BadInput(f"{target} is there already", "Remove it first: nodes models rm NAME")
+        how = link(file, target)
+        index.note(target, digest(target))
+        if move:
+            _take_away(file, target)
+        done.append({"path": str(target), "how": how, "sha256": index.known[str(target)].sha256})
+    index.save()
+    click.echo(json.dumps({"models": done}) if as_json else table([(d["how"], d["path"]) for d in done]))
+
+
+def _take_away(file: Path, target: Path) -> None:
+    if target.is_symlink():
+        os.replace(file, target)  # noqa: PTH105 (across a link, Path.replace reads no better)
+    else:
+        file.unlink()
+
+
+@click.command("link")
+@click.argument("wanted", metavar="FOLDER/NAME|SHA256")
+@click.argument("target", metavar="FOLDER/NAME")
+@host_option
+def link_model(wanted: str, target: str, folder: Path | None) -> None:
+    """Give a model that is here a second name, without storing it twice.
+
+    \b
+    nodes models link checkpoints/sd15.safetensors checkpoints/sd15/model.safetensors
+    """
+    host = open_host(folder)
+    index = Index.open(host)
+    source = find_content(host, index, wanted, None) if len(wanted) == 64 else _existing(host, wanted)
+    if source is None:
+        raise NotFound(f"No model here has sha256 {wanted}", "Read all files first: nodes models scan")
+    category, _, name = target.partition("/")
+    place = target_for(host, category, name)
+    if place.exists():
+        raise BadInput(f"{place} is there already")
+    how = link(source, place)
+    index.note(place, index.sha256(source))
+    index.save()
+    click.echo(f"{how} {place}")
+
+
+@click.command("rm")
+@click.argument("names", nargs=-1, required=True, metavar="FOLDER/NAME...")
+@yes_option
+@host_option
+def remove(names: tuple[str, ...], yes: bool, folder: Path | None) -> None:
+    """Remove model files. A file that is linked elsewhere keeps its bytes there.
+
+    \b
+    nodes models rm loras/old.safetensors
+    """
+    host = open_host(folder)
+    paths = [_existing(host, name) for name in names]
+    if not yes:
+        click.confirm(f"Remove {', '.join(map(str, paths))}?", abort=True)
+    index = Index.open(host)
+    for path in paths:
+        path.unlink()
+    index.forget_gone()
+    index.save()
+    click.echo(f"Removed {count(len(paths), 'file')}.")
+
+
+def _existing(host: Host, name: str) -> Path:
+    """The file that FOLDER/NAME, or a path in the host's folders, names; raises NotFound."""
+    category, slash, rest = name.partition("/")
+    folders = ModelFolders.of(host)
+    found = folders.find(category, rest) if slash and rest else None
+    if found is None:
+        inside = [f for c in folders.categories for f in folders.files(c) if Path(f).name == Path(name).name]
+        hint = f"There is: {', '.join(inside[:3])}." if inside else "See all with: nodes models list"
+        raise NotFound(f"The host has no model {name}", hint)
+    return found

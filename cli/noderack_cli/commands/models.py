@@ -1,0 +1,192 @@
+"""`nodes models get/search/info/list`: model files by name, hash or address."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+from noderack_host.folder import Host
+from noderack_host.folders import ModelFolders
+from noderack_registry.client import RegistryClient
+from noderack_registry.schema import ModelManifest
+
+from noderack_cli.bring import bring
+from noderack_cli.errors import BadInput, NotFound, Unresolvable
+from noderack_cli.model_files import Index, find_content
+from noderack_cli.options import host_option, json_option, registry_option
+from noderack_cli.plan import ModelChoice
+from noderack_cli.progress import Progress
+from noderack_cli.remote import look_up
+from noderack_cli.show import count, size, table
+from noderack_cli.sources import Access
+from noderack_cli.where import open_host, open_registry
+
+
+@click.command("get")
+@click.argument("wanted", nargs=-1, required=True, metavar="NAME|SHA256|URL...")
+@click.option("--folder", "category", help="The model folder, such as checkpoints or loras.")
+@click.option("--name", help="The file name to give it.")
+@host_option
+@registry_option
+@json_option
+def get(
+    *,
+    wanted: tuple[str, ...],
+    category: str | None,
+    name: str | None,
+    folder: Path | None,
+    registry: str | None,
+    as_json: bool,
+) -> None:
+    """Bring model files into the host, checked by hash; what is here already is linked, not downloaded.
+
+    \b
+    nodes models get noderack-shapes.safetensors
+    nodes models get https://huggingface.co/org/repo/blob/main/model.safetensors --folder loras
+    HF_TOKEN=... nodes models get URL        # gated and private files
+    """
+    host = open_host(folder)
+    access = Access.of(os.environ, registry or host.config.registry)
+    asked = [Asked(text, category, name) for text in wanted]
+    choices = [_choice(host, registry, access, one) for one in asked]  # all are found before the first comes
+    brought = bring(choices, host, access, Progress(as_json))
+    for _, error in brought.failed:
+        raise error
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """One argument of `models get`, and the options that go with it."""
+
+    text: str
+    folder: str | None
+    name: str | None
+
+
+def _choice(host: Host, registry: str | None, access: Access, asked: Asked) -> ModelChoice:
+    manifest = _manifest(host, registry, access, asked)
+    folder = asked.folder or manifest.folder
+    if not folder:
+        raise BadInput(f"{asked.text}: which folder is it for?", "Say it, for example: --folder loras")
+    content = manifest.sha256
+    present = find_content(host, Index.open(host), content, manifest.size) if content else None
+    where = str(present) if present else None
+    return ModelChoice(asked.name or manifest.name, folder, manifest, "you asked for it", where)
+
+
+def _manifest(host: Host, registry: str | None, access: Access, asked: Asked) -> ModelManifest:
+    if "://" in asked.text:
+        return look_up(asked.text, access, name=asked.name or "", folder=asked.folder or "")
+    with open_registry(host, registry) as client:
+        if re.fullmatch(r"[0-9a-fA-F]{64}", asked.text):
+            return client.model(asked.text.lower())
+        return _named(client, asked.text, asked.folder)
+
+
+def _named(client: RegistryClient, name: str, category: str | None) -> ModelManifest:
+    found = [m for m in client.find_models(name) if category in (None, m.folder)]
+    contents = {m.sha256 or str(m.sources): m for m in found}
+    if not contents:
+        near = [hit.name for hit in client.search(name, kind="model", limit=3).hits]
+        hint = (
+            f"Near names: {', '.join(near)}." if near else "Give its address: nodes models get URL --folder F"
+        )
+        raise NotFound(f"The registry knows no model {name}", hint)
+    if len(contents) > 1:
+        rows = ", ".join(f"{(m.sha256 or '?')[:12]} in {m.folder}" for m in contents.values())
+        raise Unresolvable(
+            f"{name} is the name of several contents: {rows}", "Say --folder, or give the sha256."
+        )
+    return found[0]
+
+
+@click.command("search")
+@click.argument("query")
+@host_option
+@registry_option
+@json_option
+def search(query: str, folder: Path | None, registry: str | None, as_json: bool) -> None:
+    """Search the registry for models.
+
+    \b
+    nodes models search "pixel art"
+    """
+    with open_registry(_host_or_none(folder), registry) as client:
+        page = client.search(query, kind="model", limit=30)
+    if as_json:
+        click.echo(json.dumps(page.to_json()))
+        return
+    click.echo(
+        table([(hit.name, hit.title, (hit.sha256 or "")[:12]) for hit in page.hits]) or "Nothing found."
+    )
+
+
+def _host_or_none(folder: Path | None) -> Host | None:
+    from noderack_host.folder import HostError
+
+    try:
+        return open_host(folder)
+    except HostError:
+        return None
+
+
+@click.command("info")
+@click.argument("wanted", metavar="NAME|SHA256")
+@host_option
+@registry_option
+@json_option
+def info(wanted: str, folder: Path | None, registry: str | None, as_json: bool) -> None:
+    """Show all that the registry knows of a model.
+
+    \b
+    nodes models info noderack-shapes.safetensors
+    """
+    host = _host_or_none(folder)
+    with open_registry(host, registry) as client:
+        is_hash = re.fullmatch(r"[0-9a-fA-F]{64}", wanted)
+        manifest = client.model(wanted.lower()) if is_hash else _named(client, wanted, None)
+    if as_json:
+        click.echo(json.dumps(manifest.to_json()))
+        return
+    facts = {**manifest.to_json(), "sources": ", ".join(s.url for s in manifest.sources)}
+    said = {key: value for key, value in facts.items() if value not in (None, "", [], False)}
+    click.echo(table([(key, _text(value)) for key, value in said.items()]))
+
+
+def _text(value: object) -> str:
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+@click.command("list")
+@click.argument("category", required=False)
+@host_option
+@json_option
+def list_models(category: str | None, folder: Path | None, as_json: bool) -> None:
+    """List the model files of the host, by folder.
+
+    \b
+    nodes models list
+    nodes models list loras --json
+    """
+    host = open_host(folder)
+    folders = ModelFolders.of(host)
+    index = Index.open(host)
+    rows: list[dict[str, Any]] = []
+    for name in [category] if category else folders.categories:
+        for file in folders.files(name):
+            path = folders.find(name, file)
+            known = index.known.get(str(path)) if path else None
+            length = path.stat().st_size if path else 0
+            sha256 = known.sha256 if known else None
+            rows.append({"folder": name, "name": file, "size": length, "sha256": sha256})
+    if as_json:
+        click.echo(json.dumps({"models": rows}))
+        return
+    lines = [(f"{r['folder']}/{r['name']}", size(r["size"]), (r["sha256"] or "")[:12]) for r in rows]
+    click.echo(table(lines) or "No models.")
+    click.echo(count(len(rows), "file"))

@@ -1,0 +1,65 @@
+"""The handle that a VAE socket carries: pictures to latents and back."""
+
+from dataclasses import dataclass
+from typing import cast
+
+import torch
+from torch import Tensor
+
+from noderack_diffusion.errors import MismatchError
+from noderack_diffusion.patch import PatchSet
+from noderack_diffusion.vae import AutoencoderKL, VaeConfig
+from noderack_diffusion.weights import Live
+
+
+@dataclass(frozen=True, eq=False)
+class Vae:
+    """An autoencoder. Pictures are ``[B, H, W, 3]`` in 0..1, latents ``[B, C, h, w]`` unscaled."""
+
+    config: VaeConfig
+    live: Live
+
+    @property
+    def key(self) -> str:
+        """Names its file."""
+        return self.live.key
+
+    def network(self) -> AutoencoderKL:
+        """The network itself (pictures there are ``[B, 3, H, W]`` in -1..1)."""
+        return cast(AutoencoderKL, self.live.use(PatchSet()))
+
+    @torch.no_grad()
+    def decode(self, latent: Tensor) -> Tensor:
+        """Latents -> pictures, one after the other so that memory does not grow with the batch."""
+        if latent.dim() != 4 or latent.shape[1] != self.config.latent:
+            raise MismatchError(
+                f"this VAE decodes latents [B, {self.config.latent}, h, w]; this one is {list(latent.shape)}"
+            )
+        network, live = self.network(), self.live
+        rows = (network.decode(row.to(live.device, live.dtype)) for row in torch.split(latent, 1))
+        pictures = [((row.float() + 1.0) / 2.0).clamp(0.0, 1.0).cpu() for row in rows]
+        return torch.cat(pictures).movedim(1, -1)
+
+    @torch.no_grad()
+    def encode(self, image: Tensor) -> Tensor:
+        """Pictures -> latents (the mean, no randomness). What does not fill a cell is cut off around the
+        middle.
+        """
+        pixels = crop_to_cells(image, self.config.factor)[..., :3].movedim(-1, 1)
+        network, live = self.network(), self.live
+        rows = (
+            network.encode((row.float() * 2.0 - 1.0).to(live.device, live.dtype))
+            for row in torch.split(pixels, 1)
+        )
+        return torch.cat([row.float().cpu() for row in rows])
+
+
+def crop_to_cells(image: Tensor, factor: int) -> Tensor:
+    """Pictures ``[B, H, W, C]`` cut to multiples of ``factor`` around their middle."""
+    height, width = image.shape[1] // factor * factor, image.shape[2] // factor * factor
+    if not height or not width:
+        raise MismatchError(
+            f"the picture is {image.shape[2]}x{image.shape[1]}; the least is {factor}x{factor}"
+        )
+    top, left = (image.shape[1] - height) // 2, (image.shape[2] - width) // 2
+    return image[:, top : top + height, left : left + width]

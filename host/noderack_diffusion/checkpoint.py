@@ -1,0 +1,139 @@
+"""Checkpoints: one file -> the three handles that sockets carry.
+
+Opening a checkpoint reads its header only. Weights are touched when a network is first used.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from noderack_diffusion.autoencoder import Vae
+from noderack_diffusion.clip import ClipText, clip_config
+from noderack_diffusion.detect import detect, tower_place, unet_prefix, vae_prefix
+from noderack_diffusion.devices import pick_device, pick_dtype
+from noderack_diffusion.errors import UnknownModelError
+from noderack_diffusion.model import Model
+from noderack_diffusion.openclip import hf_pieces, open_clip_pieces
+from noderack_diffusion.shapes import told
+from noderack_diffusion.sigma import standard
+from noderack_diffusion.spec import ModelSpec, TowerRecipe
+from noderack_diffusion.store import Store
+from noderack_diffusion.textenc import Clip, Embeddings, Tower
+from noderack_diffusion.unet import UNet
+from noderack_diffusion.vae import AutoencoderKL, VaeConfig, vae_config
+from noderack_diffusion.weights import Live, Pieces, pieces_below, shapes
+
+__all__ = ["Checkpoint", "Clip", "Model", "Vae", "load_checkpoint", "load_model", "load_vae"]
+
+_V_PROBE = "output_blocks.11.1.transformer_blocks.0.norm1.bias"
+_V_PROBE_FLOOR = 0.09
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Checkpoint:
+    """What a file holds; ``clip`` and ``vae`` are None where it lacks them."""
+
+    model: Model
+    clip: Clip | None
+    vae: Vae | None
+    spec: ModelSpec
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """Where and in which dtype networks compute."""
+
+    device: torch.device
+    dtype: torch.dtype
+
+    def live(self, store: Store, build: Callable[[], nn.Module], pieces: Pieces, part: str) -> Live:
+        """A network of a file's part."""
+        return Live(build, pieces, key=f"{store.key}:{part}", dtype=self.dtype, device=self.device)
+
+
+def placed(device: str | torch.device | None = None, dtype: torch.dtype | None = None) -> Placed:
+    """The device and dtype told, or the usual ones of this machine."""
+    where = pick_device(device)
+    return Placed(where, pick_dtype(where, dtype))
+
+
+def load_checkpoint(
+    path: str | Path,
+    *,
+    device: str | torch.device | None = None,
+    dtype: torch.dtype | None = None,
+    embeddings: Embeddings | None = None,
+) -> Checkpoint:
+    """Open a single-file checkpoint. Raises FileError or UnknownModelError, each with its reason."""
+    store, place = Store.open(path), placed(device, dtype)
+    spec = detect(store.header, store.metadata)
+    return Checkpoint(
+        model=_model(store, spec, place),
+        clip=_clip(store, spec, place, embeddings),
+        vae=None if spec.vae is None else _vae(store, spec.vae, place),
+        spec=spec,
+    )
+
+
+def load_model(
+    path: str | Path, *, device: str | torch.device | None = None, dtype: torch.dtype | None = None
+) -> Model:
+    """The denoising model of a file that may hold nothing else."""
+    store = Store.open(path)
+    return _model(store, detect(store.header, store.metadata), placed(device, dtype))
+
+
+def load_vae(
+    path: str | Path, *, device: str | torch.device | None = None, dtype: torch.dtype | None = None
+) -> Vae:
+    """The autoencoder of a file that may hold nothing else."""
+    store = Store.open(path)
+    prefix = vae_prefix(store.header)
+    if prefix is None:
+        raise UnknownModelError(f"{store.path.name} holds no autoencoder that is known here")
+    config = vae_config(shapes(pieces_below(store, prefix)), told(store.metadata, "vae"))
+    return _vae(store, config, placed(device, dtype))
+
+
+def _model(store: Store, spec: ModelSpec, place: Placed) -> Model:
+    config, pieces = spec.unet, pieces_below(store, unet_prefix(store.header) or "")
+    assert config is not None
+    live = place.live(store, lambda: UNet(config), pieces, "unet")
+    return Model(spec, live, standard(_prediction(spec, pieces), spec.zero_snr))
+
+
+def _prediction(spec: ModelSpec, pieces: Pieces) -> str:
+    """Stable Diffusion 2 does not say what it predicts; the spread of one bias tells."""
+    if spec.prediction != "probe":
+        return spec.prediction
+    if _V_PROBE not in pieces or spec.unet is None or spec.unet.in_channels != 4:
+        return "eps"
+    return "v" if float(pieces[_V_PROBE].read().float().std(unbiased=False)) > _V_PROBE_FLOOR else "eps"
+
+
+def _vae(store: Store, config: VaeConfig, place: Placed) -> Vae:
+    pieces = pieces_below(store, vae_prefix(store.header) or "")
+    return Vae(config, place.live(store, lambda: AutoencoderKL(config), pieces, "vae"))
+
+
+def _clip(store: Store, spec: ModelSpec, place: Placed, embeddings: Embeddings | None) -> Clip | None:
+    towers = [_tower(store, recipe, place) for recipe in spec.family.towers]
+    there = tuple(tower for tower in towers if tower is not None)
+    if len(there) != len(towers):
+        return None
+    return Clip(there, pooled_from=spec.family.pooled_from, embeddings=embeddings)
+
+
+def _tower(store: Store, recipe: TowerRecipe, place: Placed) -> Tower | None:
+    found = tower_place(store.header, recipe)
+    if found is None:
+        return None
+    prefix, form = found
+    pieces = open_clip_pieces(store, prefix) if form == "open_clip" else hf_pieces(store, prefix)
+    part = "clip" if recipe.name == "l" else f"clip_{recipe.name}"
+    config = clip_config(shapes(pieces), told(store.metadata, part))
+    live = place.live(store, lambda: ClipText(config), pieces, part)
+    return Tower(recipe, live, config.width, config.positions)

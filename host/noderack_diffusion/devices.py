@@ -1,0 +1,20 @@
+"""Where and in which number format a model computes, unless it is told otherwise."""
+
+import torch
+
+
+def pick_device(told: str | torch.device | None = None) -> torch.device:
+    """The device told, else the first accelerator, else the CPU."""
+    if told is not None:
+        return torch.device(told)
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def pick_dtype(device: torch.device, told: torch.dtype | None = None) -> torch.dtype:
+    """The dtype to compute in: bf16 on accelerators, fp32 on a CPU unless told bf16.
+
+    fp16 arithmetic on a CPU is many times slower than fp32 and is never chosen, even when told.
+    """
+    if told is not None and not (device.type == "cpu" and told == torch.float16):
+        return told
+    return torch.float32 if device.type == "cpu" else torch.bfloat16

@@ -1,0 +1,251 @@
+"""From conditioning lists to one function ``denoise(x, sigma)``: areas, masks, ranges, batching, guidance.
+
+A conditioning list is what existing packs build: ``[[tensor [1, n, D], {options}], ...]``. ``prepare`` turns
+two of them into ``Condition``s for one latent; ``Guide`` evaluates them in as few network calls as it can.
+"""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+from noderack_diffusion import areas
+from noderack_diffusion.errors import MismatchError
+from noderack_diffusion.sigma import Parametrisation
+
+Conditioning = Sequence[Sequence[Any]]
+MOST_REPEATS = 4
+
+
+class Predictor(Protocol):
+    """A model as guidance sees it."""
+
+    @property
+    def param(self) -> Parametrisation: ...
+
+    @property
+    def predict(self) -> Callable[..., Tensor]:
+        """(x ``[B, C, h, w]``, sigma ``[B]``, context, extras by name) -> the clean latent."""
+
+    def extras(self, entry: Mapping[str, Any], latent: Tensor, *, positive: bool) -> dict[str, Tensor]:
+        """What beside the text one conditioning entry gives the network, each with a batch axis."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Condition:
+    """One conditioning entry, made ready for one latent size."""
+
+    context: Tensor
+    extras: Mapping[str, Tensor] = field(default_factory=dict)
+    area: areas.Area | None = None
+    mask: Tensor | None = None
+    strength: float = 1.0
+    first: float = math.inf
+    """Holds from this sigma ..."""
+    last: float = 0.0
+    """... down to this one."""
+    control: Any = None
+    default: bool = False
+
+    def active(self, sigma: float) -> bool:
+        """Whether it holds at ``sigma``."""
+        return self.last <= sigma <= self.first
+
+
+def prepare(
+    model: Predictor, positive: Conditioning, negative: Conditioning, latent: Tensor
+) -> tuple[tuple[Condition, ...], tuple[Condition, ...]]:
+    """Both lists as Conditions; every area in one list gets its counterpart in the other."""
+    yes = [_ready(model, row, latent, positive=True) for row in positive]
+    no = [_ready(model, row, latent, positive=False) for row in negative]
+    wanted, unwanted = _with_areas(yes, no), _with_areas(no, yes)
+    return tuple(wanted), tuple(_with_control(unwanted, yes))
+
+
+def _ready(model: Predictor, row: Sequence[Any], latent: Tensor, *, positive: bool) -> Condition:
+    context, entry = row[0], row[1]
+    area, mask = areas.resolve(entry, (latent.shape[-2], latent.shape[-1]))
+    percent = model.param.times.percent
+    return Condition(
+        context=context.to(latent.device),
+        extras=model.extras(entry, latent, positive=positive),
+        area=area,
+        mask=None if mask is None else mask.to(latent.device) * entry.get("mask_strength", 1.0),
+        strength=float(entry.get("strength", 1.0)),
+        first=percent(entry["start_percent"]) if "start_percent" in entry else math.inf,
+        last=percent(entry["end_percent"]) if "end_percent" in entry else 0.0,
+        control=entry.get("control") if positive or not entry.get("control_apply_to_uncond") else None,
+        default=bool(entry.get("default", False)),
+    )
+
+
+def _with_areas(own: list[Condition], others: list[Condition]) -> list[Condition]:
+    """``own``, and for each area of ``others`` that it lacks a copy that says there what ``own`` says."""
+    found = list(own)
+    for other in others:
+        if other.area is None:
+            continue
+        match = _smallest(found, other.area)
+        if match is not None and match.area != other.area:
+            found.append(replace(other, context=match.context, extras=match.extras, control=match.control))
+    return found
+
+
+def _smallest(conditions: list[Condition], area: areas.Area) -> Condition | None:
+    best: Condition | None = None
+    for c in conditions:
+        if c.area is None:
+            best = best or c
+        elif areas.inside(area, c.area) and (best is None or best.area is None or _cells(best) > _cells(c)):
+            best = c
+    return best
+
+
+def _cells(condition: Condition) -> int:
+    return condition.area[0] * condition.area[1] if condition.area else 0
+
+
+def _with_control(conditions: list[Condition], positive: list[Condition]) -> list[Condition]:
+    return conditions
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Call:
+    condition: Condition
+    side: int
+    x: Tensor
+    weight: Tensor
+    area: areas.Area | None
+
+
+class Guide:
+    """Evaluates lists of Conditions. Makes one network call for all that fit into one batch."""
+
+    def __init__(self, model: Predictor, *, batch: bool = True) -> None:
+        self.model, self.batch = model, batch
+
+    def predict(self, sides: Sequence[Sequence[Condition]], x: Tensor, sigma: float) -> list[Tensor]:
+        """For each list the clean latent that it asks for, where conditions overlap their weighted mean."""
+        calls = [c for i, side in enumerate(sides) for c in _calls(i, side, x, sigma)]
+        totals = [torch.zeros_like(x) for _ in sides]
+        counts = [torch.full_like(x, 1e-37) for _ in sides]
+        for group in _groups(calls) if self.batch else [[c] for c in calls]:
+            for call, clean in zip(group, self._run(group, sigma), strict=True):
+                areas.crop(totals[call.side], call.area).add_(clean * call.weight)
+                areas.crop(counts[call.side], call.area).add_(call.weight)
+        return [total / n for total, n in zip(totals, counts, strict=True)]
+
+    def _run(self, group: list[_Call], sigma: float) -> Sequence[Tensor]:
+        rows = [call.x.shape[0] for call in group]
+        x = torch.cat([call.x for call in group])
+        contexts = [_rows(call.condition.context, n) for call, n in zip(group, rows, strict=True)]
+        names = group[0].condition.extras
+        extras: dict[str, Any] = {
+            k: torch.cat(
+                [
+                    _rows(areas_crop(c.condition.extras[k], c.area), n)
+                    for c, n in zip(group, rows, strict=True)
+                ]
+            )
+            for k in names
+        }
+        if group[0].condition.control is not None:
+            extras["control"] = group[0].condition.control
+        sigmas = torch.full((x.shape[0],), sigma, dtype=torch.float32, device=x.device)
+        return torch.split(self.model.predict(x, sigmas, _even(contexts), **extras), rows)
+
+
+def areas_crop(value: Tensor, area: areas.Area | None) -> Tensor:
+    """Extras with a place (``[b, c, h, w]``) are cropped with the area, others are not."""
+    return areas.crop(value, area) if value.dim() == 4 else value
+
+
+def _calls(side: int, conditions: Sequence[Condition], x: Tensor, sigma: float) -> list[_Call]:
+    size = (x.shape[-2], x.shape[-1])
+    found = []
+    for c in conditions:
+        if c.active(sigma):
+            area = None if c.area is None else areas.clip(c.area, size)
+            part = areas.crop(x, area)
+            weight = areas.influence(part, size, area, c.mask, c.strength)
+            found.append(_Call(c, side, part, weight, area))
+    return found
+
+
+def _groups(calls: list[_Call]) -> list[list[_Call]]:
+    """Calls that can share a batch; within one, later calls come first: what packs expect is [negative,
+    positive].
+    """
+    groups: list[list[_Call]] = []
+    for call in reversed(calls):
+        group = next((g for g in groups if all(_fits(call, other) for other in g)), None)
+        if group is None:
+            groups.append([call])
+        else:
+            group.append(call)
+    return groups
+
+
+def _fits(a: _Call, b: _Call) -> bool:
+    one, two = a.condition, b.condition
+    if a.x.shape != b.x.shape or one.control is not two.control or one.extras.keys() != two.extras.keys():
+        return False
+    if any(v.shape[1:] != two.extras[k].shape[1:] for k, v in one.extras.items()):
+        return False
+    n, m = one.context.shape[1], two.context.shape[1]
+    return one.context.shape[2] == two.context.shape[2] and math.lcm(n, m) // min(n, m) <= MOST_REPEATS
+
+
+def _rows(value: Tensor, n: int) -> Tensor:
+    if value.shape[0] == n:
+        return value
+    return value.repeat(-(-n // value.shape[0]), *[1] * (value.dim() - 1))[:n]
+
+
+def _even(contexts: list[Tensor]) -> Tensor:
+    """Contexts of different length, repeated to a common one (which attention does not notice)."""
+    length = math.lcm(*(c.shape[1] for c in contexts))
+    return torch.cat([c.repeat(1, length // c.shape[1], 1) for c in contexts])
+
+
+Guidance = Callable[[Tensor, float], Tensor]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Cfg:
+    """Classifier-free guidance: ``u + scale (c - u)``. At scale 1 the negative side is not evaluated."""
+
+    guide: Guide
+    positive: tuple[Condition, ...]
+    negative: tuple[Condition, ...]
+    scale: float
+
+    def __call__(self, x: Tensor, sigma: float) -> Tensor:
+        """The clean latent."""
+        if math.isclose(self.scale, 1.0):
+            return self.guide.predict([self.positive], x, sigma)[0]
+        return self.both(x, sigma)[0]
+
+    def both(self, x: Tensor, sigma: float) -> tuple[Tensor, Tensor]:
+        """The clean latent, and the one of the negative side alone."""
+        wanted, unwanted = self.guide.predict([self.positive, self.negative], x, sigma)
+        return unwanted + (wanted - unwanted) * self.scale, unwanted
+
+
+def denoiser(
+    model: Predictor,
+    positive: Conditioning,
+    negative: Conditioning,
+    cfg: float,
+    latent: Tensor,
+    *,
+    batch: bool = True,
+) -> Cfg:
+    """A denoiser for latents like ``latent`` from two conditioning lists and a guidance scale."""
+    if not positive:
+        raise MismatchError("the positive conditioning is empty: connect a text encoder to the sampler")
+    wanted, unwanted = prepare(model, positive, negative, latent)
+    return Cfg(Guide(model, batch=batch), wanted, unwanted, cfg)

@@ -1,0 +1,253 @@
+"""Adapter files: LoRA and kin, in every naming scheme of the field, read into patches, with a report."""
+
+import difflib
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from noderack_diffusion.adapters import ALGORITHMS, Algorithm
+from noderack_diffusion.aliases import TEXT_MARKS, tower_aliases, unet_aliases
+from noderack_diffusion.errors import AdapterError
+from noderack_diffusion.model import Model
+from noderack_diffusion.patch import Patch, PatchSet
+from noderack_diffusion.store import Store
+from noderack_diffusion.textenc import Clip
+
+SUFFIXES: Mapping[str, str] = {
+    ".lora_up.weight": "up",
+    ".lora_down.weight": "down",
+    ".lora_mid.weight": "mid",
+    "_lora.up.weight": "up",
+    "_lora.down.weight": "down",
+    ".lora.up.weight": "up",
+    ".lora.down.weight": "down",
+    ".lora_B.weight": "up",
+    ".lora_A.weight": "down",
+    ".lora_B.default.weight": "up",
+    ".lora_A.default.weight": "down",
+    ".lora_B": "up",
+    ".lora_A": "down",
+    ".lora_linear_layer.up.weight": "up",
+    ".lora_linear_layer.down.weight": "down",
+    ".lora_B.bias": "diff_b",
+    ".alpha": "alpha",
+    ".dora_scale": "dora",
+    ".lora_magnitude_vector": "dora",
+    ".lora_magnitude_vector.weight": "dora",
+    ".lora_magnitude_vector.default.weight": "dora",
+    ".reshape_weight": "reshape",
+    **{f".hada_{k}": f"hada_{k}" for k in ("w1_a", "w1_b", "w2_a", "w2_b", "t1", "t2")},
+    **{f".lokr_{k}": f"lokr_{k}" for k in ("w1", "w1_a", "w1_b", "w2", "w2_a", "w2_b", "t2")},
+    **{f".{k}.weight": k for k in ("a1", "a2", "b1", "b2")},
+    ".oft_blocks": "oft_blocks",
+    ".rescale": "rescale",
+    ".on_input": "on_input",
+    ".diff": "diff",
+    ".diff_b": "diff_b",
+    ".w_norm": "w_norm",
+    ".b_norm": "b_norm",
+    ".set_weight": "set_weight",
+    ".weight": "weight",
+}
+_LONGEST_FIRST = sorted(SUFFIXES, key=len, reverse=True)
+NEAREST_FOR = 5
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LoraFile:
+    """An adapter file. ``stems`` maps each module's name in the file to its tensors by role."""
+
+    path: Path
+    key: str
+    """sha256 of its tensors' bytes."""
+    metadata: Mapping[str, str]
+    stems: Mapping[str, Mapping[str, Tensor]]
+
+
+@dataclass(frozen=True, slots=True)
+class LoadReport:
+    """How an adapter met a model."""
+
+    file: str
+    matched: tuple[str, ...] = ()
+    """Stems that found their parameter."""
+    unmatched: Mapping[str, str] | None = None
+    """Stems that found none, each with the nearest name that the model has ("" if nothing is near)."""
+    mismatched: Mapping[str, str] | None = None
+    """Stems whose tensors do not fit the parameter's shape, with the reason."""
+    zero: tuple[str, ...] = ()
+    """Stems that change nothing, because a factor is all zero."""
+    elsewhere: int = 0
+    """How many stems belong to the other part (text encoder, or network)."""
+    algorithms: tuple[str, ...] = ()
+
+    def sentence(self) -> str:
+        """The whole of it in one sentence."""
+        all_of = len(self.matched) + len(self.unmatched or ()) + len(self.mismatched or ())
+        said = [f"{self.file}: {len(self.matched)} of {all_of} changes apply"]
+        if self.unmatched:
+            stem, near = next(iter(self.unmatched.items()))
+            said.append(
+                f"{len(self.unmatched)} name nothing here (as {stem!r}"
+                + (f", near {near!r})" if near else ")")
+            )
+        if self.mismatched:
+            said.append(
+                f"{len(self.mismatched)} do not fit in shape ({next(iter(self.mismatched.values()))})"
+            )
+        return "; ".join(said)
+
+
+def load_lora(path: str | Path) -> LoraFile:
+    """Read an adapter file. Raises FileError or AdapterError."""
+    store = Store.open(path)
+    digest = hashlib.sha256()
+    tensors: dict[str, Tensor] = {}
+    for name in sorted(store.header):
+        tensors[name] = store.tensor(name)
+        digest.update(name.encode())
+        digest.update(
+            tensors[name].contiguous().view(torch.uint8).numpy().tobytes() if tensors[name].dim() else b""
+        )
+        digest.update(repr(tensors[name].tolist()).encode() if not tensors[name].dim() else b"")
+    stems = group(tensors)
+    if not any(_algorithms(parts) for parts in stems.values()):
+        some = ", ".join(sorted(tensors)[:3]) or "nothing"
+        raise AdapterError(f"{store.path.name} is no adapter that is known here; it holds {some}")
+    return LoraFile(store.path, digest.hexdigest(), store.metadata, _with_config(stems, store))
+
+
+def group(tensors: Mapping[str, Tensor]) -> dict[str, dict[str, Tensor]]:
+    """Tensors by stem and role."""
+    stems: dict[str, dict[str, Tensor]] = {}
+    for name, tensor in tensors.items():
+        suffix = next((s for s in _LONGEST_FIRST if name.endswith(s)), None)
+        if suffix is not None:
+            stems.setdefault(name.removesuffix(suffix), {})[SUFFIXES[suffix]] = tensor
+    return stems
+
+
+def _with_config(stems: dict[str, dict[str, Tensor]], store: Store) -> Mapping[str, Mapping[str, Tensor]]:
+    """Alpha from PEFT's own config (beside the file, or in its header), where the tensors do not say it."""
+    beside = store.path.with_name("adapter_config.json")
+    text = store.metadata.get("lora_adapter_metadata")
+    if text is None and beside.is_file() and store.path.name.startswith("adapter_model"):
+        text = beside.read_text(encoding="utf-8")
+    try:
+        config = json.loads(text) if text else {}
+        alpha, scaled = config.get("lora_alpha"), bool(config.get("use_rslora"))
+    except (ValueError, AttributeError) as cause:
+        raise AdapterError(f"the adapter config of {store.path.name} is not JSON ({cause})") from cause
+    if alpha is None:
+        return stems
+    for parts in stems.values():
+        if "down" in parts and "alpha" not in parts:
+            rank = parts["down"].shape[0]
+            parts["alpha"] = torch.tensor(float(alpha) * (rank**0.5 if scaled else 1.0))
+    return stems
+
+
+def _algorithms(parts: Mapping[str, Tensor]) -> list[Algorithm]:
+    found = [row for row in ALGORITHMS if all(name in parts for name in row.needs)]
+    return found
+
+
+def aliases_of(target: Model | Clip) -> dict[str, str]:
+    """Every spelling of every parameter of a model or its text encoders."""
+    if isinstance(target, Model):
+        config = target.spec.unet
+        return {} if config is None else unet_aliases(config, target.live.pieces)
+    alone = len(target.towers) == 1
+    found: dict[str, str] = {}
+    for tower in target.towers:
+        found.update(tower_aliases(tower.recipe.name, tower.live.pieces, alone=alone))
+    return found
+
+
+def _shape(target: Model | Clip, parameter: str) -> tuple[int, ...] | None:
+    if isinstance(target, Model):
+        piece = target.live.pieces.get(parameter)
+    else:
+        name, _, inner = parameter.partition(".")
+        tower = next(t for t in target.towers if t.recipe.name == name)
+        piece = tower.live.pieces.get(inner)
+    return None if piece is None else piece.dims()
+
+
+def patches_for(
+    lora: LoraFile, target: Model | Clip, strength: float, *, compat: str | None = None
+) -> tuple[PatchSet, LoadReport]:
+    """The patches that an adapter file means for a model or its text encoders, and how they met.
+
+    ``compat="comfy"`` repeats the quirks of the reference host (see ``adapters``).
+    """
+    known, text = aliases_of(target), isinstance(target, Clip)
+    patches: list[Patch] = []
+    lost: list[str] = []
+    misfit: dict[str, str] = {}
+    matched: list[str] = []
+    used: list[str] = []
+    zero: list[str] = []
+    elsewhere = 0
+    for stem, parts in lora.stems.items():
+        rows = _algorithms(parts)
+        if not rows:
+            continue
+        if stem not in known:
+            if stem.startswith(TEXT_MARKS) != text:
+                elsewhere += 1
+            else:
+                lost.append(stem)
+            continue
+        made = [
+            _patch(lora, stem, row, known[stem], strength=strength, compat=compat == "comfy") for row in rows
+        ]
+        problem = next((p for p in (_problem(target, patch) for patch in made) if p), None)
+        if problem:
+            misfit[stem] = problem
+            continue
+        patches += made
+        matched.append(stem)
+        used += [row.name for row in rows]
+        if all(not t.any() for r, t in parts.items() if r == "up"):
+            zero += [stem] if "up" in parts else []
+    report = LoadReport(
+        lora.path.name,
+        tuple(matched),
+        _nearest(lost, known),
+        misfit,
+        tuple(zero),
+        elsewhere,
+        tuple(dict.fromkeys(used)),
+    )
+    return PatchSet(tuple(patches)), report
+
+
+def _patch(
+    lora: LoraFile, stem: str, row: Algorithm, parameter: str, *, strength: float, compat: bool
+) -> Patch:
+    if row.on_bias:
+        parameter = parameter.removesuffix("weight") + "bias"
+    origin = f"{lora.key}:{stem}:{row.name}:{'+'.join(row.needs)}:{compat}"
+    return Patch(parameter, row.build(lora.stems[stem], compat), origin, strength)
+
+
+def _problem(target: Model | Clip, patch: Patch) -> str | None:
+    """Why a patch does not fit its parameter."""
+    shape = _shape(target, patch.parameter)
+    if shape is None:
+        return f"the model has no {patch.parameter}"
+    why = patch.delta.misfit(shape)
+    return why and f"{patch.parameter}: {why}"
+
+
+def _nearest(lost: list[str], known: Mapping[str, str]) -> dict[str, str]:
+    found = dict.fromkeys(lost, "")
+    for stem in lost[:NEAREST_FOR]:
+        found[stem] = next(iter(difflib.get_close_matches(stem, known, n=1, cutoff=0.6)), "")
+    return found

@@ -1,0 +1,96 @@
+"""The handle that a MODEL socket carries: a network, the patches on it, and how its output is read."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, cast
+
+import torch
+from torch import Tensor
+
+from noderack_diffusion.errors import MismatchError
+from noderack_diffusion.labels import LABELS
+from noderack_diffusion.patch import PatchSet
+from noderack_diffusion.sigma import Parametrisation
+from noderack_diffusion.spec import ModelSpec
+from noderack_diffusion.unet import UNet
+from noderack_diffusion.weights import Live
+
+
+@dataclass(frozen=True, eq=False)
+class Model:
+    """A denoising model. Handles are values: ``with_patches`` gives another one over the same weights
+    file.
+    """
+
+    spec: ModelSpec
+    live: Live
+    param: Parametrisation
+    patches: PatchSet = field(default_factory=PatchSet)
+
+    @property
+    def key(self) -> str:
+        """Names what it computes: the file and the patches."""
+        return f"{self.live.key}:{self.patches.key}"
+
+    @property
+    def device(self) -> torch.device:
+        """Where it computes."""
+        return self.live.device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The dtype it computes in."""
+        return self.live.dtype
+
+    def with_patches(self, patches: PatchSet) -> "Model":
+        """This model with ``patches`` after those it has."""
+        return replace(self, patches=self.patches | patches)
+
+    def without_patches(self) -> "Model":
+        """The model of the file."""
+        return replace(self, patches=PatchSet())
+
+    def with_parametrisation(self, param: Parametrisation) -> "Model":
+        """This model, its output read another way (v-prediction, other noise levels ...)."""
+        return replace(self, param=param)
+
+    def network(self) -> UNet:
+        """The network with exactly this handle's patches on it."""
+        return cast(UNet, self.live.use(self.patches))
+
+    def predict(
+        self,
+        x: Tensor,
+        sigma: Tensor,
+        context: Tensor,
+        *,
+        y: Tensor | None = None,
+        concat: Tensor | None = None,
+        control: Mapping[str, list[Tensor | None]] | None = None,
+    ) -> Tensor:
+        """The clean latent of ``x [B, C, h, w]`` at ``sigma [B]`` given ``context [B, n, D]``, in fp32.
+
+        ``y [B, n]`` is the label vector, ``concat [B, c, h, w]`` goes beside the input's channels.
+        """
+        network, dtype = self.network(), self.dtype
+        self._fits(context)
+        given = self.param.input(x, sigma)
+        if concat is not None:
+            given = torch.cat([given, concat.to(given)], dim=1)
+        time = self.param.times.time(sigma).float()
+        out = network(given.to(dtype), time, context.to(x.device, dtype), y=y, control=control)
+        return self.param.clean(x, out.float(), sigma)
+
+    def _fits(self, context: Tensor) -> None:
+        config = self.spec.unet
+        if config is not None and context.shape[-1] != config.context:
+            raise MismatchError(
+                f"the prompt was encoded for another model: it is {context.shape[-1]} wide, "
+                f"{self.spec.family.title} here wants {config.context}; use this checkpoint's text encoder"
+            )
+
+    def extras(self, entry: Mapping[str, Any], latent: Tensor, *, positive: bool) -> dict[str, Tensor]:
+        """What beside the text one conditioning entry gives the network."""
+        label = LABELS[self.spec.family.label]
+        y = label(entry, latent, positive, self.spec)
+        return {} if y is None else {"y": y.to(latent.device)}

@@ -1,0 +1,156 @@
+"""One whole sampling run: latent in, latent out, as a sampler node does it."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from noderack_diffusion.checkpoint import Model
+from noderack_diffusion.guide import Conditioning, denoiser
+from noderack_diffusion.noise import Noise
+from noderack_diffusion.sampling import FRESH_MASK_NOISE, OnStep, Task, sampler
+from noderack_diffusion.sigma import Parametrisation, schedule
+
+__all__ = ["run", "sample", "sigmas_for"]
+
+
+def sigmas_for(
+    model: Model,
+    scheduler: str,
+    steps: int,
+    denoise: float = 1.0,
+    sampler: str = "",
+    *,
+    start: int | None = None,
+    end: int | None = None,
+    finish: bool = False,
+) -> list[float]:
+    """The sigmas of a run, cut to the steps ``start`` .. ``end``; ``finish`` makes the last of them 0."""
+    sigmas = schedule(model.param, scheduler, steps, denoise, sampler)
+    if end is not None and end < len(sigmas) - 1:
+        sigmas = sigmas[: end + 1]
+        if finish:
+            sigmas[-1] = 0.0
+    if start is not None:
+        sigmas = sigmas[start:] if start < len(sigmas) - 1 else []
+    return sigmas
+
+
+def sample(
+    model: Model,
+    *,
+    latent: Tensor,
+    positive: Conditioning,
+    negative: Conditioning,
+    cfg: float,
+    sampler: str,
+    scheduler: str,
+    steps: int,
+    seed: int,
+    denoise: float = 1.0,
+    start: int | None = None,
+    end: int | None = None,
+    add_noise: bool = True,
+    finish: bool = False,
+    noise_mask: Tensor | None = None,
+    batch_index: Sequence[int] | None = None,
+    noise_rule: str = "2025-10",
+    on_step: OnStep | None = None,
+) -> Tensor:
+    """Sample from ``latent [B, C, h, w]`` (unscaled, as the autoencoder gives it) and give a latent like it.
+
+    ``start`` and ``end`` cut the run to those steps, ``finish`` ends a cut run without noise left over.
+    ``noise_mask`` (1: draw anew, 0: keep) is any ``[.., H, W]``. ``on_step(step, steps, clean, x)`` sees each
+    step and may raise to stop. Raises UnknownNameError for a sampler or scheduler that is not in the tables.
+    """
+    sigmas = sigmas_for(model, scheduler, steps, denoise, sampler, start=start, end=end, finish=finish)
+    noise = Noise(seed, noise_rule)
+    first = noise.initial(latent, batch_index) if add_noise else torch.zeros_like(latent, device="cpu")
+    if len(sigmas) < 2:
+        return latent
+    guided = _guided(model, positive, negative, cfg, latent)
+    return run(
+        model,
+        guided,
+        sampler,
+        sigmas,
+        latent=latent,
+        noise=noise,
+        first=first,
+        mask=noise_mask,
+        on_step=on_step,
+    )
+
+
+def _guided(model: Model, positive: Conditioning, negative: Conditioning, cfg: float, latent: Tensor) -> Any:
+    return denoiser(model, positive, negative, cfg, latent.to(model.device))
+
+
+def run(
+    model: Model,
+    guided: Any,
+    name: str,
+    sigmas: Sequence[float],
+    *,
+    latent: Tensor,
+    noise: Noise,
+    first: Tensor,
+    mask: Tensor | None = None,
+    on_step: OnStep | None = None,
+) -> Tensor:
+    """Walk ``sigmas`` with the sampler ``name`` from ``latent`` plus the noise ``first``."""
+    solve = sampler(name)
+    device, scale = model.device, model.spec.family.latent
+    clean = (
+        (latent.to(device, torch.float32) - scale.shift) * scale.scale if latent.any() else latent.to(device)
+    )
+    first = first.to(device, torch.float32)
+    x = model.param.noised(sigmas[0], first, clean, full=model.param.is_full(sigmas[0]))
+    inpaint = _inpaint(model.param, mask, clean, noise.fresh(first) if name in FRESH_MASK_NOISE else first)
+    task = Task(
+        denoise=inpaint(guided),
+        noise=noise,
+        param=model.param,
+        with_uncond=inpaint(guided.both) if hasattr(guided, "both") else None,
+        seen=_reporter(on_step, len(sigmas) - 1),
+    )
+    with torch.no_grad():
+        x = model.param.finished(sigmas[-1], solve(task, x, sigmas))
+    return (x / scale.scale + scale.shift).to(latent.device).clone()
+
+
+def _reporter(on_step: OnStep | None, steps: int) -> Callable[[int, Tensor, Tensor], None]:
+    if on_step is None:
+        return lambda step, clean, x: None
+    return lambda step, clean, x: on_step(step, steps, clean, x)
+
+
+def fit_mask(mask: Tensor, like: Tensor) -> Tensor:
+    """A mask of any size and batch as ``[B, C, h, w]`` of the latent ``like``, bilinear and not rounded."""
+    mask = mask.reshape(-1, 1, mask.shape[-2], mask.shape[-1]).to(like.device, torch.float32)
+    mask = F.interpolate(mask, size=like.shape[-2:], mode="bilinear")
+    mask = mask.repeat(-(-like.shape[0] // mask.shape[0]), 1, 1, 1)[: like.shape[0]]
+    return mask.expand(like.shape)
+
+
+def _inpaint(
+    param: Parametrisation, mask: Tensor | None, clean: Tensor, noise: Tensor
+) -> Callable[[Callable[[Tensor, float], Any]], Callable[[Tensor, float], Any]]:
+    """Wraps a denoiser so that what the mask keeps stays as it is, at each noise level."""
+    if mask is None:
+        return lambda denoise: denoise
+    draw = fit_mask(mask, clean)
+    keep = 1.0 - draw
+
+    def wrap(denoise: Callable[[Tensor, float], Any]) -> Callable[[Tensor, float], Any]:
+        def masked(x: Tensor, sigma: float) -> Any:
+            out = denoise(x * draw + param.noised(sigma, noise, clean) * keep, sigma)
+            if isinstance(out, tuple):
+                return out[0] * draw + clean * keep, *out[1:]
+            return out * draw + clean * keep
+
+        return masked
+
+    return wrap

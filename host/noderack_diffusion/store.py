@@ -1,0 +1,140 @@
+"""Weights files as they lie on the disk: mapped, never changed, touched only where they are read.
+
+The file is the backup: whatever is done to a model in memory, its tensors here stay as they were.
+"""
+
+import hashlib
+import json
+import math
+import mmap
+import struct
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from noderack_diffusion.errors import FileError
+
+DTYPES: Mapping[str, torch.dtype] = {
+    "F64": torch.float64,
+    "F32": torch.float32,
+    "F16": torch.float16,
+    "BF16": torch.bfloat16,
+    "F8_E4M3": torch.float8_e4m3fn,
+    "F8_E5M2": torch.float8_e5m2,
+    "I64": torch.int64,
+    "I32": torch.int32,
+    "I16": torch.int16,
+    "I8": torch.int8,
+    "U8": torch.uint8,
+    "BOOL": torch.bool,
+}
+MAX_HEADER = 100_000_000
+MAX_TENSORS = 200_000
+MAX_DIMS = 16
+
+
+@dataclass(frozen=True, slots=True)
+class TensorInfo:
+    """What the header says of one tensor; ``start`` and ``end`` count bytes from the end of the header."""
+
+    dtype: torch.dtype
+    shape: tuple[int, ...]
+    start: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Store:
+    """One mapped safetensors file."""
+
+    path: Path
+    header: Mapping[str, TensorInfo]
+    metadata: Mapping[str, str]
+    key: str
+    """Names the content: a hash of path, size, time and header."""
+    _bytes: mmap.mmap = field(repr=False)
+    _offset: int = field(repr=False)
+
+    @classmethod
+    def open(cls, path: str | Path) -> "Store":
+        """Map a safetensors file. Raises FileError with the reason if it is not a sound one."""
+        path = Path(path)
+        try:
+            with path.open("rb") as file:
+                size = path.stat().st_size
+                raw = _read_header(path, file.read(8), size, file)
+                header, metadata = _parse(path, raw, size - 8 - len(raw))
+                mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
+        except OSError as cause:
+            raise FileError(f"cannot read {path}: {cause.strerror or cause}") from cause
+        return cls(path, header, metadata, _identity(path, raw), mapped, 8 + len(raw))
+
+    def tensor(self, name: str) -> Tensor:
+        """The tensor ``name`` as it is stored; shares the mapped bytes, so do not write into it."""
+        if name not in self.header:
+            raise FileError(f"{self.path.name} holds no tensor {name!r}")
+        info = self.header[name]
+        count = math.prod(info.shape)
+        if not count:
+            return torch.empty(info.shape, dtype=info.dtype)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)
+            flat = torch.frombuffer(
+                self._bytes, dtype=info.dtype, count=count, offset=self._offset + info.start
+            )
+        return flat.view(info.shape)
+
+    def shapes(self, prefix: str = "") -> dict[str, tuple[int, ...]]:
+        """The shapes of the tensors under ``prefix``, keyed without it."""
+        return {k.removeprefix(prefix): v.shape for k, v in self.header.items() if k.startswith(prefix)}
+
+    def __contains__(self, name: object) -> bool:
+        return name in self.header
+
+
+def _read_header(path: Path, first: bytes, size: int, file: Any) -> bytes:
+    if len(first) < 8:
+        raise FileError(f"{path} is no safetensors file: it has only {size} bytes; download it again")
+    (length,) = struct.unpack("<Q", first)
+    if length > min(MAX_HEADER, size - 8):
+        raise FileError(
+            f"{path} is no safetensors file, or is cut short: it announces a header of {length} bytes "
+            f"and has {size}; download it again"
+        )
+    raw: bytes = file.read(length)
+    return raw
+
+
+def _identity(path: Path, raw: bytes) -> str:
+    stat = path.stat()
+    facts = f"{path.resolve()}\0{stat.st_size}\0{stat.st_mtime_ns}\0".encode()
+    return hashlib.sha256(facts + raw).hexdigest()
+
+
+def _parse(path: Path, raw: bytes, data: int) -> tuple[dict[str, TensorInfo], dict[str, str]]:
+    try:
+        entries = json.loads(raw)
+        metadata = entries.pop("__metadata__", None) or {}
+        if len(entries) > MAX_TENSORS:
+            raise ValueError(f"{len(entries)} tensors")
+        header = {name: _info(name, entry, data) for name, entry in entries.items()}
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as cause:
+        raise FileError(f"the header of {path} is damaged ({cause}); download the file again") from cause
+    return header, {str(k): str(v) for k, v in metadata.items()}
+
+
+def _info(name: str, entry: Mapping[str, Any], data: int) -> TensorInfo:
+    kind, shape = entry["dtype"], tuple(entry["shape"])
+    start, end = entry["data_offsets"]
+    if kind not in DTYPES:
+        raise ValueError(f"tensor {name!r} has the unknown dtype {kind!r}")
+    if len(shape) > MAX_DIMS or not all(type(n) is int and n >= 0 for n in (*shape, start, end)):
+        raise ValueError(f"tensor {name!r} has the shape {shape}")
+    if end > data or end - start != math.prod(shape) * DTYPES[kind].itemsize:
+        raise ValueError(f"tensor {name!r} does not lie where the header says")
+    return TensorInfo(DTYPES[kind], shape, start, end)

@@ -1,0 +1,133 @@
+"""The handle that a CLIP socket carries: one or more text towers, the patches on them, and how a prompt is
+read.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import cast
+
+import torch
+from torch import Tensor
+
+from noderack_diffusion.clip import ClipText
+from noderack_diffusion.patch import PatchSet
+from noderack_diffusion.prompt import Token, tokenize
+from noderack_diffusion.spec import TowerRecipe
+from noderack_diffusion.tokens import END, START, clip_tokenizer
+from noderack_diffusion.weights import Live
+
+Chunks = Sequence[Sequence[Token]]
+Embeddings = Callable[[str, str, int], "Tensor | None"]
+"""(name, tower, width) -> the vectors of a textual inversion, or None if there is none of that name."""
+
+
+@dataclass(frozen=True, eq=False)
+class Tower:
+    """One text tower and how its family uses it."""
+
+    recipe: TowerRecipe
+    live: Live
+    width: int
+    positions: int
+
+
+@dataclass(frozen=True, eq=False)
+class Clip:
+    """Text encoders. Handles are values: ``with_patches`` and ``with_layer`` give another one."""
+
+    towers: tuple[Tower, ...]
+    pooled_from: int = 0
+    patches: PatchSet = field(default_factory=PatchSet)
+    layer: int | None = None
+    embeddings: Embeddings | None = None
+
+    @property
+    def key(self) -> str:
+        """Names what it computes: files, patches, layer."""
+        return ":".join([*(t.live.key for t in self.towers), self.patches.key, str(self.layer)])
+
+    def with_patches(self, patches: PatchSet) -> "Clip":
+        """These encoders with ``patches`` (named ``<tower>.<parameter>``) after those they have."""
+        return replace(self, patches=self.patches | patches)
+
+    def with_layer(self, layer: int) -> "Clip":
+        """These encoders, read at ``layer`` (-1 the last, -2 the one before ...): "clip skip"."""
+        return replace(self, layer=layer)
+
+    def with_embeddings(self, embeddings: Embeddings | None) -> "Clip":
+        """These encoders, with textual inversions to be found by ``embedding:name``."""
+        return replace(self, embeddings=embeddings)
+
+    def network(self, tower: Tower) -> ClipText:
+        """A tower's network with this handle's patches on it."""
+        return cast(ClipText, tower.live.use(self.patches.below(f"{tower.recipe.name}.")))
+
+    def tokenize(self, text: str, *, weights: bool = True) -> dict[str, list[list[Token]]]:
+        """The chunks of a prompt, by tower name."""
+        return {t.recipe.name: self._chunks(t, text, weights) for t in self.towers}
+
+    def _chunks(self, tower: Tower, text: str, weights: bool) -> list[list[Token]]:
+        find = self.embeddings
+        lookup = None if find is None else lambda name: find(name, tower.recipe.name, tower.width)
+        pad, length = tower.recipe.pad, tower.positions
+        return tokenize(text, clip_tokenizer(), lookup, pad=pad, length=length, weights=weights)
+
+    def encode(self, text: str) -> tuple[Tensor, Tensor | None]:
+        """A prompt as ``[1, 77 k, D]`` for the network, and its pooled vector ``[1, P]``, both fp32 on the
+        CPU.
+        """
+        return self.encode_tokens(self.tokenize(text))
+
+    def encode_tokens(self, tokens: Mapping[str, Chunks]) -> tuple[Tensor, Tensor | None]:
+        """As ``encode``, from the chunks of each tower (they may come from different texts)."""
+        outputs = [self._encode(tower, tokens[tower.recipe.name]) for tower in self.towers]
+        length = min(hidden.shape[1] for hidden, _ in outputs)
+        joined = torch.cat([hidden[:, :length] for hidden, _ in outputs], dim=-1)
+        return joined, outputs[self.pooled_from][1]
+
+    @torch.no_grad()
+    def _encode(self, tower: Tower, chunks: Chunks) -> tuple[Tensor, Tensor]:
+        network, recipe = self.network(tower), tower.recipe
+        weighted = any(token.weight != 1.0 for chunk in chunks for token in chunk)
+        rows = [*chunks, empty(recipe.pad, len(chunks[0]))] if weighted else list(chunks)
+        device = tower.live.device
+        vectors = torch.stack([_vectors(network, row, recipe.pad, device) for row in rows])
+        ends = torch.tensor([_end(row) for row in rows])
+        layer = recipe.layer if self.layer is None else self.layer
+        out = network(vectors, end=ends, layer=layer, final_norm=recipe.final_norm)
+        hidden = out.hidden.float().cpu()
+        if weighted:
+            hidden = _weigh(hidden, chunks)
+        return hidden.flatten(0, 1)[None], out.pooled[:1].float().cpu()
+
+
+def empty(pad: int, length: int) -> list[Token]:
+    """The chunk of an empty prompt."""
+    return [Token(START), Token(END), *[Token(pad)] * (length - 2)]
+
+
+def _vectors(network: ClipText, row: Sequence[Token], pad: int, device: torch.device) -> Tensor:
+    """The vectors of one chunk; an embedding of another width is left out and padding added at the end."""
+    width = network.config.width
+    fits = [t.value for t in row if not isinstance(t.value, Tensor) or t.value.shape[-1] == width]
+    fits += [pad] * (len(row) - len(fits))
+    ids = torch.tensor([pad if isinstance(v, Tensor) else v for v in fits], device=device)
+    vectors = network.embed(ids)
+    for place, value in enumerate(fits):
+        if isinstance(value, Tensor):
+            vectors[place] = value.to(vectors)
+    return vectors
+
+
+def _end(row: Sequence[Token]) -> int:
+    """The place of the first end token."""
+    places = (i for i, token in enumerate(row) if not isinstance(token.value, Tensor) and token.value == END)
+    return next(places, len(row) - 1)
+
+
+def _weigh(hidden: Tensor, chunks: Chunks) -> Tensor:
+    """Each token's state moved away from (or towards) that of the empty prompt, which is the last row."""
+    *_, nothing = hidden
+    weights = torch.tensor([[token.weight for token in chunk] for chunk in chunks])[..., None]
+    said = hidden[:-1]
+    return torch.where(weights == 1.0, said, (said - nothing) * weights + nothing)

@@ -1,0 +1,145 @@
+"""From tensors in files to a network that runs, and back: parameters are derived, never edited.
+
+``Live`` is the one place where the weights of a running network change.
+"""
+
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from noderack_diffusion.errors import MismatchError
+from noderack_diffusion.patch import PatchSet, apply
+from noderack_diffusion.store import Store
+
+_FLOAT8 = (torch.float8_e4m3fn, torch.float8_e5m2)
+_TABLES = ("token_embedding.weight",)
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """Where one parameter lies: a tensor of a file, some of its rows, or its transpose."""
+
+    store: Store
+    key: str
+    rows: tuple[int, int] | None = None
+    transposed: bool = False
+    scale: str | None = None
+    shape: tuple[int, ...] | None = None
+
+    def dims(self) -> tuple[int, ...]:
+        """The parameter's shape, told from the header."""
+        if self.shape is not None:
+            return self.shape
+        dims = self.store.header[self.key].shape
+        dims = dims if self.rows is None else (self.rows[1], *dims[1:])
+        return dims[::-1] if self.transposed else dims
+
+    def read(self) -> Tensor:
+        """The parameter's tensor; a view of the mapped file unless it is stored scaled."""
+        tensor = self.store.tensor(self.key)
+        if self.rows is not None:
+            tensor = tensor.narrow(0, *self.rows)
+        if self.transposed:
+            tensor = tensor.t()
+        if self.shape is not None:
+            tensor = tensor.reshape(self.shape)
+        if self.scale is not None:
+            tensor = tensor.to(torch.float32) * self.store.tensor(self.scale).to(torch.float32)
+        return tensor
+
+
+Pieces = Mapping[str, Piece]
+
+
+def pieces_below(store: Store, prefix: str) -> dict[str, Piece]:
+    """Every tensor under ``prefix``, keyed without it; those stored as scaled fp8 with their scale."""
+    names = [name for name in store.header if name.startswith(prefix)]
+    return {n.removeprefix(prefix): Piece(store, n, scale=_scale(store, n)) for n in names}
+
+
+def shapes(pieces: Pieces) -> dict[str, tuple[int, ...]]:
+    """The shapes of parameters, from headers alone."""
+    return {name: piece.dims() for name, piece in pieces.items()}
+
+
+def _scale(store: Store, name: str) -> str | None:
+    if store.header[name].dtype not in _FLOAT8:
+        return None
+    stem = name.removesuffix(".weight")
+    return next((s for s in (f"{stem}.scale_weight", f"{stem}.weight_scale") if s in store.header), None)
+
+
+class Live:
+    """A network whose parameters follow a patch set. Built when first used; ``key`` names its files."""
+
+    def __init__(
+        self,
+        build: Callable[[], nn.Module],
+        pieces: Pieces,
+        *,
+        key: str,
+        dtype: torch.dtype = torch.float32,
+        device: torch.device | str = "cpu",
+    ) -> None:
+        self.pieces, self.key, self.dtype, self.device = pieces, key, dtype, torch.device(device)
+        self._build = build
+        self._module: nn.Module | None = None
+        self._patches = PatchSet()
+        self._lock = threading.RLock()
+
+    def use(self, patches: PatchSet) -> nn.Module:
+        """The network with exactly these patches on it; only parameters that they change are made anew."""
+        with self._lock:
+            if self._module is None:
+                self._module, self._patches = self._made(patches), patches
+            for name in self._patches.differs(patches):
+                owner, leaf = _owner(self._module, name)
+                owner._parameters[leaf] = self._parameter(name, patches)
+            self._patches = patches
+            return self._module
+
+    def drop(self) -> None:
+        """Give the memory back; the next use derives everything again."""
+        with self._lock:
+            self._module, self._patches = None, PatchSet()
+
+    def loaded_bytes(self) -> int:
+        """How many bytes of weights are in memory now."""
+        if self._module is None:
+            return 0
+        return sum(p.numel() * p.element_size() for p in self._module.parameters())
+
+    def weight(self, name: str, patches: PatchSet) -> Tensor:
+        """One parameter as it is used: the file's tensor, patched, in the dtype and on the device of use."""
+        tensor, changes = self.pieces[name].read(), patches.on(name)
+        if changes:
+            tensor = apply(tensor, changes)
+        keep = name.endswith(_TABLES) and tensor.dtype in (torch.float16, torch.bfloat16)
+        return tensor.to(self.device, tensor.dtype if keep else self.dtype)
+
+    def _parameter(self, name: str, patches: PatchSet) -> nn.Parameter:
+        return nn.Parameter(self.weight(name, patches), requires_grad=False)
+
+    def _made(self, patches: PatchSet) -> nn.Module:
+        with torch.device("meta"):
+            module = self._build().eval()
+        for name, parameter in list(module.named_parameters()):
+            if name not in self.pieces:
+                raise MismatchError(f"the file lacks the weight {name!r} of the {type(module).__name__}")
+            made = self._parameter(name, patches)
+            if made.shape != parameter.shape and not patches.on(name):
+                raise MismatchError(
+                    f"the weight {name!r} is {tuple(made.shape)} in the file and {tuple(parameter.shape)} "
+                    f"in the {type(module).__name__} that the rest of the file describes"
+                )
+            owner, leaf = _owner(module, name)
+            owner._parameters[leaf] = made
+        return module
+
+
+def _owner(module: nn.Module, name: str) -> tuple[nn.Module, str]:
+    path, _, leaf = name.rpartition(".")
+    return module.get_submodule(path), leaf

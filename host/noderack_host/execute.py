@@ -1,0 +1,218 @@
+"""Runs a prompt: what is needed and not known yet, in an order that lets values go early.
+
+One thread decides and runs the nodes that are plain functions; async nodes run beside it in a loop of their
+own (`lane`), in parallel with everything else. Events are told from these threads, one at a time.
+
+Errors:
+    NodeError        a node failed: which, of what type, with which inputs, and the cause
+    PromptStopped    the user interrupted the prompt
+"""
+
+import asyncio
+import contextlib
+import sys
+import threading
+import traceback
+import uuid
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+from noderack_host.cache import Cache, Classic
+from noderack_host.events import (
+    Event,
+    ExecutionError,
+    ExecutionInterrupted,
+    ExecutionStart,
+    ExecutionSuccess,
+)
+from noderack_host.folder import Host
+from noderack_host.folders import ModelFolders
+from noderack_host.lane import Lane
+from noderack_host.measure import MemoryProbe, Timing
+from noderack_host.run import NodeFailed, Run
+from noderack_host.running import Interrupted, Running
+
+OnEvent = Callable[[Event], None]
+
+
+class NodeError(Exception):
+    """A node failed. `inputs` are the values it had, as text where they are no plain data."""
+
+    def __init__(self, node_id: str, node_type: str, cause: BaseException, inputs: Mapping[str, Any]) -> None:
+        super().__init__(f"node {node_id} ({node_type}): {type(cause).__name__}: {cause}")
+        self.node_id = node_id
+        self.node_type = node_type
+        self.inputs = inputs
+
+
+class PromptStopped(Exception):
+    """The prompt was interrupted, at this node if at one."""
+
+    def __init__(self, prompt_id: str, node_id: str | None) -> None:
+        super().__init__(f"prompt {prompt_id} was interrupted" + (f" at node {node_id}" if node_id else ""))
+        self.node_id = node_id
+
+
+@dataclass(frozen=True, slots=True)
+class RunResult:
+    """What a prompt gave: ui payloads by node id and whose they are, what was cached, how long it took."""
+
+    prompt_id: str
+    outputs: Mapping[str, Any]
+    meta: Mapping[str, Any]
+    cached: tuple[str, ...]
+    timings: tuple[Timing, ...]
+
+
+class Executor:
+    """Runs prompts one after the other and keeps results between them.
+
+    nodes: node type → class. cache: what is kept (Classic unless said). host: whose folders nodes see.
+    versions: node type → version of its code; results of another version are not used.
+    """
+
+    def __init__(
+        self,
+        nodes: Mapping[str, Any],
+        cache: Cache | None = None,
+        host: Host | None = None,
+        versions: Mapping[str, str] | None = None,
+        measure_memory: bool = True,
+    ) -> None:
+        self.nodes = nodes
+        self.cache: Cache = Classic() if cache is None else cache
+        self.running = Running(host=host, folders=ModelFolders.of(host) if host else None)
+        self.versions = versions or {}
+        self.instances: dict[tuple[str, str], Any] = {}
+        self._measure = measure_memory
+        self._lane = Lane(_InferenceMode())
+        self._thread = ThreadPoolExecutor(1, "noderack-nodes")
+        self._busy = threading.Lock()
+        self._current: Run | None = None
+
+    async def run(
+        self,
+        prompt: Mapping[str, Any],
+        on_event: OnEvent = lambda event: None,
+        extra_data: Mapping[str, Any] | None = None,
+        prompt_id: str | None = None,
+        outputs: Iterable[str] | None = None,
+    ) -> RunResult:
+        """Runs a checked prompt. `outputs` limits which output nodes run.
+
+        `on_event` is called in the threads that run nodes, never twice at once; it must be quick. Cancelling
+        the call interrupts the prompt. Raises NodeError, PromptStopped, GraphError.
+        """
+        prompt_id = prompt_id or str(uuid.uuid4())
+        wanted = None if outputs is None else tuple(outputs)
+        job = self._thread.submit(self.run_here, prompt, on_event, extra_data, prompt_id, wanted)
+        try:
+            return await asyncio.shield(asyncio.wrap_future(job))
+        except asyncio.CancelledError:
+            self.interrupt(prompt_id)
+            raise
+
+    def run_here(
+        self,
+        prompt: Mapping[str, Any],
+        on_event: OnEvent = lambda event: None,
+        extra_data: Mapping[str, Any] | None = None,
+        prompt_id: str | None = None,
+        outputs: Iterable[str] | None = None,
+    ) -> RunResult:
+        """The same in the calling thread."""
+        with self._busy, contextlib.ExitStack() as stack:
+            probe = MemoryProbe() if self._measure else None
+            if probe is not None:
+                stack.callback(probe.close)
+            run = Run(self, prompt, on_event, extra_data or {}, prompt_id or str(uuid.uuid4()), probe)
+            self._current = run
+            stack.callback(self._over)
+            stack.enter_context(inference_mode())
+            return self._drive(run, outputs)
+
+    def _over(self) -> None:
+        self._current = None
+        self.cache.end()
+
+    def _drive(self, run: Run, outputs: Iterable[str] | None) -> RunResult:
+        run.teller.tell(ExecutionStart(run.prompt_id))
+        try:
+            run.begin(outputs)
+            run.loop()
+        except NodeFailed as failed:
+            run.teller.tell(_error_event(run, failed))
+            raise NodeError(failed.node_id, failed.node_type, failed.cause, failed.inputs) from failed.cause
+        except Interrupted:
+            node_id, node_type = run.where()
+            run.teller.tell(ExecutionInterrupted(run.prompt_id, node_id, node_type, list(run.executed)))
+            raise PromptStopped(run.prompt_id, node_id) from None
+        finally:
+            run.abandon()
+        run.teller.tell(ExecutionSuccess(run.prompt_id))
+        return RunResult(
+            run.prompt_id, run.teller.outputs, run.teller.meta, tuple(run.cached), tuple(run.timings)
+        )
+
+    @property
+    def lane(self) -> Lane:
+        """Where async nodes run."""
+        return self._lane
+
+    def interrupt(self, prompt_id: str | None = None) -> bool:
+        """Stops the running prompt (or only the one of that id) at once; False if it does not run."""
+        run = self._current
+        if run is None or (prompt_id is not None and run.prompt_id != prompt_id):
+            return False
+        run.interrupt()
+        return True
+
+    def free(self) -> None:
+        """Forgets every result and every instance."""
+        self.cache.clear()
+        self.instances.clear()
+
+    def close(self) -> None:
+        """Ends the executor's threads."""
+        self._thread.shutdown(wait=False)
+        self._lane.close()
+
+
+def inference_mode() -> contextlib.AbstractContextManager[Any]:
+    """torch's inference mode where torch is in use, else nothing: nodes expect it."""
+    torch = sys.modules.get("torch")
+    found: contextlib.AbstractContextManager[Any] = (
+        torch.inference_mode() if torch is not None else contextlib.nullcontext()
+    )
+    return found
+
+
+class _InferenceMode:
+    """Puts the lane's thread into inference mode once, as soon as torch is there."""
+
+    def __init__(self) -> None:
+        self._entered: contextlib.AbstractContextManager[Any] | None = None
+
+    def __call__(self) -> None:
+        if self._entered is None and "torch" in sys.modules:
+            self._entered = inference_mode()
+            self._entered.__enter__()
+
+
+def _error_event(run: Run, failed: NodeFailed) -> ExecutionError:
+    cause = failed.cause
+    kind = type(cause)
+    name = kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
+    return ExecutionError(
+        prompt_id=run.prompt_id,
+        node_id=failed.node_id,
+        node_type=failed.node_type,
+        executed=list(run.executed),
+        exception_message=f"{cause}\n",
+        exception_type=getattr(cause, "wire_name", name),
+        traceback=traceback.format_tb(cause.__traceback__),
+        current_inputs=failed.inputs,
+        current_outputs=list(run.agenda.works),
+    )
