@@ -19,6 +19,21 @@ COMMANDS: tuple[Row, ...] = (
     # Workflows
     Row("Workflows", "missing", f"{HERE}.workflows:missing", "Say what a workflow needs and the host lacks."),
     Row("Workflows", "install-missing", f"{HERE}.workflows:install_missing", "Bring all that it needs."),
+    Row("Workflows", "workflow show", f"{HERE}.workflow:show", "Show nodes, packs and models of a workflow."),
+    Row(
+        "Workflows",
+        "workflow convert",
+        f"{HERE}.workflow:convert",
+        "Convert to the API or the editor's form.",
+    ),
+    Row("Workflows", "workflow diff", f"{HERE}.workflow:diff", "Show what differs between two workflows."),
+    Row(
+        "Workflows",
+        "workflow check",
+        f"{HERE}.workflow:check",
+        "Say what is wrong with a workflow, and where.",
+    ),
+    Row("Workflows", "workflow draw", f"{HERE}.workflow:draw", "Draw a workflow as SVG or PNG."),
     # Packs
     # Models
     Row("Models", "models get", f"{HERE}.models:get", "Bring models by name, hash or address."),
