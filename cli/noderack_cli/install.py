@@ -20,8 +20,8 @@ from noderack_cli import generations, verify
 from noderack_cli.errors import InstallError, NodesError
 from noderack_cli.generations import Draft, Generation, InstalledPack
 from noderack_cli.installed import Constraint, Installed, constraints, installed
-from noderack_cli.plan import Distribution, PackChoice, Plan
-from noderack_cli.solve import overlapping, run_install
+from noderack_cli.plan import PackChoice, Plan
+from noderack_cli.solve import run_install
 from noderack_cli.uv_tool import uv
 
 
@@ -53,7 +53,7 @@ def apply(
     for pack in plan.packs:
         try:
             report("pack-started", pack=pack.pack, version=pack.version, reason=pack.reason)
-            made = install_pack(host, pack, report, registry=registry, solution=plan.distributions)
+            made = install_pack(host, pack, report, registry=registry, plan=plan)
             report("pack-installed", pack=pack.pack, version=pack.version, generation=made.number)
             done.append(pack)
         except InstallError as error:
@@ -66,43 +66,41 @@ def apply(
 
 
 def install_pack(
-    host: Host,
-    pack: PackChoice,
-    report: Report,
-    *,
-    registry: str | None,
-    solution: Sequence[Distribution] = (),
+    host: Host, pack: PackChoice, report: Report, *, registry: str | None, plan: Plan
 ) -> Generation:
     """The generation in use with `pack` added, verified and switched to; raises InstallError."""
     now = generations.current(host)
     report("pack-step", pack=pack.pack, step="clone")
     with generations.draft(host, now.path, now.number) as draft:
         before = installed(draft.path)
-        bounds = (*constraints(before), *_solved(solution, pack))
         report("pack-step", pack=pack.pack, step="install")
-        _uv(host, registry, draft, pack, bounds)
-        new = _changed(before, draft.path)
-        _seal(draft.python, new)
+        bounds = (*constraints(before), *_solved(plan, pack))
+        _uv(host, registry, draft, pack, bounds=bounds, left_out=plan.left_out)
+        _seal(draft.python, _changed(before, draft.path))
         report("pack-step", pack=pack.pack, step="verify")
         types = _verified(host, draft, pack)
         record = InstalledPack(pack.pack, pack.version, types, "registry", pack.sha256)
-        return generations.commit(
-            host, draft, f"install {pack.pack} {pack.version}", {**now.packs, pack.pack: record}
-        )
+        why = f"install {pack.pack} {pack.version}"
+        return generations.commit(host, draft, why, {**now.packs, pack.pack: record})
 
 
-def _solved(solution: Sequence[Distribution], pack: PackChoice) -> Iterator[Constraint]:
+def _solved(plan: Plan, pack: PackChoice) -> Iterator[Constraint]:
     """The versions that the whole plan was solved with, so that one pack at a time ends where all would."""
-    for change in solution:
+    for change in plan.distributions:
         if change.new is not None and change.name != pack.pack:
             yield Constraint(change.name, f"=={change.new}", "the plan says so")
 
 
 def _uv(
-    host: Host, registry: str | None, draft: Draft, pack: PackChoice, bounds: Sequence[Constraint]
+    host: Host,
+    registry: str | None,
+    draft: Draft,
+    pack: PackChoice,
+    *,
+    bounds: Sequence[Constraint],
+    left_out: Sequence[str],
 ) -> None:
     digest = f" --hash=sha256:{pack.sha256}" if pack.sha256 else ""
-    left_out = [name for name, _ in overlapping(installed(draft.path), _doubles(bounds))]
     ran = run_install(
         host,
         registry,
@@ -116,10 +114,6 @@ def _uv(
         lines = [line.strip() for line in ran.err.splitlines() if line.strip()]
         said = " ".join(line.removeprefix("error: ").removeprefix("cause: ") for line in lines)
         raise InstallError(f"{pack.pack} {pack.version} could not be installed: {said[:1500]}")
-
-
-def _doubles(bounds: Sequence[Constraint]) -> list[Distribution]:
-    return [Distribution(bound.name, None, bound.specifier) for bound in bounds]
 
 
 def _changed(before: Mapping[str, Installed], root: Path) -> list[Path]:

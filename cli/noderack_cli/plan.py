@@ -78,7 +78,10 @@ class Unknown:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Everything before the first change. Can be carried out when `tosses` is empty."""
+    """Everything before the first change. Can be carried out when `tosses` is empty.
+
+    `left_out` are distributions that would overwrite another's files, which stands in for them.
+    """
 
     packs: tuple[PackChoice, ...] = ()
     distributions: tuple[Distribution, ...] = ()
@@ -86,6 +89,7 @@ class Plan:
     tosses: tuple[Toss, ...] = ()
     unknown: tuple[Unknown, ...] = ()
     notes: tuple[str, ...] = ()
+    left_out: tuple[str, ...] = ()
     generation: int = 0
     solved: bool = False
 
@@ -107,6 +111,7 @@ class Plan:
             "choose": [{**asdict(t), "hint": t.hint} for t in self.tosses],
             "unknown": [asdict(u) for u in self.unknown],
             "notes": list(self.notes),
+            "left_out": list(self.left_out),
             "download": self.download,
             "solved": self.solved,
         }

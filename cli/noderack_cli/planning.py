@@ -58,7 +58,8 @@ def make_plan(host: Host, client: RegistryClient, lacking: Missing, wishes: Wish
     if not packs or not wishes.solve:
         return plan
     solution = solve(host, client.url, generation, packs)
-    return replace(plan, distributions=solution.changes, notes=solution.notes, solved=True)
+    found = replace(plan, distributions=solution.changes, notes=solution.notes)
+    return replace(found, left_out=solution.left_out, solved=True)
 
 
 def _ask(client: RegistryClient, lacking: Missing, wishes: Wishes) -> Claims:

@@ -1,0 +1,238 @@
+"""`nodes install-missing` against a real registry: packs into generations, models into folders."""
+
+import hashlib
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+from noderack_cli import generations
+from noderack_cli.exits import Exit
+from noderack_cli.main import run
+from noderack_host.folder import Host
+
+BODY = os.urandom(100_000)
+
+
+def workflow(
+    folder: Path, types: list[str], models: dict[str, str] | None = None, name: str = "flow.json"
+) -> str:
+    """An API-form workflow of nodes of `types`; the keys of `models` are checkpoints."""
+    nodes: dict[str, Any] = {
+        str(n): {"class_type": t, "inputs": {"value": n}} for n, t in enumerate(types, 1)
+    }
+    for n, model in enumerate(models or {}, 100):
+        nodes[str(n)] = {"class_type": "CheckpointLoaderSimple", "inputs": {"ckpt_name": model}}
+    file = folder / name
+    file.write_text(json.dumps(nodes))
+    return str(file)
+
+
+def events(capsys: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in capsys.readouterr().out.splitlines() if line.startswith("{")]
+
+
+def files(host: Host) -> list[Path]:
+    """All of a host but the lock that uv leaves in an environment it looked at."""
+    return sorted(path for path in host.root.rglob("*") if path.name != ".lock")
+
+
+def test_packs_and_models_come(
+    shop: Any, rack: Host, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shop.sell("lettering", library=True)
+    shop.sell("film-look", types=["FilmGrain"], requires=["lettering>=1"])
+    shop.sell("sheets", types=["ContactSheet", "Label"])
+    shop.sell_model("shapes.safetensors", BODY)
+    flow = workflow(tmp_path, ["FilmGrain", "ContactSheet", "KSampler"], {"shapes.safetensors": ""})
+    assert run(["missing", flow]) == Exit.NOT_FOUND
+    assert run(["install-missing", flow, "--yes"]) == 0
+    out = capsys.readouterr().out
+    assert "film-look 1.0" in out and "+  lettering" in out and "because:" in out
+    now = generations.current(rack)
+    assert now.number == 3 and set(now.packs) == {"noderack", "film-look", "sheets"}
+    assert now.packs["sheets"].node_types == ("ContactSheet", "Label")
+    model = rack.models / "checkpoints/shapes.safetensors"
+    assert hashlib.sha256(model.read_bytes()).hexdigest() == hashlib.sha256(BODY).hexdigest()
+    assert run(["missing", flow]) == 0
+    assert run(["install-missing", flow]) == 0, "nothing to do, nothing to agree to"
+    assert generations.rollback(rack).number == 2 and "sheets" not in generations.current(rack).packs
+
+
+def test_a_dry_run_changes_nothing(
+    shop: Any, rack: Host, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shop.sell("film-look", types=["FilmGrain"])
+    flow = workflow(tmp_path, ["FilmGrain"])
+    before = files(rack)
+    assert run(["install-missing", flow, "--dry-run", "--json"]) == 0
+    plan = events(capsys)[0]["plan"]
+    assert plan["packs"][0]["pack"] == "film-look" and plan["solved"] and plan["download"] > 0
+    assert files(rack) == before
+
+
+def test_nobody_is_asked_behind_a_pipe(shop: Any, rack: Host, tmp_path: Path) -> None:
+    shop.sell("film-look", types=["FilmGrain"])
+    assert run(["install-missing", workflow(tmp_path, ["FilmGrain"])]) == Exit.BAD_INPUT
+    assert generations.current(rack).number == 1
+
+
+BROKEN = {
+    "raises": ("raise RuntimeError('no such device')", "no such device"),
+    "exits": ("import os; os._exit(3)", "ended the process with code 3"),
+    "crashes": ("import ctypes; ctypes.string_at(0)", "SIGSEGV"),
+    "hangs": ("import time; time.sleep(600)", "did not end within"),
+    "eats memory": ("x = bytearray(1 << 40)", "MemoryError"),
+    "writes outside": ("open('/tmp/noderack-was-here', 'w').write('x')", "may not write here"),
+    "runs pip": ("import subprocess; subprocess.run(['pip', 'install', 'x'])", "may not run pip"),
+    "lacks the type": ("", "has no Wanted"),
+}
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_a_pack_that_does_not_import_is_left_out(
+    name: str,
+    shop: Any,
+    rack: Host,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from noderack_cli import verify
+    from wheels import nodes_source
+
+    monkeypatch.setattr(
+        verify.inspect, "__kwdefaults__", {"seconds": 4 if name == "hangs" else 60, "memory": 4 << 30}
+    )
+    extra, said = BROKEN[name]
+    types = ["Other"] if name == "lacks the type" else ["Wanted"]
+    shop.sell("bad", declared=["Wanted"], types=types, source=nodes_source(types, extra))
+    shop.sell("good", types=["Fine"])
+    flow = workflow(tmp_path, ["Wanted", "Fine"])
+    assert run(["install-missing", flow, "--yes"]) == Exit.INSTALL_FAILED
+    assert said in capsys.readouterr().err
+    assert set(generations.current(rack).packs) == {"noderack", "good"}, (
+        "the good one is in, the bad one is not"
+    )
+    assert not Path("/tmp/noderack-was-here").exists()
+    assert not generations.unfinished(rack)
+
+
+def test_all_or_nothing_goes_back(shop: Any, rack: Host, tmp_path: Path) -> None:
+    shop.sell("good", types=["Fine"])
+    shop.sell("bad", types=["Wanted"], source="raise RuntimeError('x')", declared=["Wanted"])
+    flow = workflow(tmp_path, ["Fine", "Wanted"])
+    assert run(["install-missing", flow, "--yes", "--all-or-nothing"]) == Exit.INSTALL_FAILED
+    assert generations.current(rack).number == 1
+
+
+def test_a_conflict_is_told_as_a_chain(
+    shop: Any, rack: Host, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shop.sell("old-style", types=["Old"], requires=["torch<2"])
+    assert run(["install-missing", workflow(tmp_path, ["Old"]), "--yes"]) == Exit.UNRESOLVABLE
+    err = capsys.readouterr().err
+    assert "Old → old-style 1.0 → needs torch<2; this host has torch 2.13.0" in err
+    assert "--without old-style" in err and generations.current(rack).number == 1
+
+
+def test_two_packs_that_disagree_are_both_named(
+    shop: Any, rack: Host, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shop.sell("lib", "1.0", library=True)
+    shop.sell("lib", "2.0", library=True)
+    shop.sell("one", types=["One"], requires=["lib<2"])
+    shop.sell("two", types=["Two"], requires=["lib>=2"])
+    assert run(["install-missing", workflow(tmp_path, ["One", "Two"]), "--yes"]) == Exit.UNRESOLVABLE
+    err = capsys.readouterr().err
+    assert "One → one 1.0" in err and "Two → two 1.0" in err and "lib" in err
+
+
+def test_of_two_opencvs_one_is_left_out(
+    shop: Any, rack: Host, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shop.sell("opencv-python", library=True)
+    shop.sell("opencv-python-headless", library=True)
+    shop.sell("one", types=["One"], requires=["opencv-python"])
+    shop.sell("two", types=["Two"], requires=["opencv-python-headless"])
+    assert run(["install-missing", workflow(tmp_path, ["One", "Two"]), "--yes"]) == 0
+    assert "opencv-python-headless is left out" in capsys.readouterr().out
+    names = {p.name for p in (generations.current(rack).path).rglob("opencv*.dist-info")}
+    assert names == {"opencv_python-1.0.dist-info"}
+
+
+def test_a_later_pack_does_not_break_an_earlier_one(shop: Any, rack: Host, tmp_path: Path) -> None:
+    shop.sell("lib", "1.0", library=True)
+    shop.sell("one", types=["One"], requires=["lib<2"])
+    assert run(["install-missing", workflow(tmp_path, ["One"]), "--yes"]) == 0
+    shop.sell("lib", "2.0", library=True)
+    shop.sell("two", types=["Two"], requires=["lib>=2"])
+    assert run(["install-missing", workflow(tmp_path, ["Two"], name="b.json"), "--yes"]) == Exit.UNRESOLVABLE
+    assert "two" not in generations.current(rack).packs
+
+
+BAD_INPUT = {
+    "a file that is not there": (None, Exit.BAD_INPUT, "cannot be opened"),
+    "not JSON": ("{nonsense", Exit.BAD_INPUT, ""),
+    "a list of numbers": ("[1, 2]", Exit.BAD_INPUT, ""),
+    "another tool's settings": ('{"invokeai_version": "5", "nodes": {"a": 1}}', Exit.BAD_INPUT, ""),
+    "an unknown node type": (
+        '{"1": {"class_type": "NoSuchNode", "inputs": {}}}',
+        Exit.NOT_FOUND,
+        "NoSuchNode",
+    ),
+    "an unknown model": (
+        '{"1": {"class_type": "CheckpointLoaderSimple", "inputs": {"ckpt_name": "none.safetensors"}}}',
+        Exit.NOT_FOUND,
+        "none.safetensors",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", BAD_INPUT)
+def test_bad_input_gets_one_sentence(
+    name: str, shop: Any, rack: Host, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text, code, said = BAD_INPUT[name]
+    file = tmp_path / "flow.json"
+    if text is not None:
+        file.write_text(text)
+    assert run(["install-missing", str(file), "--yes"]) == code
+    err = capsys.readouterr().err
+    assert said in err and "Traceback" not in err and err.startswith("nodes: ")
+    assert generations.current(rack).number == 1
+
+
+def test_a_type_in_a_sub_graph_is_found_too(shop: Any, rack: Host, tmp_path: Path) -> None:
+    sub = {"id": "aaaa-bbbb", "name": "S", "nodes": [{"id": 1, "type": "Deep", "mode": 0}], "links": []}
+    flow = {
+        "version": 0.4,
+        "nodes": [{"id": 9, "type": "aaaa-bbbb", "mode": 0}],
+        "links": [],
+        "definitions": {"subgraphs": [sub]},
+    }
+    file = tmp_path / "flow.json"
+    file.write_text(json.dumps(flow))
+    shop.sell("deep", types=["Deep"])
+    assert run(["install-missing", str(file), "--yes"]) == 0
+    assert "deep" in generations.current(rack).packs
+
+
+def test_the_registry_is_down(rack: Host, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    flow = workflow(tmp_path, ["X"])
+    assert run(["install-missing", flow, "--yes", "--registry", "http://127.0.0.1:9"]) == Exit.REGISTRY
+    assert "no answer from the registry" in capsys.readouterr().err
+
+
+def test_a_model_that_is_not_what_it_says_is_left_out(
+    shop: Any, rack: Host, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shop.sell_model("shapes.safetensors", BODY)
+    for blob in (shop.folder / "data").rglob(hashlib.sha256(BODY).hexdigest() + "*"):
+        blob.chmod(0o644)
+        blob.write_bytes(BODY[:-1] + bytes([BODY[-1] ^ 1]))
+    flow = workflow(tmp_path, [], {"shapes.safetensors": ""})
+    assert run(["install-missing", flow, "--yes"]) == Exit.INSTALL_FAILED
+    assert "its content is not shapes.safetensors" in capsys.readouterr().err
+    assert not list((rack.models / "checkpoints").iterdir())
