@@ -56,6 +56,13 @@ def test_labels(name: str, reference: dict[str, Any]) -> None:
     assert getattr(node, "OUTPUT_NODE", False) is entry["output_node"]
 
 
+@pytest.mark.parametrize("name", ["sampler_name", "scheduler"])
+def test_samplers_come_in_the_reference_order(name: str, reference: dict[str, Any]) -> None:
+    (ours,) = NODE_CLASS_MAPPINGS["KSampler"].INPUT_TYPES()["required"][name]
+    theirs = reference["KSampler"]["input"]["required"][name][0]
+    assert ours == [choice for choice in theirs if choice in ours]
+
+
 @pytest.mark.parametrize("name", sorted(NODE_CLASS_MAPPINGS))
 def test_a_node_can_be_called(name: str) -> None:
     node = NODE_CLASS_MAPPINGS[name]

@@ -12,15 +12,19 @@ from noderack_nodes import (
     image_size,
     latent,
     latent_batch,
+    loaders,
     mask,
     primitive,
+    sampling,
     strings,
 )
 from noderack_nodes.sockets import Node
 
 _SUBJECTS = (
+    loaders,
     encode,
     conditioning,
+    sampling,
     latent,
     latent_batch,
     image,

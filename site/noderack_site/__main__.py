@@ -1,0 +1,70 @@
+"""`python -m noderack_site OUT --from FILE`: what `nodes registry site` runs."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from dataclasses import asdict, replace
+from pathlib import Path
+
+from noderack_site.build import build
+from noderack_site.data import SiteDataError, SiteError, read, with_built_in
+from noderack_site.docs import DOCS
+
+EXIT_BAD_INPUT, EXIT_UNWRITABLE = 3, 11
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Write the site and say what was done; an error is one sentence on stderr and an exit code of the table."""
+    options = _parser().parse_args(arguments)
+    try:
+        data = read(options.source)
+        if options.built_in:
+            data = with_built_in(data, _entries(options.built_in))
+        data = replace(data, url=(options.url or data.url).rstrip("/"), name=options.name or data.name)
+        report = build(data, options.out, options.docs)
+    except SiteError as error:
+        return _fail(str(error), EXIT_BAD_INPUT)
+    except OSError as error:
+        return _fail(f"cannot write {error.filename or options.out}: {error.strerror}", EXIT_UNWRITABLE)
+    if options.json:
+        sys.stdout.write(json.dumps(asdict(report)) + "\n")
+    else:
+        counts = f"{report.written} of {report.pages} files written, {report.removed} removed"
+        sys.stdout.write(f"{options.out}: {counts}, {report.seconds:.1f} s\n")
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="nodes registry site", description="Write the static site of a registry's data into a folder."
+    )
+    parser.add_argument("out", type=Path, help="folder to write; only files whose data changed are written")
+    source = "a registry's export (.json, .json.gz) or a folder with a published catalogue"
+    parser.add_argument("--from", dest="source", type=Path, required=True, help=source)
+    parser.add_argument("--built-in", type=Path, help="/object_info JSON of the nodes that every host has")
+    parser.add_argument("--docs", type=Path, default=DOCS, help="folder of Markdown pages")
+    parser.add_argument("--url", default="", help="where the site will be; feeds and sitemap need it")
+    parser.add_argument("--name", default="", help="the site's name")
+    parser.add_argument("--json", action="store_true", help="print the report as one line of JSON")
+    return parser
+
+
+def _entries(path: Path) -> dict[str, dict[str, object]]:
+    try:
+        entries = json.loads(path.read_bytes())
+    except (OSError, ValueError) as cause:
+        raise SiteDataError(f"{path} is not an /object_info file: {cause}") from cause
+    if not isinstance(entries, dict):
+        raise SiteDataError(f"{path} is not an /object_info file: expected an object of node types")
+    return entries
+
+
+def _fail(message: str, code: int) -> int:
+    sys.stderr.write(f"{message}\n")
+    return code
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,53 @@
+"""Workflows in UI form, read only as far as drawing them and listing what they need takes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from noderack_site.data import Raw
+
+DRAWN_ONLY = frozenset({"Note", "MarkdownNote", "Reroute", "PrimitiveNode"})
+
+
+def node_types_of(graph: Raw) -> Iterator[str]:
+    """Every executable node's type, those inside sub-graphs too; drawn-only nodes and instances are left out."""
+    inner = _definitions(graph)
+    known = {str(definition.get("id")) for definition in inner}
+    for part in (graph, *inner):
+        for node in nodes_of(part):
+            kind = str(node.get("type", ""))
+            if kind and kind not in DRAWN_ONLY and kind not in known:
+                yield kind
+
+
+def nodes_of(graph: Raw) -> list[Any]:
+    """The node records; whatever is no record is left out."""
+    nodes = graph.get("nodes")
+    return [node for node in nodes if isinstance(node, dict)] if isinstance(nodes, list) else []
+
+
+def links_of(graph: Raw) -> Iterator[tuple[Any, int, Any, int, str]]:
+    """(from node, from slot, to node, to slot, type) of each link, in either of the two forms."""
+    links = graph.get("links")
+    for link in links if isinstance(links, list) else ():
+        if isinstance(link, list) and len(link) >= 6:
+            yield link[1], _slot(link[2]), link[3], _slot(link[4]), str(link[5])
+        elif isinstance(link, dict):
+            yield (
+                link.get("origin_id"),
+                _slot(link.get("origin_slot")),
+                link.get("target_id"),
+                _slot(link.get("target_slot")),
+                str(link.get("type")),
+            )
+
+
+def _slot(value: Any) -> int:
+    return value if isinstance(value, int) and value >= 0 else 0
+
+
+def _definitions(graph: Raw) -> list[Any]:
+    definitions = graph.get("definitions")
+    found = definitions.get("subgraphs") if isinstance(definitions, dict) else None
+    return [part for part in found if isinstance(part, dict)] if isinstance(found, list) else []

@@ -1,0 +1,134 @@
+"""Templates to bytes: one jinja environment, the filters that templates use, the policy every page carries."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import marshal
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from noderack_site.data import Raw
+from noderack_site.draw_plot import short_count
+from noderack_site.shelf import Shelf
+from noderack_site.sockets import colour_class
+from noderack_site.text import count_text, first_line, safe_url, size_text
+
+HERE = Path(__file__).parent
+POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; font-src 'self'; "
+    "connect-src 'self'; base-uri 'none'; form-action 'self'"
+)
+NAVIGATION = (
+    ("packs", "Packs", "packs.html"),
+    ("nodes", "Nodes", "nodes.html"),
+    ("models", "Models", "models.html"),
+    ("workflows", "Workflows", "workflows.html"),
+    ("docs", "Docs", "docs/index.html"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """One file of the site. `depends` changes exactly when `render` would give other bytes."""
+
+    path: str
+    depends: bytes
+    render: Callable[[], bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class Bundle:
+    """Files below one folder that are made together, and only when `depends` changed."""
+
+    folder: str
+    depends: bytes
+    make: Callable[[], Iterable[tuple[str, bytes]]]
+
+
+def fingerprint(*parts: Any) -> bytes:
+    """A digest of JSON-like values; fast enough to ask for every page at every build."""
+    return hashlib.blake2b(marshal.dumps(parts, 2), digest_size=12).digest()
+
+
+def file_page(path: str, content: bytes) -> Page:
+    """A page whose bytes are there already."""
+    return Page(path, hashlib.blake2b(content, digest_size=12).digest(), lambda: content)
+
+
+def json_bytes(value: Any) -> bytes:
+    """JSON as it lies beside a page: stable, one line."""
+    text = json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+    return (text + "\n").encode("utf-8", "replace")
+
+
+class Renderer:
+    """Renders templates with what all pages of one build share."""
+
+    def __init__(self, shelf: Shelf, assets: Mapping[str, str]) -> None:
+        self.shelf, self.assets = shelf, assets
+        self.environment = _environment()
+        self.environment.globals.update(
+            site=shelf.data.name,
+            exported=shelf.data.exported,
+            assets=assets,
+            navigation=NAVIGATION,
+            policy=POLICY,
+        )
+
+    def page(self, template: str, path: str, title: str, description: str, section: str = "", **more: Any) -> bytes:
+        """One HTML page; `root` is the way from it to the site's root, so the site can lie in any folder."""
+        root = "../" * path.count("/")
+        context = {"json": None, "path": path, **more}
+        html = self.environment.get_template(template).render(
+            root=root, title=title, description=first_line(description, 160), section=section, **context
+        )
+        return html.encode("utf-8", "replace")
+
+
+def _environment() -> Environment:
+    environment = Environment(
+        loader=FileSystemLoader(HERE / "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        auto_reload=False,
+    )
+    environment.filters.update(
+        colour=colour_class,
+        count=count_text,
+        first_line=first_line,
+        safe_url=safe_url,
+        short=short_count,
+        size=size_text,
+    )
+    return environment
+
+
+def generator_digest() -> bytes:
+    """Changes with any line of this package: then every page is rendered again."""
+    files = sorted(path for path in HERE.rglob("*") if path.suffix in {".py", ".html", ".css", ".js", ".json"})
+    return hashlib.blake2b(b"".join(path.read_bytes() for path in files), digest_size=12).digest()
+
+
+def summaries(shelf: Shelf, names: Iterable[str]) -> list[Raw]:
+    """What rows of a list show of packs."""
+    keys = ("title", "description", "author", "downloads", "stars", "updated", "status")
+    return [
+        {
+            "name": name,
+            "node_types": range(len(shelf.data.packs[name].get("node_types", ()))),
+            **{key: shelf.data.packs[name].get(key) or None for key in keys},
+        }
+        for name in names
+    ]
+
+
+def summary_key(shelf: Shelf, names: Iterable[str]) -> list[Any]:
+    """The same as something to take a fingerprint of."""
+    return [[*row.values()][:1] + [len(row["node_types"])] + [*row.values()][2:] for row in summaries(shelf, names)]
