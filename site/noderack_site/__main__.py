@@ -16,7 +16,7 @@ EXIT_BAD_INPUT, EXIT_UNWRITABLE = 3, 11
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Write the site and say what was done; an error is one sentence on stderr and an exit code of the table."""
+    """Write the site and say what was done; an error is one sentence on stderr and an exit code."""
     options = _parser().parse_args(arguments)
     try:
         data = read(options.source)

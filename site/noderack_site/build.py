@@ -1,7 +1,7 @@
 """Writes the site: every page whose data changed, nothing else, the same bytes for the same data.
 
-`.noderack-site` in the output folder lists each file with the fingerprint of what it was made from. It is put aside
-while files are written and written anew at the end, so that a build that was killed is followed by a full one.
+`.noderack-site` in the output folder lists each file with the fingerprint of what it was made from. It is put
+aside while files are written and written anew at the end: a build that was killed is followed by a full one.
 """
 
 from __future__ import annotations
@@ -20,7 +20,16 @@ from noderack_site.lookup import lookup_pages
 from noderack_site.pages_lists import list_pages
 from noderack_site.pages_pack import pack_pages
 from noderack_site.pages_type import model_pages, type_pages, workflow_pages
-from noderack_site.render import HERE, POLICY, Bundle, Page, Renderer, file_page, fingerprint, generator_digest
+from noderack_site.render import (
+    HERE,
+    POLICY,
+    Bundle,
+    Page,
+    Renderer,
+    file_page,
+    fingerprint,
+    generator_digest,
+)
 from noderack_site.search_index import search_bundle
 from noderack_site.shelf import arrange
 
@@ -102,7 +111,9 @@ def _assets() -> tuple[dict[str, str], list[Page]]:
     content = {name: (static / name).read_bytes() for name in ("site.css", "site.js", "search.js", "drop.js")}
     modules = {name: _hashed(name, content[name]) for name in ("search.js", "drop.js")}
     for name, hashed in modules.items():
-        content["site.js"] = content["site.js"].replace(f"./{name}".encode(), f"./{Path(hashed).name}".encode())
+        content["site.js"] = content["site.js"].replace(
+            f"./{name}".encode(), f"./{Path(hashed).name}".encode()
+        )
     named = {name: modules.get(name) or _hashed(name, content[name]) for name in content}
     pages = [file_page(named[name], content[name]) for name in content]
     plain = sorted(path for path in static.rglob("*") if path.is_file() and path.name not in content)
@@ -136,7 +147,9 @@ def _write_all(
     return after, written, size
 
 
-def _changed(items: Iterator[Page | Bundle], before: Mapping[str, str]) -> Iterator[tuple[str, str, bytes | None]]:
+def _changed(
+    items: Iterator[Page | Bundle], before: Mapping[str, str]
+) -> Iterator[tuple[str, str, bytes | None]]:
     """(path, fingerprint, content), the content None where the file is there already."""
     for item in items:
         digest = item.depends.hex()
@@ -155,7 +168,7 @@ def _lines(state: Mapping[str, str]) -> str:
 
 
 def _read_state(out: Path) -> dict[str, str]:
-    """{path: fingerprint} of the build before; after a killed one the paths stand with no fingerprint at all."""
+    """{path: fingerprint} of the build before; after a killed one the paths stand without fingerprints."""
     killed = out / UNFINISHED
     file = killed if killed.exists() else out / STATE
     if not file.exists():

@@ -1,4 +1,4 @@
-"""The published catalogue of packs, node types and models as site data: what was known before anybody published.
+"""The public catalogue of packs, node types and models as site data: what was known before anybody published.
 
 A catalogue is a folder with custom-node-list.json, extension-node-map.json, model-list.json and, if there,
 github-stats.json and alter-list.json.

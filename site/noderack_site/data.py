@@ -6,7 +6,7 @@ twin is then the record itself, and 46,000 records are hashed and compared in a 
 Export file (`.json`, or `.json.gz`), schema 1:
 
     {"schema": 1, "name": "…", "url": "https://…", "exported": "2026-11-20T12:00:00Z",
-     "packs":     [Pack + {"releases": [PackVersion…], "history": [["2026-11-01", 12]…], "readme": "markdown"}],
+     "packs":     [Pack + {"releases": [PackVersion…], "history": [["2026-11-01", 12]…], "readme": "…"}],
      "claims":    {node type: [TypeClaim…]},
      "schemas":   {node type: /object_info entry},
      "models":    [ModelManifest…],
@@ -41,7 +41,7 @@ class SiteDataError(SiteError):
 
 @dataclass(frozen=True, slots=True)
 class SiteData:
-    """Everything the pages say. Keys: packs by name, types by node type, models and workflows by page name."""
+    """Everything the pages say: packs by name, types by node type, models and workflows by page name."""
 
     name: str = "Noderack"
     url: str = ""
@@ -55,9 +55,11 @@ class SiteData:
 
 
 def from_export(export: Any, where: str = "export") -> SiteData:
-    """The value in a registry's export; raises SiteDataError that says which part is not what it should be."""
+    """The value in a registry's export; raises SiteDataError that says which part does not fit."""
     if not isinstance(export, dict) or export.get("schema") != SCHEMA:
-        raise SiteDataError(f"{where} is not a site export of schema {SCHEMA}; make one with the registry's export")
+        raise SiteDataError(
+            f"{where} is not a site export of schema {SCHEMA}; make one with the registry's export"
+        )
     packs = {_text(pack, "name", f"{where}: packs"): pack for pack in _part(export, "packs", list, where)}
     claims, schemas = _part(export, "claims", dict, where), _part(export, "schemas", dict, where)
     claims = {**claims, **_unclaimed(packs, claims)}
@@ -84,7 +86,9 @@ def read(path: Path) -> SiteData:
         return read_catalogue(path)
     try:
         content = path.read_bytes()
-        return from_export(json.loads(gzip.decompress(content) if path.suffix == ".gz" else content), str(path))
+        return from_export(
+            json.loads(gzip.decompress(content) if path.suffix == ".gz" else content), str(path)
+        )
     except OSError as cause:
         raise SiteDataError(f"cannot read {path}: {cause.strerror or cause}") from cause
     except (ValueError, zlib.error) as cause:
@@ -98,7 +102,7 @@ def with_built_in(data: SiteData, entries: Mapping[str, Raw], name: str = BUILT_
     pack = {
         "name": name,
         "title": "Built-in nodes",
-        "description": "The nodes that every Noderack host has: loaders, samplers, latents, images, masks, text.",
+        "description": "The nodes that every host has: loaders, samplers, latents, images, masks, text.",
         "node_types": sorted(entries),
         "author": "Noderack",
         "publisher": "noderack",

@@ -11,22 +11,26 @@ from noderack_site.text import own_markdown
 DOCS = Path(__file__).parents[1] / "docs"
 ABOUT = """# About this site
 
-This is the catalogue of a Noderack registry, written as plain files: what packs of nodes there are, which node types
-they bring, which models workflows ask for, and where each of these facts comes from.
+This is the catalogue of a Noderack registry, written as plain files: what packs of nodes there are, which
+node types they bring, which models workflows ask for, and where each of these facts comes from.
 
-- **Claims.** A node type may be claimed by several packs. Each claim says where it comes from: *verified* (the pack was
-  imported and showed the type), *declared* (its author says so), *syntax* (read from its source), *catalogue* (a public
-  list says so). The best claim stands first, with its reason.
+- **Claims.** A node type may be claimed by several packs. Each claim says where it comes from: *verified*
+  (the pack was imported and showed the type), *declared* (its author says so), *syntax* (read from its
+  source), *catalogue* (a public list says so). The best claim stands first, with its reason.
 - **Dropped workflows** are read by your browser. Nothing is uploaded.
 - **Text of packs** is theirs; it is cleaned before it is shown, and links in it are marked as such.
 - **No other site is asked for anything**: no fonts, no pictures, no counters from elsewhere.
-- Every page has its data beside it as JSON. `feed.atom` and `feed.rss` say what changed; every pack has a feed.
+- Every page has its data beside it as JSON. `feed.atom` and `feed.rss` say what changed; so does each pack's.
 """
 
 
 def doc_pages(renderer: Renderer, folder: Path) -> Iterator[Page]:
-    """A page for each Markdown file, index first; about; the empty search page; the page of a wrong address."""
-    files = sorted(folder.glob("*.md"), key=lambda path: (path.stem != "index", path.stem)) if folder.is_dir() else []
+    """A page for each Markdown file, index first; about; the search page; the page of a wrong address."""
+    files = (
+        sorted(folder.glob("*.md"), key=lambda path: (path.stem != "index", path.stem))
+        if folder.is_dir()
+        else []
+    )
     texts = {path.stem: path.read_text(encoding="utf-8") for path in files}
     contents = [(_title(text, stem), f"docs/{stem}.html") for stem, text in texts.items()]
     if "index" not in texts:
@@ -53,6 +57,8 @@ def _page(renderer: Renderer, path: str, text: str, contents: list[tuple[str, st
 
     def render() -> bytes:
         html = own_markdown(text).replace('.md">', '.html">').replace(".md#", ".html#")
-        return renderer.page("page.html", path, title, f"{title}: Noderack.", "docs", html=html, contents=contents)
+        return renderer.page(
+            "page.html", path, title, f"{title}: Noderack.", "docs", html=html, contents=contents
+        )
 
     return Page(path, fingerprint(text, contents), render)

@@ -31,9 +31,10 @@ def draw_node(name: str, entry: Raw) -> str:
 
 
 def _frame(name: str, height: float) -> str:
+    head = f"M{_EDGE} {_HEAD}V10a9 9 0 0 1 9-9H{_EDGE + _WIDTH - 9}a9 9 0 0 1 9 9V{_HEAD}Z"
     return (
         box(_EDGE, 1, _WIDTH, height - 2, "n-body", 9)
-        + f'<path d="M{_EDGE} {_HEAD}V10a9 9 0 0 1 9-9H{_EDGE + _WIDTH - 9}a9 9 0 0 1 9 9V{_HEAD}Z" class="n-head"/>'
+        + f'<path d="{head}" class="n-head"/>'
         + label(_EDGE + 14, 22, fitted(name, _WIDTH - 28, 13.5), "n-title")
     )
 

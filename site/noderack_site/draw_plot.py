@@ -7,7 +7,7 @@ from html import escape
 
 from noderack_site.svg import label, number, picture, text_width
 
-_W, _H, _LEFT, _BOTTOM, _TOP = 640, 180, 44, 26, 12
+_W, _H, _LEFT, _BOTTOM, _TOP = 340, 130, 38, 22, 8
 
 
 def draw_history(history: Sequence[tuple[str, int]]) -> str:
@@ -49,8 +49,8 @@ def badge(left: str, right: str) -> str:
     a, b = text_width(left, 11) + 16, text_width(right, 11) + 16
     title = escape(f"{left}: {right}")
     return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" width="{a + b:.0f}" height="20" role="img" aria-label="{title}">'
-        f"<title>{title}</title>"
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{a + b:.0f}" height="20" role="img"'
+        f' aria-label="{title}"><title>{title}</title>'
         f'<path d="M4 0H{a:.0f}V20H4a4 4 0 0 1-4-4V4a4 4 0 0 1 4-4Z" fill="#24272e"/>'
         f'<path d="M{a:.0f} 0H{a + b - 4:.0f}a4 4 0 0 1 4 4V16a4 4 0 0 1-4 4H{a:.0f}Z" fill="#0e7a63"/>'
         '<g fill="#fff" text-anchor="middle" font-family="Verdana,DejaVu Sans,sans-serif" font-size="11">'

@@ -66,7 +66,9 @@ def instant(text: object) -> str:
 
 def _changes(data: SiteData) -> list[tuple[str, str, str, str]]:
     if not data.changes:
-        newest = sorted(data.packs.values(), key=lambda p: (str(p.get("updated") or ""), str(p["name"])))[-50:]
+        newest = sorted(data.packs.values(), key=lambda p: (str(p.get("updated") or ""), str(p["name"])))[
+            -50:
+        ]
         return [
             (
                 str(pack.get("title") or pack["name"]),

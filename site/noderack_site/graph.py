@@ -11,7 +11,7 @@ DRAWN_ONLY = frozenset({"Note", "MarkdownNote", "Reroute", "PrimitiveNode"})
 
 
 def node_types_of(graph: Raw) -> Iterator[str]:
-    """Every executable node's type, those inside sub-graphs too; drawn-only nodes and instances are left out."""
+    """Every executable node's type, inside sub-graphs too; drawn-only nodes and instances are left out."""
     inner = _definitions(graph)
     known = {str(definition.get("id")) for definition in inner}
     for part in (graph, *inner):

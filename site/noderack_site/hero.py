@@ -26,7 +26,15 @@ def _node(
 _SAMPLER = "model:MODEL positive:CONDITIONING negative:CONDITIONING latent:LATENT"
 HERO: dict[str, Any] = {
     "nodes": [
-        _node(1, "CheckpointLoaderSimple", "Load Checkpoint", (0, 80), (200, 76), "", "MODEL:MODEL CLIP:CLIP VAE:VAE"),
+        _node(
+            1,
+            "CheckpointLoaderSimple",
+            "Load Checkpoint",
+            (0, 80),
+            (200, 76),
+            "",
+            "MODEL:MODEL CLIP:CLIP VAE:VAE",
+        ),
         _node(2, "CLIPTextEncode", "Prompt", (270, 10), (190, 62), "clip:CLIP", "cond:CONDITIONING"),
         _node(3, "CLIPTextEncode", "Not this", (270, 130), (190, 62), "clip:CLIP", "cond:CONDITIONING"),
         _node(4, "EmptyLatentImage", "Empty Latent", (270, 250), (190, 42), "", "latent:LATENT"),

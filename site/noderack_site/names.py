@@ -1,4 +1,4 @@
-"""Names in addresses: made of letters, digits and hyphens, the same for the same name, never two for one page."""
+"""Names in addresses: letters, digits and hyphens; the same for the same name, never one for two pages."""
 
 from __future__ import annotations
 

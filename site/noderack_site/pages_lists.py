@@ -55,7 +55,8 @@ def _home(renderer: Renderer) -> Page:
     shelf = renderer.shelf
     totals = {"packs": len(shelf.packs), "types": len(shelf.types), "models": len(shelf.data.models)}
     title, rising = rising_packs(shelf)
-    fresh = sorted(shelf.packs, key=lambda n: (_day(shelf, n), n), reverse=True)[:6]
+    own = [name for name in shelf.packs if not shelf.data.packs[name].get("built_in")]
+    fresh = sorted(own, key=lambda n: (_day(shelf, n), n), reverse=True)[:6]
     used = _most_used(shelf)
     shown = [shelf.data.workflows[name] for name in list(shelf.data.workflows)[:6]]
     changes = [change for change in shelf.data.changes if change.get("name") in shelf.data.packs][:8]
@@ -66,7 +67,7 @@ def _home(renderer: Renderer) -> Page:
             "home.html",
             "index.html",
             "Home",
-            "Find node packs, node types and models for node-graph image generation, and install what a workflow needs.",
+            "Find node packs, node types and models, and install what a workflow needs.",
             "home",
             totals=totals,
             rising_title=title,
@@ -90,10 +91,13 @@ def rising_packs(shelf: Shelf, count: int = 6) -> tuple[str, list[str]]:
     """Packs whose downloads grew most in the last week; without counts, the starred ones updated last."""
     growth = {name: _growth(shelf.data.packs[name].get("history") or ()) for name in shelf.packs}
     if any(growth.values()):
-        return "Rising", sorted(shelf.packs, key=lambda name: (-growth[name], name))[:count]
+        growing = [name for name in shelf.packs if growth[name]]
+        return "Rising", sorted(growing, key=lambda name: (-growth[name], name))[:count]
     recent = sorted((_day(shelf, name) for name in shelf.packs), reverse=True)
     since = recent[min(len(recent) - 1, 600)] if recent else ""
-    busy = [name for name in shelf.packs if _day(shelf, name) >= since and shelf.data.packs[name].get("stars")]
+    busy = [
+        name for name in shelf.packs if _day(shelf, name) >= since and shelf.data.packs[name].get("stars")
+    ]
     return "Most starred of the recently updated", busy[:count]
 
 
@@ -103,7 +107,9 @@ def _growth(history: Sequence[Sequence[Any]]) -> int:
 
 
 def _most_used(shelf: Shelf) -> list[tuple[str, int]]:
-    used = sorted(((n, len(w)) for n, w in shelf.used_in.items() if n in shelf.type_pages), key=lambda r: (-r[1], r[0]))
+    used = sorted(
+        ((n, len(w)) for n, w in shelf.used_in.items() if n in shelf.type_pages), key=lambda r: (-r[1], r[0])
+    )
     if used:
         return used[:24]
     return [(name, 0) for name in shelf.types[:24] if name in shelf.data.schemas]
@@ -154,10 +160,15 @@ def _nodes(renderer: Renderer) -> Iterator[Page]:
     for name in shelf.types:
         initial = name[:1].lower()
         letters[initial if initial in string.ascii_lowercase and initial else "other"].append(name)
-    links = [(key.upper() if key != "other" else "Other", f"nodes-{key}.html", len(letters[key])) for key in sorted(letters)]
+    links = [
+        (key.upper() if key != "other" else "Other", f"nodes-{key}.html", len(letters[key]))
+        for key in sorted(letters)
+    ]
     best = [name for name in shelf.types if name in shelf.data.schemas][:120] or shelf.types[:120]
     lead = "Every node type that a pack claims, by its first letter."
-    yield _type_list(renderer, "nodes.html", "Node types", best, links=links, lead=lead, total=len(shelf.types))
+    yield _type_list(
+        renderer, "nodes.html", "Node types", best, links=links, lead=lead, total=len(shelf.types)
+    )
     for key, names in sorted(letters.items()):
         parts = _pages(sorted(names, key=lambda name: (name.casefold(), name)), TYPES_A_PAGE)
         heading = f"Node types: {key.upper() if key != 'other' else 'other'}"
@@ -203,7 +214,14 @@ def _workflows(renderer: Renderer) -> Iterator[Page]:
     lead = "" if drawn else "No pack here has published an example workflow yet."
     key = [list(row.values()) for row in drawn]
     yield _listing(
-        renderer, "workflows.html", "Workflows", "workflows", key, workflows=drawn, lead=lead, total=len(drawn)
+        renderer,
+        "workflows.html",
+        "Workflows",
+        "workflows",
+        key,
+        workflows=drawn,
+        lead=lead,
+        total=len(drawn),
     )
 
 

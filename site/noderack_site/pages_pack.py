@@ -79,7 +79,9 @@ def _html(renderer: Renderer, pack: Raw, workflows: list[Raw]) -> bytes:
     )
 
 
-_KEYS = "title description status status_reason successor latest publisher author licence updated downloads stars"
+_KEYS = (
+    "title description status status_reason successor latest publisher author licence updated downloads stars"
+)
 _MORE = "requires_python tags capabilities dependencies origin built_in node_types"
 _EMPTY: dict[str, Any] = dict.fromkeys(f"{_KEYS} {_MORE}".split())
 

@@ -102,7 +102,9 @@ def model_pages(renderer: Renderer) -> Iterator[Page]:
 
 def _model_render(renderer: Renderer, name: str, model: Raw) -> Any:
     shelf = renderer.shelf
-    keys = "title description base kind size licence licence_url page sha256 trigger_words unsafe_format sources"
+    keys = (
+        "title description base kind size licence licence_url page sha256 trigger_words unsafe_format sources"
+    )
     return lambda: renderer.page(
         "model.html",
         f"models/{name}.html",
@@ -163,6 +165,11 @@ def workflow_needs(shelf: Shelf, graph: Raw) -> list[tuple[Raw | None, list[tupl
         rows = shelf.data.claims.get(node_type, ())
         pack = str(rows[0]["pack"]) if rows else None
         by_pack.setdefault(pack, []).append((node_type, shelf.type_page(node_type)))
-    named = sorted((name for name in by_pack if name is not None), key=lambda name: (-len(by_pack[name]), name))
+    named = sorted(
+        (name for name in by_pack if name is not None), key=lambda name: (-len(by_pack[name]), name)
+    )
     ordered: list[str | None] = [*named, *([None] if None in by_pack else [])]
-    return [(None if name is None else shelf.data.packs.get(name, {"name": name}), by_pack[name]) for name in ordered]
+    return [
+        (None if name is None else shelf.data.packs.get(name, {"name": name}), by_pack[name])
+        for name in ordered
+    ]

@@ -1,4 +1,4 @@
-"""Templates to bytes: one jinja environment, the filters that templates use, the policy every page carries."""
+"""Templates to bytes: one jinja environment, its filters, and the policy that every page carries."""
 
 from __future__ import annotations
 
@@ -80,7 +80,9 @@ class Renderer:
             policy=POLICY,
         )
 
-    def page(self, template: str, path: str, title: str, description: str, section: str = "", **more: Any) -> bytes:
+    def page(
+        self, template: str, path: str, title: str, description: str, section: str = "", **more: Any
+    ) -> bytes:
         """One HTML page; `root` is the way from it to the site's root, so the site can lie in any folder."""
         root = "../" * path.count("/")
         context = {"json": None, "path": path, **more}
@@ -112,7 +114,9 @@ def _environment() -> Environment:
 
 def generator_digest() -> bytes:
     """Changes with any line of this package: then every page is rendered again."""
-    files = sorted(path for path in HERE.rglob("*") if path.suffix in {".py", ".html", ".css", ".js", ".json"})
+    files = sorted(
+        path for path in HERE.rglob("*") if path.suffix in {".py", ".html", ".css", ".js", ".json"}
+    )
     return hashlib.blake2b(b"".join(path.read_bytes() for path in files), digest_size=12).digest()
 
 
@@ -131,4 +135,5 @@ def summaries(shelf: Shelf, names: Iterable[str]) -> list[Raw]:
 
 def summary_key(shelf: Shelf, names: Iterable[str]) -> list[Any]:
     """The same as something to take a fingerprint of."""
-    return [[*row.values()][:1] + [len(row["node_types"])] + [*row.values()][2:] for row in summaries(shelf, names)]
+    rows = summaries(shelf, names)
+    return [[len(value) if isinstance(value, range) else value for value in row.values()] for row in rows]

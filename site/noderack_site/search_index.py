@@ -1,12 +1,12 @@
 """The search index that a browser reads: one list of words, then only the parts that a question needs.
 
-    search/words.json     every word, sorted, and how many words each part holds; prefixes and typos are matched here
-    search/w-N.json       part N: for each word, in order, its entries as gaps; an entry is number * 2 + 1 if the
-                          word stands in the name, * 2 if only in other text
+    search/words.json     every word, sorted, and how many words each part holds
+    search/w-N.json       part N: for each word, in order, its entries as gaps; an entry is number * 2 + 1 if
+                          the word stands in the name, * 2 if only in other text
     search/d-N.json       entries N * 256 and on: [kind, name, page, line below]
 
-Entries are numbered from the best known to the least, so the number is the rank, and what is found first lies in
-the first parts, which soon are in the browser's cache.
+Entries are numbered from the best known to the least: the number is the rank, and what is found first lies
+in the first parts, which soon are in the browser's cache.
 """
 
 from __future__ import annotations
@@ -25,7 +25,9 @@ ENTRIES_A_PART = 256
 POSTINGS_A_PART = 6000
 _WORD = re.compile(r"[A-Z]+(?=[A-Z][a-z])|[A-Z]?[a-z]+|[A-Z]+|[0-9]+|[^\W\d_a-zA-Z]+")
 _LONGEST = 32
-_COMMON = frozenset(["a", "an", "and", "the", "of", "for", "in", "is", "to", "with", "this", "that", "by", "on"])
+_COMMON = frozenset(
+    ["a", "an", "and", "the", "of", "for", "in", "is", "to", "with", "this", "that", "by", "on"]
+)
 _COMMON_TEXT = _COMMON | {"comfyui", "custom", "node", "nodes"}
 
 
@@ -76,7 +78,9 @@ def _entries(shelf: Shelf) -> Iterator[Entry]:
         shown = str(entry.get("display_name") or "")
         page = f"nodes/{shelf.type_pages[node_type]}.html"
         rank = place.get(pack_name, len(place)) + 0.3
-        rows.append((rank, node_type, Entry("n", node_type, page, pack_name, shown if shown != node_type else "")))
+        rows.append(
+            (rank, node_type, Entry("n", node_type, page, pack_name, shown if shown != node_type else ""))
+        )
     for name, model in shelf.data.models.items():
         below = f"{model.get('base') or ''} {model.get('kind') or model.get('folder') or ''}".strip()
         text = f"{model.get('name')} {below} {' '.join(model.get('trigger_words') or ())}"

@@ -1,4 +1,4 @@
-"""Sockets and widgets of a node type, read from its /object_info entry, and the colour class of a socket type."""
+"""Sockets and widgets of a node type, read from its /object_info entry; the colour class of a socket type."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ _SHOWN = 80
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """One input: its name, type, whether it may stay empty, and for a widget its default and limits as text."""
+    """One input: name, type, whether it may stay empty, and for a widget its default and limits as text."""
 
     name: str
     type: str

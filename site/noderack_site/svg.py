@@ -1,5 +1,7 @@
-"""Small pieces of SVG text, everything escaped. Colours come from the style sheet by class, never from a style
-attribute, so the strict content policy holds and drawings follow light and dark."""
+"""Small pieces of SVG text, everything escaped.
+
+Colours come from the style sheet by class, never from a style attribute, which the content policy forbids.
+"""
 
 from __future__ import annotations
 

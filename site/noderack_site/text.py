@@ -11,8 +11,41 @@ from markdown_it import MarkdownIt
 
 UGC = "nofollow ugc noopener"
 _TAGS = {
-    *("a", "blockquote", "br", "code", "dd", "del", "details", "dl", "dt", "em", "h2", "h3", "h4", "h5", "h6", "hr"),
-    *("kbd", "li", "ol", "p", "pre", "s", "strong", "sub", "summary", "sup", "table", "tbody", "td", "th", "thead"),
+    *(
+        "a",
+        "blockquote",
+        "br",
+        "code",
+        "dd",
+        "del",
+        "details",
+        "dl",
+        "dt",
+        "em",
+        "h2",
+        "h3",
+        "h4",
+        "h5",
+        "h6",
+        "hr",
+    ),
+    *(
+        "kbd",
+        "li",
+        "ol",
+        "p",
+        "pre",
+        "s",
+        "strong",
+        "sub",
+        "summary",
+        "sup",
+        "table",
+        "tbody",
+        "td",
+        "th",
+        "thead",
+    ),
     *("tr", "ul"),
 }
 _IMAGE = re.compile(r"<img\b[^>]*?>", re.IGNORECASE)
@@ -21,7 +54,7 @@ _HEADING = re.compile(r"(</?)h1\b", re.IGNORECASE)
 
 
 def safe_html(html: str) -> str:
-    """HTML of a pack, cleaned: known tags, http(s) and mail links marked as strangers', no images, no scripts.
+    """HTML of a pack, cleaned: known tags, links marked as strangers', no images, no scripts.
 
     A picture becomes its description, for showing it would ask another site; the page's own heading stays the
     only first-level one.

@@ -30,7 +30,8 @@ if (drop) {
   drop.hidden = false;
   const file = $("[data-drop-file]");
   const open = async (given) => given && (await import("./drop.js")).show(given, root);
-  $("[data-drop-open]").addEventListener("click", () => file.click());
+  for (const button of document.querySelectorAll("[data-drop-open]")) button.addEventListener("click", () => file.click());
+  for (const hint of document.querySelectorAll("[data-drop-hint]")) hint.hidden = false;
   file.addEventListener("change", () => { open(file.files[0]); file.value = ""; });
   addEventListener("dragover", (event) => { event.preventDefault(); document.body.classList.add("over"); });
   addEventListener("dragleave", (event) => { if (!event.relatedTarget) document.body.classList.remove("over"); });
