@@ -130,8 +130,9 @@ def load_packs(
     A later pack's node replaces an earlier one's of the same type, but never one of ours.
     """
     building = _Building()
+    wanted = None if only is None else {_normal(name) for name in only}
     for point in _ordered(found_packs() if entry_points is None else entry_points):
-        if only is None or _normal(point.name) in only or _normal(_distribution(point)[0]) in only:
+        if wanted is None or wanted & {_normal(point.name), _normal(_distribution(point)[0])}:
             building.load(point)
     return building.done()
 

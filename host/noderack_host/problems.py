@@ -107,13 +107,11 @@ def nearest(value: Any, choices: Iterable[Any], listed: bool = True) -> str:
     texts = [str(choice) for choice in choices]
     wanted = str(value).replace("\\", "/")
     by_plain = {text.replace("\\", "/").lower(): text for text in reversed(texts)}
-    close = difflib.get_close_matches(wanted.lower(), by_plain, n=1, cutoff=0.6)
+    tail = wanted.rsplit("/", 1)[-1].lower()
+    same_file = [plain for plain in by_plain if plain.rsplit("/", 1)[-1] == tail]
+    close = same_file or difflib.get_close_matches(wanted.lower(), by_plain, n=1, cutoff=0.6)
     if close:
         return f"did you mean {by_plain[close[0]]!r}?"
-    tail = wanted.rsplit("/", 1)[-1].lower()
-    same_file = [text for plain, text in by_plain.items() if plain.rsplit("/", 1)[-1] == tail]
-    if same_file:
-        return f"did you mean {same_file[0]!r}?"
     if not listed:
         return ""
     if not texts:

@@ -59,14 +59,8 @@ def test_a_value_nested_without_end_is_no_plain_data() -> None:
 
 
 def test_the_order_of_inputs_does_not_matter_and_everything_else_does() -> None:
-    base: dict[str, Any] = dict(
-        node_type="T",
-        salt="1",
-        own_id=None,
-        changed=False,
-        constants=[("a", 1), ("b", 2)],
-        links=[("c", b"k", 0)],
-    )
+    base: dict[str, Any] = {"node_type": "T", "salt": "1", "own_id": None, "changed": False}
+    base |= {"constants": [("a", 1), ("b", 2)], "links": [("c", b"k", 0)]}
     key = node_key(**base)
     assert node_key(**{**base, "constants": [("b", 2), ("a", 1)]}) == key
     others: list[dict[str, Any]] = [

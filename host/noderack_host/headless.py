@@ -1,0 +1,143 @@
+"""Runs workflow files without a server: loads packs, reads, converts, checks, executes, tells what came of it."""
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from noderack_host import batch
+from noderack_host.cache import Cache
+from noderack_host.check import check_prompt
+from noderack_host.events import Event, ProgressState
+from noderack_host.execute import Executor, RunResult
+from noderack_host.folder import Host
+from noderack_host.folders import ModelFolders
+from noderack_host.packs import Packs, load_packs
+from noderack_host.problems import PromptInvalid
+from noderack_host.running import Running, use
+from noderack_host.schema import NodeSchema
+from noderack_host.workflow import Workflow, read_workflow
+
+Say = Callable[[dict[str, Any]], None]
+"""Takes one line: {"type": …, "data": …}."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wishes:
+    """What a run is asked for beside the file."""
+
+    jobs: tuple[batch.Job, ...] = ({},)
+    seed: int | None = None
+    record: Path | None = None
+    resume: bool = False
+
+
+@dataclass(slots=True)
+class Session:
+    """A host with its packs loaded, ready to run files; `say` hears everything as wire-form lines."""
+
+    host: Host
+    say: Say
+    cache: Cache | None = None
+    packs: Packs = field(init=False)
+    executor: Executor = field(init=False)
+    schemas: dict[str, NodeSchema] = field(init=False)
+
+    def __post_init__(self) -> None:
+        start = time.perf_counter()
+        running = Running(host=self.host, folders=ModelFolders.of(self.host))
+        with use(running):
+            self.packs = load_packs()
+            self.schemas, broken = self.packs.schemas()
+        for failure in (*self.packs.failures, *broken):
+            self.tell("noderack.pack_failed", failure.as_dict())
+        self.tell(
+            "noderack.packs",
+            {"packs": [pack.as_dict() for pack in self.packs.packs], "seconds": time.perf_counter() - start},
+        )
+        self.executor = Executor(self.packs.nodes, self.cache, self.host, versions_of(self.packs))
+
+    def tell(self, name: str, data: Mapping[str, Any]) -> None:
+        self.say({"type": name, "data": dict(data)})
+
+    def run_file(self, file: Path, wishes: Wishes) -> list[RunResult]:
+        """Runs a file once for each job; raises WorkflowError, SettingError, PromptInvalid, NodeError."""
+        workflow = read_workflow(file)
+        with use(self.executor.running):
+            conversion = workflow.prompt(self.schemas)
+            for note in (*workflow.notes, *conversion.notes):
+                self.tell("noderack.note", {"code": note.code, "message": note.message, "where": note.where})
+            prompts = [(job, self._prompt(conversion.prompt, job, wishes)) for job in wishes.jobs]
+        done = self._done_before(wishes)
+        results = []
+        for at, (job, prompt) in enumerate(prompts):
+            if (files := done.get(batch.job_key(job))) is not None:
+                self.tell("noderack.job_skipped", {"job": job, "index": at, "files": files})
+                continue
+            if len(prompts) > 1:
+                self.tell("noderack.job", {"job": job, "index": at, "of": len(prompts)})
+            results.append(self._run(workflow, prompt, job, wishes.record))
+        return results
+
+    def _done_before(self, wishes: Wishes) -> dict[str, list[str]]:
+        if wishes.record is None:
+            return {}
+        if not wishes.resume:
+            wishes.record.unlink(missing_ok=True)
+            return {}
+        return batch.done_jobs(wishes.record)
+
+    def _prompt(self, prompt: Mapping[str, Any], job: batch.Job, wishes: Wishes) -> Mapping[str, Any]:
+        """A job's prompt, checked: a batch is checked whole before its first job runs."""
+        seeded = prompt if wishes.seed is None else batch.seeded(prompt, wishes.seed)
+        checked = check_prompt(batch.apply(seeded, job, self.schemas), self.packs.nodes)
+        if checked.problems:
+            raise PromptInvalid(checked.problems)
+        return checked.prompt
+
+    def _run(
+        self, workflow: Workflow, prompt: Mapping[str, Any], job: batch.Job, record: Path | None
+    ) -> RunResult:
+        start = time.perf_counter()
+        files: list[str] = []
+
+        def on_event(event: Event) -> None:
+            if not isinstance(event, ProgressState):
+                self.say(event.as_dict())
+
+        extra = {"extra_pnginfo": {"workflow": workflow.ui}} if workflow.ui is not None else {}
+        result = self.executor.run_here(prompt, on_event, extra)
+        for node_id, path in written(result.outputs, self.host):
+            files.append(str(path))
+            self.tell("noderack.written", {"node": node_id, "path": str(path), "job": job})
+        if record is not None:
+            batch.note_done(record, job, files)
+        seconds = time.perf_counter() - start
+        self.tell(
+            "noderack.done",
+            {"outputs": result.outputs, "files": files, "cached": list(result.cached), "seconds": seconds},
+        )
+        return result
+
+
+def written(outputs: Mapping[str, Any], host: Host) -> Iterator[tuple[str, Path]]:
+    """(node, path) of each file that ui payloads name and that is there, in any of the host's folders."""
+    folders = {"output": host.output, "temp": host.temp, "input": host.input}
+    for node_id, ui in outputs.items():
+        for items in ui.values():
+            for item in items if isinstance(items, Sequence) else ():
+                if isinstance(item, Mapping) and "filename" in item:
+                    folder = folders.get(str(item.get("type", "output")), host.output)
+                    path = folder / str(item.get("subfolder", "")) / str(item["filename"])
+                    if path.is_file():
+                        yield node_id, path
+
+
+def versions_of(packs: Packs) -> dict[str, str]:
+    """{node type: distribution and version of its code}, so that results of another version are not used."""
+    return {
+        node_type: f"{pack.distribution}=={pack.version}"
+        for pack in packs.packs
+        for node_type in pack.node_types
+    }

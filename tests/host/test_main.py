@@ -1,0 +1,91 @@
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from noderack_host.execute import RunResult
+from noderack_host.folder import Host, HostConfig
+from noderack_host.headless import written
+from noderack_host.measure import Timing
+from noderack_host.trace import trace_of
+
+PROMPT = {
+    "1": {"class_type": "StringConcatenate", "inputs": {"string_a": "a", "string_b": "b", "delimiter": "-"}},
+    "2": {"class_type": "PreviewAny", "inputs": {"source": ["1", 0]}},
+}
+
+
+@pytest.fixture
+def host(tmp_path: Path) -> Host:
+    made = Host(tmp_path / "host", HostConfig())
+    made.save()
+    (made.root / "wf.json").write_text(json.dumps(PROMPT), encoding="utf-8")
+    return made
+
+
+def call(host: Host, *words: str) -> tuple[int, list[dict[str, Any]]]:
+    command = [sys.executable, "-m", "noderack_host", *words]
+    done = subprocess.run(command, cwd=host.root, capture_output=True, text=True, timeout=120, check=False)
+    return done.returncode, [json.loads(line) for line in done.stdout.splitlines()]
+
+
+def test_a_batch_runs_shared_work_once_and_can_be_resumed(host: Host) -> None:
+    words = ("run", "wf.json", "--grid", "2.source=4,7", "--set", "1.string_a=x", "--record", "done.jsonl")
+    code, lines = call(host, *words, "--trace", "trace.json")
+    assert code == 0
+    shown = [line["data"]["output"]["text"] for line in lines if line["type"] == "executed"]
+    assert shown == [["4"], ["7"]]
+    assert len(json.loads((host.root / "trace.json").read_text())["traceEvents"]) == 2
+    code, lines = call(host, *words, "--resume")
+    assert code == 0 and [line["type"] for line in lines].count("noderack.job_skipped") == 2
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "exit_code"),
+    [
+        (("run", "wf.json", "--host", "/nowhere"), "host", 4),
+        (("run", "gone.json"), "bad-workflow", 3),
+        (("run", "wf.json", "--set", "1.delimter=3"), "bad-setting", 3),
+        (("run", "wf.json", "--set", '2.source=["9", 0]'), "prompt-invalid", 8),
+        (("run", "wf.json", "--cache", "lots"), "bad-input", 3),
+    ],
+)
+def test_bad_input_is_one_json_line_with_its_exit_code(
+    host: Host, words: tuple[str, ...], code: str, exit_code: int
+) -> None:
+    returned, lines = call(host, *words)
+    error = lines[-1]["error"]
+    assert (returned, error["exit"], error["code"]) == (exit_code, exit_code, code)
+    assert error["message"]
+
+
+def test_inspect_lists_types_as_object_info(host: Host) -> None:
+    code, lines = call(host, "inspect", "--types", "PreviewAny", "--host", str(host.root))
+    assert code == 0 and list(lines[0]["node_types"]) == ["PreviewAny"]
+    assert lines[0]["node_types"]["PreviewAny"]["output_node"] is True
+    assert lines[0]["failures"] == []
+
+
+def test_written_files_are_found_in_the_host_s_folders(host: Host) -> None:
+    file = host.output / "sub/a.png"
+    file.parent.mkdir(parents=True)
+    file.touch()
+    images = [
+        {"filename": "a.png", "subfolder": "sub", "type": "output"},
+        {"filename": "b.png", "type": "temp"},
+    ]
+    assert list(written({"9": {"images": images, "text": ["x"], "n": [1]}}, host)) == [("9", file)]
+
+
+def test_a_trace_puts_parallel_nodes_into_rows() -> None:
+    times = [Timing("a", "A", 0.0, 2.0), Timing("b", "B", 1.0, 2.0, 99), Timing("c", "C", 2.5, 1.0)]
+    result = RunResult("p", {}, {}, (), tuple(times))
+    events = trace_of(result.timings)["traceEvents"]
+    assert [(event["name"], event["tid"], event["dur"]) for event in events] == [
+        ("A", 1, 2e6),
+        ("B", 2, 2e6),
+        ("C", 1, 1e6),
+    ]
+    assert events[1]["args"] == {"node": "b", "peak_bytes": 99}
