@@ -58,6 +58,7 @@ COMMANDS: tuple[Row, ...] = (
     # Registry
     Row("Registry", "registry serve", "noderack_cli.registry:serve", "Run a registry."),
     Row("Registry", "registry token", "noderack_cli.registry:token", "Make, list and revoke upload tokens."),
+    Row("Registry", "registry import", "noderack_cli.registry:import_catalogue", "Take in a catalogue."),
 )
 
 GROUPS: dict[str, str] = {

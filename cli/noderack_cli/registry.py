@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -168,3 +169,26 @@ def token_create(
             admin=admin,
         )
     click.echo(json.dumps({"token": minted.text, "account": account}) if as_json else minted.text)
+
+
+@click.command(
+    "import",
+    epilog="Example:\n\n  nodes registry import ../shared/data/catalogue --data /srv/registry",
+)
+@click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@DATA
+@DATABASE
+@JSON
+def import_catalogue(folder: Path, data: Path, database: str | None, as_json: bool) -> None:
+    """Take in the public catalogue's files as seed claims; a second time only what changed."""
+    chosen = settings(data, database)
+    from noderack_registry.server import catalogue, seeding
+
+    with opened(chosen) as registry:
+        read = catalogue.read(folder)
+        quiet: Callable[[str], None] = lambda line: None
+        done = registry.database.writing(
+            seeding.store, read, chosen.now(), report=quiet if as_json else click.echo
+        )
+    if as_json:
+        click.echo(json.dumps(asdict(done)))

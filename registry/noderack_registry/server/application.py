@@ -11,7 +11,7 @@ from fastapi.exceptions import RequestValidationError
 from sqlmodel import SQLModel
 from starlette.exceptions import HTTPException
 
-from noderack_registry.server import routes, tables
+from noderack_registry.server import routes, search, tables
 from noderack_registry.server.answers import Registry, send_refusal
 from noderack_registry.server.blobs import open_store
 from noderack_registry.server.database import Database
@@ -27,7 +27,9 @@ def open_registry(settings: Settings) -> Registry:
     """Open (or make) the database and the blob store that the settings name."""
     settings.data.mkdir(parents=True, exist_ok=True)
     database = Database(settings.database_url)
-    SQLModel.metadata.create_all(database.engine, tables=[table.__table__ for table in tables.ALL])  # type: ignore[attr-defined]
+    with database.engine.begin() as connection:
+        SQLModel.metadata.create_all(connection, tables=[table.__table__ for table in tables.ALL])  # type: ignore[attr-defined]
+        search.create_index(connection)
     blobs = open_store(settings.blobs_url)
     return Registry(settings, database, blobs, Publisher(settings, database, blobs))
 

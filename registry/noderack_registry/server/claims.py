@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 
 from packaging.version import Version as PythonVersion
 from sqlalchemy import delete, func
@@ -12,11 +14,12 @@ from sqlmodel import Session, col, select
 
 from noderack_registry.schema import TypeClaim
 from noderack_registry.server.events import stamp
-from noderack_registry.server.tables import Claim, Pack, Version
+from noderack_registry.server.tables import Claim, Pack, Pattern, Version
 
 _TRUST = {"verified": 0, "declared": 1, "syntax": 2, "catalogue": 3}
 _MUCH = 10  # times as popular: enough for the first to be no coin toss
 _PER_QUERY = 500
+LONGEST_TYPE = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +29,7 @@ class Claimant:
     claim: Claim
     pack: Pack
     yanked: bool = False
+    pattern: str | None = None
 
     @property
     def popularity(self) -> int:
@@ -64,9 +68,12 @@ def _claimed_by_others(session: Session, types: Sequence[str], pack: Pack) -> se
     return found
 
 
-def drop_catalogue(session: Session, pack: Pack) -> None:
-    """Forget what a catalogue said of a pack that now speaks for itself."""
+def drop_catalogue(session: Session, pack: Pack) -> tuple[str, ...]:
+    """Forget what a catalogue alone said of a pack that now speaks for itself; gives the types concerned."""
+    query = select(Claim.type).where(Claim.pack_id == pack.id, Claim.origin == "catalogue")
+    dropped = tuple(session.exec(query).all())
     session.execute(delete(Claim).where(col(Claim.pack_id) == pack.id, col(Claim.origin) == "catalogue"))
+    return dropped
 
 
 def claimed_types(session: Session, pack: Pack) -> tuple[str, ...]:
@@ -92,7 +99,30 @@ def claims_for(session: Session, types: Iterable[str]) -> dict[str, tuple[TypeCl
         for row, pack, yanked, status in session.exec(query).all():
             if status != "quarantined":
                 found[row.type].append(Claimant(row, pack, bool(yanked)))
+    unknown = [name for name, claimants in found.items() if not claimants]
+    found.update(_by_pattern(session, unknown))
     return {name: rank(claimants) for name, claimants in found.items()}
+
+
+def _by_pattern(session: Session, types: Sequence[str]) -> dict[str, list[Claimant]]:
+    """Packs whose pattern fits a type that nobody lists."""
+    found: dict[str, list[Claimant]] = {}
+    rows = session.exec(select(Pattern, Pack).join(Pack)).all() if types else ()
+    for row, pack in rows:
+        fits = _compiled(row.pattern)
+        for name in types:
+            if fits and len(name) <= LONGEST_TYPE and fits.search(name):
+                claim = Claim(type=name, pack_id=pack.id or 0, origin="catalogue", since=pack.created)
+                found.setdefault(name, []).append(Claimant(claim, pack, pattern=row.pattern))
+    return found
+
+
+@cache
+def _compiled(pattern: str) -> re.Pattern[str] | None:
+    try:
+        return re.compile(pattern)
+    except re.error:
+        return None
 
 
 def rank(claimants: Sequence[Claimant]) -> tuple[TypeClaim, ...]:
@@ -110,6 +140,7 @@ def _order(one: Claimant) -> tuple[object, ...]:
         one.pack.status != "active",
         one.claim.newcomer,
         _TRUST[one.claim.origin],
+        not one.claim.preferred,
         one.share >= 0.5,
         -one.popularity,
         one.claim.since,
@@ -122,6 +153,8 @@ def _clearly_first(first: Claimant, second: Claimant) -> bool:
     if (first.yanked, first.claim.newcomer) < (second.yanked, second.claim.newcomer):
         return True
     if first.pack.status == "active" != second.pack.status:
+        return True
+    if first.claim.preferred and not second.claim.preferred:
         return True
     if _TRUST[first.claim.origin] + 1 < _TRUST[second.claim.origin]:
         return True
@@ -151,7 +184,11 @@ def _reason(one: Claimant, of: int) -> str:
         "syntax": "read from its source",
         "catalogue": "listed in the public catalogue",
     }[one.claim.origin]
+    if one.pattern:
+        said = f"its name fits the pattern {one.pattern} of the public catalogue"
     parts = [said, "the only claim" if of == 1 else f"one of {of} claims"]
+    if one.claim.preferred and of > 1:
+        parts.append("its editors chose this pack")
     if one.yanked:
         parts.append("its version was yanked")
     if one.pack.status != "active":

@@ -11,6 +11,7 @@ from sqlalchemy import delete
 from sqlmodel import Session, col, select
 
 from noderack_registry.schema import ModelManifest, ModelQuery, Source
+from noderack_registry.server import findable, search
 from noderack_registry.server.events import stamp
 from noderack_registry.server.refusals import Refusal
 from noderack_registry.server.tables import Blob, Model, ModelName
@@ -97,6 +98,8 @@ def _update(session: Session, row: Model, manifest: ModelManifest, now: datetime
     kept = replace(
         manifest, verified=False, sources=tuple(s for s in manifest.sources if s.kind != "registry")
     )
+    if row.manifest != "{}":
+        search.remove(session, [("model", findable.of_model(row).ref)])
     row.name, row.folder, row.size = kept.name, kept.folder, kept.size
     row.manifest = json.dumps(kept.to_json(), separators=(",", ":"))
     row.updated = stamp(now)
@@ -105,6 +108,7 @@ def _update(session: Session, row: Model, manifest: ModelManifest, now: datetime
     for name in dict.fromkeys(name.lower() for name in (kept.name, *kept.aliases)):
         session.add(ModelName(model_id=row.id or 0, name=name, alias=name != kept.name.lower()))
     session.flush()
+    search.put(session, [findable.of_model(row)])
     return kept
 
 

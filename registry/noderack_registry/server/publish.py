@@ -17,7 +17,7 @@ from sqlmodel import Session, select
 
 from noderack_registry import names
 from noderack_registry.gate import BadWheel, InspectedWheel, inspect
-from noderack_registry.server import accounts, claims, manifests, packs
+from noderack_registry.server import accounts, claims, findable, manifests, packs
 from noderack_registry.server.accounts import Actor
 from noderack_registry.server.blobs import BlobStore, disk_errors
 from noderack_registry.server.database import Database, first
@@ -305,14 +305,15 @@ def _new_capabilities(session: Session, pack: Pack, wheel: InspectedWheel) -> li
 
 def _refresh_pack(session: Session, pack: Pack, wheel: InspectedWheel, now: datetime) -> None:
     """Let the pack's own line say what its newest version says, and claim its node types."""
-    if pack.origin == "catalogue":
-        pack.origin = "declared"
-        claims.drop_catalogue(session, pack)
+    pack.origin = "declared"
     packs.set_latest(session, pack)
     if pack.latest == wheel.version:
         _take_over_facts(session, pack, wheel)
     claims.claim(session, pack, wheel.version, wheel.facts.node_types, origin=wheel.facts.origin, now=now)
+    dropped = claims.drop_catalogue(session, pack)
     packs.touch(session, pack, now)
+    findable.refresh(session, pack)
+    findable.refresh_types(session, dropped)
 
 
 def _take_over_facts(session: Session, pack: Pack, wheel: InspectedWheel) -> None:

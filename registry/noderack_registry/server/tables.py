@@ -137,7 +137,8 @@ class VersionType(SQLModel, table=True):
 class Claim(SQLModel, table=True):
     """A pack's claim to a node type: the newest version that has it, and since when it was claimed.
 
-    `newcomer`: another pack held the type when this one first claimed it.
+    `newcomer`: another pack held the type when this one first claimed it. `preferred`: a catalogue's editors
+    chose this pack. `shared`: of 1000 types of the pack, how many others claim as well.
     """
 
     __table_args__ = (UniqueConstraint("type", "pack_id"),)
@@ -147,8 +148,17 @@ class Claim(SQLModel, table=True):
     version: str | None = None
     origin: str = "declared"
     newcomer: bool = False
+    preferred: bool = False
     shared: int = 0
     since: str
+
+
+class Pattern(SQLModel, table=True):
+    """A regular expression for the node types of a pack whose types are not all known."""
+
+    id: int | None = Field(default=None, primary_key=True)
+    pack_id: int = Field(foreign_key="pack.id", index=True)
+    pattern: str
 
 
 class Model(SQLModel, table=True):
@@ -224,6 +234,29 @@ class Download(SQLModel, table=True):
     client: str = Field(primary_key=True)
 
 
+class SearchDoc(SQLModel, table=True):
+    """One thing that can be found. Its id orders by popularity, see search.py."""
+
+    __tablename__ = "search_doc"
+    __table_args__ = (UniqueConstraint("kind", "ref"),)
+    id: int = Field(sa_column=Column(BigInteger().with_variant(Integer, "sqlite"), primary_key=True))
+    kind: int
+    ref: str
+    title: str = ""
+    description: str = Field(default="", sa_type=Text)
+    pack: str | None = None
+    names: str = Field(default="", sa_type=Text)
+    texts: str = Field(default="", sa_type=Text)
+
+
+class SearchGram(SQLModel, table=True):
+    """Three letters of a word that names something: how misspelt words find the right ones."""
+
+    __tablename__ = "search_gram"
+    gram: str = Field(primary_key=True)
+    word: str = Field(primary_key=True)
+
+
 class Note(SQLModel, table=True):
     """Small facts of the registry about itself: signing key, state of imports and mirrors."""
 
@@ -242,6 +275,7 @@ ALL: tuple[type[SQLModel], ...] = (
     Dependency,
     VersionType,
     Claim,
+    Pattern,
     Model,
     ModelName,
     Blob,
@@ -249,5 +283,7 @@ ALL: tuple[type[SQLModel], ...] = (
     Revoked,
     Event,
     Download,
+    SearchDoc,
+    SearchGram,
     Note,
 )

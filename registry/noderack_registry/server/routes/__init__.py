@@ -1,6 +1,16 @@
 """The routes, a file for each subject. `ALL` is the table that the app is built from."""
 
-from noderack_registry.server.routes import files, health, models, node_types, packs, simple, upload
+from noderack_registry.server.routes import (
+    changes,
+    files,
+    health,
+    models,
+    node_types,
+    packs,
+    search,
+    simple,
+    upload,
+)
 
 ALL = (
     health.router,
@@ -10,4 +20,6 @@ ALL = (
     packs.router,
     node_types.router,
     models.router,
+    search.router,
+    changes.router,
 )
