@@ -49,6 +49,7 @@ COMMANDS: tuple[Row, ...] = (
     Row("Models", "models dedupe", f"{HERE}.model_care:dedupe", "Store each content once."),
     Row("Models", "models rm", f"{HERE}.model_care:remove", "Remove model files."),
     # Host
+    Row("Host", "serve", f"{HERE}.serve:serve", "Serve the host to editors and programs."),
     Row("Host", "init", f"{HERE}.init:init", "Make a folder a host."),
     Row("Host", "list", f"{HERE}.generations:list_packs", "List the packs of the host."),
     Row("Host", "generations", f"{HERE}.generations:generations", "List the generations of the host."),

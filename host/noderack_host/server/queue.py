@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 PENDING, RUNNING, DONE, FAILED, CANCELLED = "pending", "in_progress", "completed", "failed", "cancelled"
+STATES = (PENDING, RUNNING, DONE, FAILED, CANCELLED)
 OVER = (DONE, FAILED, CANCELLED)
 MAX_RUNS = 3
 LOST = "the server stopped while this prompt was running"

@@ -1,0 +1,101 @@
+"""`nodes serve`: runs the server in the host's own environment, and again when it asks for that."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+from noderack_host.folder import Host
+
+from noderack_cli.errors import BadInput
+from noderack_cli.options import host_option, json_option
+from noderack_cli.where import open_host
+
+RESTART = 75  # what the server exits with when it wants to be started anew
+TOKEN_VARIABLE = "NODERACK_SERVE_TOKEN"
+
+
+@click.command()
+@host_option
+@click.option(
+    "--listen",
+    default="127.0.0.1",
+    show_default=True,
+    help="Address; anything but this machine wants a token.",
+)
+@click.option("--port", default=8188, show_default=True, help="Port; 0 takes a free one.")
+@click.option("--token", envvar=TOKEN_VARIABLE, help="What every request must carry.")
+@click.option("--origin", multiple=True, help="Let pages of this origin call, e.g. https://app.example.")
+@click.option("--name", multiple=True, help="Answer to this host name as well.")
+@click.option(
+    "--lost",
+    type=click.Choice(["again", "failed"]),
+    default="again",
+    show_default=True,
+    help="What to do with a prompt that ran when the server died.",
+)
+@click.option("--fair", is_flag=True, help="Let clients take turns.")
+@click.option("--certificate", type=click.Path(path_type=Path, exists=True), help="TLS certificate (PEM).")
+@click.option("--key", type=click.Path(path_type=Path, exists=True), help="TLS key (PEM).")
+@json_option
+def serve(folder: Path | None, token: str | None, as_json: bool, **options: Any) -> int:
+    """Serve the host to editors, programs and scripts.
+
+    \b
+    nodes serve
+    nodes serve --port 9000 --lost failed
+    nodes serve --listen 0.0.0.0 --token "$TOKEN" --certificate cert.pem --key key.pem
+    """
+    host = open_host(folder)
+    if not host.python.exists():
+        raise BadInput(f"{host.root} has no environment yet", f"Finish it with: nodes init {host.root}")
+    environment = {**os.environ, **({TOKEN_VARIABLE: token} if token else {})}
+    while (code := run_once(command(host, options), environment, as_json)) == RESTART:
+        click.echo("The server starts again.", err=True)
+    return code
+
+
+def command(host: Host, options: Mapping[str, Any]) -> list[str]:
+    """The child's command line; the token travels in the environment, where other users cannot read it."""
+    words = [str(host.python), "-m", "noderack_host.server", str(host.root)]
+    for name, value in options.items():
+        for one in value if isinstance(value, tuple) else (value,):
+            if one is True:
+                words.append(f"--{name}")
+            elif one is not False and one is not None:
+                words += [f"--{name}", str(one)]
+    return words
+
+
+def run_once(words: Sequence[str], environment: Mapping[str, str], as_json: bool) -> int:
+    """Runs the server until it ends; tells where it listens; passes an interrupt on and waits for the end."""
+    with subprocess.Popen(words, env=environment, stdout=subprocess.PIPE, text=True) as child:
+        before = signal.signal(signal.SIGTERM, lambda *_: child.terminate())
+        try:
+            for line in child.stdout or ():
+                click.echo(line.rstrip() if as_json else told(line))
+            return child.wait()
+        except KeyboardInterrupt:
+            return child.wait()  # the terminal sent it to the child as well
+        finally:
+            signal.signal(signal.SIGTERM, before)
+
+
+def told(line: str) -> str:
+    """The server's line as a sentence; what is not its own (a pack that prints) stays as it is."""
+    try:
+        event = json.loads(line)
+    except ValueError:
+        return line.rstrip()
+    if not isinstance(event, dict) or event.get("event") != "ready":
+        return line.rstrip()
+    failed = [f"  {pack['pack']} did not load: {pack['cause']}" for pack in event["failed"]]
+    return "\n".join(
+        [f"Serving {event['node_types']} node types at {event['url']} (Ctrl-C ends it)", *failed]
+    )

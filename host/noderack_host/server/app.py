@@ -1,0 +1,94 @@
+"""Puts a server together: host, packs, executor, queue, sockets, routes; everything is passed in."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Iterable
+from pathlib import Path
+
+from aiohttp import web
+
+from noderack_host.execute import Executor
+from noderack_host.folder import Host
+from noderack_host.folders import ModelFolders
+from noderack_host.packs import Packs
+from noderack_host.server import (
+    routes_catalog,
+    routes_files,
+    routes_jobs,
+    routes_prompt,
+    routes_system,
+    routes_user,
+)
+from noderack_host.server.clients import Clients
+from noderack_host.server.frontend import add_pages
+from noderack_host.server.guard import guard
+from noderack_host.server.logs import Logs
+from noderack_host.server.queue import Queue
+from noderack_host.server.settings import ServerSettings
+from noderack_host.server.state import SERVER, Server
+from noderack_host.server.worker import Worker
+
+QUEUE_FILE = "queue.db"
+
+
+async def socket(request: web.Request) -> web.WebSocketResponse:
+    """A client's socket, until it closes."""
+    server = request.app[SERVER]
+    return await server.clients.serve(request, server.worker.greeting())
+
+
+def api_routes() -> list[web.RouteDef]:
+    """The routes that exist twice: as they are, and below /api."""
+    modules = (routes_prompt, routes_jobs, routes_catalog, routes_files, routes_user, routes_system)
+    return [web.get("/ws", socket), *(route for module in modules for route in module.ROUTES)]
+
+
+def make_app(
+    host: Host,
+    packs: Packs,
+    settings: ServerSettings | None = None,
+    editor: Path | None = None,
+    executor: Executor | None = None,
+) -> web.Application:
+    """The application of a host. Its parts start and stop with it."""
+    settings = settings or ServerSettings()
+    host.user.mkdir(parents=True, exist_ok=True)
+    clients = Clients({"supports_preview_metadata": True, "max_upload_size": settings.max_body})
+    queue = Queue(host.user / QUEUE_FILE, settings.limits, settings.lost)
+    executor = executor or Executor(packs.nodes, host=host)
+    worker = Worker(queue, executor, clients, settings.fair)
+    server = Server(host, ModelFolders.of(host), settings, packs, queue, executor, clients, worker, Logs())
+    app = web.Application(middlewares=[guard(settings)], client_max_size=settings.max_body)
+    app[SERVER] = server
+    add_routes(app, api_routes(), [*routes_system.INTERNAL_ROUTES, *routes_files.INTERNAL_ROUTES])
+    add_pages(app, editor)
+    app.cleanup_ctx.append(_life)
+    return app
+
+
+def add_routes(app: web.Application, twice: Iterable[web.RouteDef], once: Iterable[web.RouteDef]) -> None:
+    """Adds `twice` as they are and below /api, and `once` as they are."""
+    for route in [*twice]:
+        app.router.add_route(route.method, route.path, route.handler)
+        app.router.add_route(route.method, "/api" + route.path, route.handler)
+    for route in once:
+        app.router.add_route(route.method, route.path, route.handler)
+
+
+async def _life(app: web.Application) -> AsyncIterator[None]:
+    server = app[SERVER]
+    loop = asyncio.get_running_loop()
+    server.logs.listener = lambda lines: _tell_logs(server, loop, lines)
+    logging.getLogger("noderack_host").addHandler(server.logs)
+    server.worker.start()
+    yield
+    await server.worker.stop()
+    logging.getLogger("noderack_host").removeHandler(server.logs)
+    server.executor.close()
+    server.queue.close()
+
+
+def _tell_logs(server: Server, loop: asyncio.AbstractEventLoop, lines: list[dict[str, str]]) -> None:
+    message = {"type": "logs", "data": {"entries": lines, "size": server.logs.size()}}
+    for client_id in tuple(server.log_readers):
+        loop.call_soon_threadsafe(server.clients.send, message, client_id)

@@ -1,0 +1,168 @@
+"""The open sockets: who is there, what each understands, and how a message or a picture reaches them.
+
+Every method is called in the event loop's thread; `Clients.tell` may be called from any thread.
+"""
+
+import asyncio
+import json
+import struct
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from io import BytesIO
+from typing import Any
+
+from aiohttp import WSMsgType, web
+
+PREVIEW_IMAGE, TEXT, PREVIEW_WITH_METADATA = 1, 3, 4
+_FORMATS = {"JPEG": 1, "PNG": 2}
+_PATIENCE = 256  # messages that may wait for a slow client before previews are left out
+
+
+@dataclass(slots=True)
+class Client:
+    """One socket. `features` is what the client said that it understands."""
+
+    socket: web.WebSocketResponse
+    features: Mapping[str, Any] = field(default_factory=dict)
+    waiting: "asyncio.Queue[str | bytes]" = field(default_factory=asyncio.Queue)
+
+    async def write(self) -> None:
+        """Sends what waits, in order, until the socket closes."""
+        while not self.socket.closed:
+            message = await self.waiting.get()
+            try:
+                await (
+                    self.socket.send_str(message)
+                    if isinstance(message, str)
+                    else self.socket.send_bytes(message)
+                )
+            except ConnectionError:
+                return
+
+
+class Clients:
+    """All clients by their ids. `features` is what the server tells when asked what it understands."""
+
+    def __init__(self, features: Mapping[str, Any]) -> None:
+        self.features = features
+        self._by_id: dict[str, Client] = {}
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    def __len__(self) -> int:
+        return len(self._by_id)
+
+    def of(self, client_id: str) -> Client | None:
+        """The client of that id, if it is connected."""
+        return self._by_id.get(client_id)
+
+    async def serve(self, request: web.Request, greeting: "Greeting") -> web.WebSocketResponse:
+        """Keeps one socket until it closes; a second socket of the same id replaces the first."""
+        self._loop = asyncio.get_running_loop()
+        socket = web.WebSocketResponse(max_msg_size=1 << 20, heartbeat=30)
+        await socket.prepare(request)
+        client_id = request.query.get("clientId") or uuid.uuid4().hex
+        client = Client(socket)
+        self._by_id[client_id] = client
+        for message in greeting(client_id):
+            client.waiting.put_nowait(json.dumps(message))
+        writer = asyncio.create_task(client.write())
+        try:
+            await self._listen(client)
+        finally:
+            writer.cancel()
+            if self._by_id.get(client_id) is client:
+                del self._by_id[client_id]
+        return socket
+
+    async def _listen(self, client: Client) -> None:
+        async for message in client.socket:
+            told = _json(message.data) if message.type is WSMsgType.TEXT else None
+            if isinstance(told, dict) and told.get("type") == "feature_flags":
+                client.features = told.get("data") or {}
+                client.waiting.put_nowait(json.dumps({"type": "feature_flags", "data": self.features}))
+
+    def send(self, message: Mapping[str, Any], client_id: str | None = None) -> None:
+        """Sends a JSON message to one client, or to all of them."""
+        text = json.dumps(message, default=str)
+        for client in self._chosen(client_id):
+            client.waiting.put_nowait(text)
+
+    def send_bytes(self, frame: bytes, client_id: str | None = None) -> None:
+        """Sends a binary frame as it is."""
+        for client in self._chosen(client_id):
+            client.waiting.put_nowait(frame)
+
+    def preview(self, picture: "Picture", about: Mapping[str, Any], client_id: str | None = None) -> None:
+        """Sends a picture in the form that each client announced; slow clients go without."""
+        for client in self._chosen(client_id):
+            if client.waiting.qsize() < _PATIENCE:
+                rich = bool(client.features.get("supports_preview_metadata"))
+                client.waiting.put_nowait(picture.with_metadata(about) if rich else picture.plain())
+
+    def tell(self, message: Mapping[str, Any], client_id: str | None = None) -> None:
+        """`send` from any thread: what packs call."""
+        if self._loop is not None and not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self.send, message, client_id)
+
+    def _chosen(self, client_id: str | None) -> list[Client]:
+        if client_id is None:
+            return list(self._by_id.values())
+        found = self._by_id.get(client_id)
+        return [] if found is None else [found]
+
+
+class Greeting:
+    """What a client hears first: the queue's length, and what of its own is running."""
+
+    def __init__(self, remaining: int, running: Mapping[str, str]) -> None:
+        """`running` maps a client's id to the running prompt's id and node, as a message's data."""
+        self._remaining = remaining
+        self._running = running
+
+    def __call__(self, client_id: str) -> list[dict[str, Any]]:
+        """The messages for this client."""
+        status = {"status": {"exec_info": {"queue_remaining": self._remaining}}, "sid": client_id}
+        messages: list[dict[str, Any]] = [{"type": "status", "data": status}]
+        if self._running.get("client") == client_id:
+            told = {"node": self._running["node"], "prompt_id": self._running["prompt_id"]}
+            messages.append({"type": "executing", "data": told})
+        return messages
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """An encoded preview: the format's name as Pillow has it, and the bytes."""
+
+    form: str
+    data: bytes
+
+    @classmethod
+    def of(cls, preview: Any) -> "Picture | None":
+        """The picture of a preview (format, image, longest side or None); None for anything else."""
+        if not isinstance(preview, tuple) or len(preview) != 3 or not hasattr(preview[1], "save"):
+            return None
+        form, image, longest = preview
+        form = form if form in _FORMATS else "JPEG"
+        if longest and max(image.size) > longest:
+            share = longest / max(image.size)
+            image = image.resize((max(1, round(image.width * share)), max(1, round(image.height * share))))
+        buffer = BytesIO()
+        (image.convert("RGB") if form == "JPEG" else image).save(buffer, format=form, quality=90)
+        return cls(form, buffer.getvalue())
+
+    def plain(self) -> bytes:
+        """Event 1: kind of picture, picture."""
+        return struct.pack(">II", PREVIEW_IMAGE, _FORMATS[self.form]) + self.data
+
+    def with_metadata(self, about: Mapping[str, Any]) -> bytes:
+        """Event 4: length of the JSON, JSON that says whose picture it is, picture."""
+        told = json.dumps({**about, "image_type": f"image/{self.form.lower()}"}).encode()
+        return struct.pack(">II", PREVIEW_WITH_METADATA, len(told)) + told + self.data
+
+
+def _json(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError:
+        return None

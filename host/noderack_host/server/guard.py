@@ -1,0 +1,76 @@
+"""Who may ask: one middleware in front of every route, packs' routes and static files included.
+
+A page of another origin must not reach a host through the browser of its visitor: not by a form, an
+image, a socket, or a name that it rebinds to this machine.
+"""
+
+import hmac
+
+from aiohttp import web
+from aiohttp.typedefs import Handler, Middleware
+
+from noderack_host.server.settings import ServerSettings
+
+SAME_SITE = frozenset({"same-origin", "same-site", "none"})
+COOKIE = "noderack_token"
+
+
+class Refusal(Exception):
+    """A request that is not answered: the status, and one sentence that says why."""
+
+    def __init__(self, status: int, why: str) -> None:
+        super().__init__(why)
+        self.status = status
+
+
+def guard(settings: ServerSettings) -> Middleware:
+    """The middleware for these settings."""
+
+    @web.middleware
+    async def watch(request: web.Request, handler: Handler) -> web.StreamResponse:
+        try:
+            refuse_foreign(request, settings)
+            refuse_unknown(request, settings)
+        except Refusal as refusal:
+            return web.json_response({"error": str(refusal)}, status=refusal.status)
+        response = await handler(request)
+        response.headers.setdefault("X-Content-Type-Options", "nosniff")
+        return response
+
+    return watch
+
+
+def refuse_foreign(request: web.Request, settings: ServerSettings) -> None:
+    """Raises Refusal if the request comes from a page of another origin, or under a foreign name."""
+    host = request.headers.get("Host", "")
+    if not settings.answers_to(host):
+        raise Refusal(403, f"this server does not answer to the name {host!r}; allow it with --name")
+    origin = request.headers.get("Origin")
+    if origin is not None:
+        if origin not in settings.origins and origin.partition("://")[2] != host:
+            raise Refusal(403, f"pages of {origin} may not call this server; allow them with --origin")
+        return
+    site = request.headers.get("Sec-Fetch-Site", "none")
+    if site not in SAME_SITE and not _is_visit(request):
+        raise Refusal(403, "a page of another site may not call this server")
+
+
+def _is_visit(request: web.Request) -> bool:
+    """A person followed a link to the start page: nothing happens by it."""
+    return (
+        request.method == "GET"
+        and request.path == "/"
+        and request.headers.get("Sec-Fetch-Mode") == "navigate"
+    )
+
+
+def refuse_unknown(request: web.Request, settings: ServerSettings) -> None:
+    """Raises Refusal if a token is wanted and the request does not carry it."""
+    if settings.token is None:
+        return
+    kind, _, given = request.headers.get("Authorization", "").partition(" ")
+    offered = (
+        given if kind.lower() == "bearer" else request.cookies.get(COOKIE) or request.query.get("token", "")
+    )
+    if not hmac.compare_digest(offered.encode(), settings.token.encode()):
+        raise Refusal(401, "this server wants its token: send the header Authorization: Bearer TOKEN")

@@ -1,0 +1,165 @@
+"""What the host has: node types, models, packs' web files, templates."""
+
+import asyncio
+import sys
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from aiohttp import web
+
+from noderack_host.contract import ContractError
+from noderack_host.running import use
+from noderack_host.server.places import inside
+from noderack_host.server.state import SERVER, Server
+
+EXAMPLE_FOLDERS = ("example_workflows", "example", "examples", "workflow", "workflows")
+
+
+async def object_info(request: web.Request) -> web.Response:
+    """Every node type, read anew: the choices of a combo are those of now."""
+    server = request.app[SERVER]
+    return web.json_response(await asyncio.to_thread(_described, server, tuple(server.packs.nodes)))
+
+
+async def object_info_of(request: web.Request) -> web.Response:
+    """One node type, or nothing if it is unknown."""
+    server, name = request.app[SERVER], request.match_info["type"]
+    names = (name,) if name in server.packs.nodes else ()
+    return web.json_response(await asyncio.to_thread(_described, server, names))
+
+
+def _described(server: Server, names: tuple[str, ...]) -> dict[str, Any]:
+    told = {}
+    with use(server.executor.running):
+        for name in names:
+            with suppress(
+                ContractError
+            ):  # a node that cannot say what it takes is left out, as clients expect
+                told[name] = server.packs.schema(name).to_object_info()
+    return told
+
+
+async def model_folders(request: web.Request) -> web.Response:
+    """The categories of models."""
+    return web.json_response(sorted(request.app[SERVER].folders.categories))
+
+
+async def models(request: web.Request) -> web.Response:
+    """The files of one category; 404 for an unknown one."""
+    folders, category = request.app[SERVER].folders, request.match_info["folder"]
+    if category not in folders.categories:
+        raise web.HTTPNotFound(text=f"there is no model folder {category!r}")
+    return web.json_response(list(folders.files(category)))
+
+
+async def embeddings(request: web.Request) -> web.Response:
+    """Names of embeddings, without extension, as they are written in prompts."""
+    files = request.app[SERVER].folders.files("embeddings")
+    return web.json_response([str(Path(name).with_suffix("")) for name in files])
+
+
+async def model_library(request: web.Request) -> web.Response:
+    """Categories with their folders."""
+    folders = request.app[SERVER].folders
+    told = {name: [str(path) for path in category.folders] for name, category in folders.categories.items()}
+    return web.json_response([{"name": name, "folders": paths} for name, paths in told.items()])
+
+
+async def model_library_of(request: web.Request) -> web.Response:
+    """The files of one category with size and times (ms)."""
+    folders, category = request.app[SERVER].folders, request.match_info["folder"]
+    if category not in folders.categories:
+        raise web.HTTPNotFound(text=f"there is no model folder {category!r}")
+    roots = folders.categories[category].folders
+    found = [_about(folders.find(category, name), name, roots) for name in folders.files(category)]
+    return web.json_response([one for one in found if one])
+
+
+def _about(path: Path | None, name: str, roots: Sequence[Path]) -> dict[str, Any] | None:
+    if path is None:
+        return None
+    stat = path.stat()
+    index = next((i for i, folder in enumerate(roots) if path.is_relative_to(folder)), 0)
+    times = {"modified": stat.st_mtime * 1000, "created": stat.st_ctime * 1000}
+    return {"name": name, "pathIndex": index, "size": stat.st_size, **times}
+
+
+async def extensions(request: web.Request) -> web.Response:
+    """The scripts that packs bring to the editor."""
+    return web.json_response(
+        [url for name, root in web_folders(request.app[SERVER]) for url in _scripts(name, root)]
+    )
+
+
+def _scripts(name: str, root: Path) -> list[str]:
+    files = sorted(path.relative_to(root).as_posix() for path in root.rglob("*.js"))
+    return [f"/extensions/{quote(name)}/{quote(path)}" for path in files]
+
+
+async def extension_file(request: web.Request) -> web.StreamResponse:
+    """One web file of a pack."""
+    folder = dict(web_folders(request.app[SERVER])).get(request.match_info["pack"])
+    path = inside(folder, request.match_info["path"]) if folder else None
+    if path is None or not path.is_file():
+        raise web.HTTPNotFound(text="no pack brings this file")
+    return web.FileResponse(path, headers={"Cache-Control": "no-cache"})
+
+
+def web_folders(server: Server) -> list[tuple[str, Path]]:
+    """(pack, folder) of every pack with web files."""
+    return [(pack.name, pack.web_directory) for pack in server.packs.packs if pack.web_directory is not None]
+
+
+async def workflow_templates(request: web.Request) -> web.Response:
+    """{pack: names of its example workflows}."""
+    told = {}
+    for pack, folder in example_folders(request.app[SERVER]):
+        names = sorted(path.stem for path in folder.glob("*.json"))
+        if names:
+            told[pack] = names
+    return web.json_response(told)
+
+
+async def workflow_template(request: web.Request) -> web.StreamResponse:
+    """One example workflow, or its picture."""
+    wanted = request.match_info["name"]
+    for pack, folder in example_folders(request.app[SERVER]):
+        path = folder / wanted
+        if pack == request.match_info["pack"] and path.parent == folder and path.is_file():
+            return web.FileResponse(path)
+    raise web.HTTPNotFound(text=f"there is no example workflow {wanted!r}")
+
+
+def example_folders(server: Server) -> list[tuple[str, Path]]:
+    """(pack, folder) of every pack that brings example workflows."""
+    files = [
+        (pack.name, getattr(sys.modules.get(pack.module), "__file__", None)) for pack in server.packs.packs
+    ]
+    roots = [(name, Path(file).parent) for name, file in files if file]
+    return [(name, root / sub) for name, root in roots for sub in EXAMPLE_FOLDERS if (root / sub).is_dir()]
+
+
+async def nothing_listed(_: web.Request) -> web.Response:
+    """An object without entries: this server has none of what was asked for."""
+    return web.json_response({})
+
+
+ROUTES = (
+    web.get("/object_info", object_info),
+    web.get("/object_info/{type}", object_info_of),
+    web.get("/models", model_folders),
+    web.get("/models/{folder}", models),
+    web.get("/embeddings", embeddings),
+    web.get("/experiment/models", model_library),
+    web.get("/experiment/models/{folder}", model_library_of),
+    web.get("/extensions", extensions),
+    web.get("/extensions/{pack}/{path:.+}", extension_file),
+    web.get("/workflow_templates", workflow_templates),
+    web.get("/workflow_templates/{pack}/{name}", workflow_template),
+    web.get("/i18n", nothing_listed),
+    web.get("/node_replacements", nothing_listed),
+    web.get("/global_subgraphs", nothing_listed),
+)

@@ -1,0 +1,142 @@
+"""Prompts: accepted, listed, stopped, remembered."""
+
+import asyncio
+import uuid
+from typing import Any
+
+from aiohttp import web
+
+from noderack_host.check import Checked, check_prompt
+from noderack_host.problems import PromptInvalid, node_errors
+from noderack_host.running import use
+from noderack_host.server.queue import PENDING, RUNNING, Entry, QueueFull, SamePrompt
+from noderack_host.server.state import SERVER, Server, json_body
+
+
+async def accept_prompt(request: web.Request) -> web.Response:
+    """Checks a prompt and queues it; 400 with every problem if no output of it can run."""
+    server = request.app[SERVER]
+    body = await json_body(request)
+    for handler in server.prompt_handlers:
+        body = handler(body)
+    prompt = body.get("prompt") if isinstance(body, dict) else None
+    if not isinstance(prompt, dict):
+        return _refused(
+            "no_prompt", "No prompt provided", "the body needs a key 'prompt' with a workflow in API form"
+        )
+    checked = await asyncio.to_thread(_check, server, prompt, body.get("partial_execution_targets"))
+    if not checked.outputs:
+        return web.json_response(PromptInvalid(checked.problems).as_response(), status=400)
+    try:
+        entry = server.queue.put(_entry(body, checked), bool(body.get("front")), body.get("number"))
+    except QueueFull as full:
+        return _refused("queue_full", str(full), "", status=429)
+    except SamePrompt as same:
+        return _refused("same_prompt_id", str(same), "")
+    server.worker.call()
+    answer = {"prompt_id": entry.id, "number": entry.number, "node_errors": node_errors(checked.problems)}
+    return web.json_response(answer)
+
+
+def _check(server: Server, prompt: dict[str, Any], targets: list[str] | None) -> Checked:
+    with use(server.executor.running):
+        return check_prompt(prompt, server.packs.nodes, targets)
+
+
+def _entry(body: dict[str, Any], checked: Checked) -> Entry:
+    client = str(body.get("client_id") or "")
+    extra = dict(body.get("extra_data") or {})
+    if client:
+        extra["client_id"] = client
+    prompt_id = str(body.get("prompt_id") or uuid.uuid4())
+    return Entry(prompt_id, 0, checked.prompt, extra, checked.outputs, client)
+
+
+def _refused(kind: str, message: str, details: str, status: int = 400) -> web.Response:
+    error = {"type": kind, "message": message, "details": details, "extra_info": {}}
+    return web.json_response({"error": error, "node_errors": {}}, status=status)
+
+
+async def queue_length(request: web.Request) -> web.Response:
+    """How many prompts remain."""
+    return web.json_response({"exec_info": {"queue_remaining": request.app[SERVER].queue.remaining}})
+
+
+async def show_queue(request: web.Request) -> web.Response:
+    """What runs and what waits."""
+    queue = request.app[SERVER].queue
+    running = [entry.item() for entry in queue.listed(RUNNING)]
+    pending = [entry.item() for entry in queue.listed(PENDING)]
+    return web.json_response({"queue_running": running, "queue_pending": pending, "paused": queue.paused})
+
+
+async def change_queue(request: web.Request) -> web.Response:
+    """`clear`, `delete` ids, and ours: `pause` true or false, `move` {id: number}."""
+    server, body = request.app[SERVER], await json_body(request)
+    if body.get("clear"):
+        server.queue.cancel()
+    if body.get("delete"):
+        server.queue.cancel(str(one) for one in body["delete"])
+    if "pause" in body:
+        server.queue.pause(bool(body["pause"]))
+    for prompt_id, number in (body.get("move") or {}).items():
+        server.queue.move(prompt_id, float(number))
+    server.worker.call()
+    return web.Response()
+
+
+async def interrupt(request: web.Request) -> web.Response:
+    """Stops what runs; with a prompt_id only that prompt."""
+    body = await json_body(request)
+    request.app[SERVER].worker.interrupt(body.get("prompt_id"))
+    return web.Response()
+
+
+async def free(request: web.Request) -> web.Response:
+    """Forgets results (`free_memory`) and models (`unload_models`)."""
+    server, body = request.app[SERVER], await json_body(request)
+    if body.get("unload_models") or body.get("free_memory"):
+        server.executor.free()
+    return web.Response()
+
+
+async def history(request: web.Request) -> web.Response:
+    """What is over, oldest first: `max_items` of it, from `offset` on."""
+    queue = request.app[SERVER].queue
+    entries = queue.history(_number(request, "max_items"), _number(request, "offset"))
+    return web.json_response({entry.id: entry.history() for entry in entries})
+
+
+async def history_of(request: web.Request) -> web.Response:
+    """One prompt's entry, or nothing while it is not over."""
+    entry = request.app[SERVER].queue.get(request.match_info["id"])
+    over = entry is not None and entry.ended is not None
+    return web.json_response({entry.id: entry.history()} if entry is not None and over else {})
+
+
+async def change_history(request: web.Request) -> web.Response:
+    """`clear`, or `delete` ids."""
+    queue, body = request.app[SERVER].queue, await json_body(request)
+    if body.get("clear"):
+        queue.forget()
+    if body.get("delete"):
+        queue.forget(str(one) for one in body["delete"])
+    return web.Response()
+
+
+def _number(request: web.Request, name: str) -> int | None:
+    text = request.query.get(name, "")
+    return int(text) if text.lstrip("-").isdigit() and int(text) >= 0 else None
+
+
+ROUTES = (
+    web.get("/prompt", queue_length),
+    web.post("/prompt", accept_prompt),
+    web.get("/queue", show_queue),
+    web.post("/queue", change_queue),
+    web.post("/interrupt", interrupt),
+    web.post("/free", free),
+    web.get("/history", history),
+    web.get("/history/{id}", history_of),
+    web.post("/history", change_history),
+)

@@ -1,0 +1,64 @@
+"""What a server is told when it starts; every field has a value that is safe on one's own machine."""
+
+import ipaddress
+from dataclasses import dataclass, field
+
+from noderack_host.server.queue import Limits
+
+LOCAL_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
+MEBIBYTE = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class ServerSettings:
+    """Where to listen, whom to answer, how much to take.
+
+    listen, port: the address. token: what every request must carry (None: nothing; only on loopback).
+    origins: web pages of other origins that may call. names: further host names that the server answers to.
+    max_body: bytes of one request. lost: what becomes of a prompt that ran when the server died.
+    fair: clients take turns. manager: whether packs may be installed from the editor.
+    """
+
+    listen: str = "127.0.0.1"
+    port: int = 8188
+    token: str | None = None
+    origins: tuple[str, ...] = ()
+    names: tuple[str, ...] = ()
+    max_body: int = 100 * MEBIBYTE
+    limits: Limits = field(default_factory=Limits)
+    lost: str = "again"
+    fair: bool = False
+    manager: bool = False
+
+    @property
+    def is_loopback(self) -> bool:
+        """Whether only this machine can reach the server."""
+        if self.listen == "localhost":
+            return True
+        try:
+            return ipaddress.ip_address(self.listen).is_loopback
+        except ValueError:
+            return False
+
+    def answers_to(self, host: str) -> bool:
+        """Whether a request's Host names this server; a foreign name is a page that rebound its own."""
+        name = host_name(host)
+        if name in LOCAL_NAMES or name in self.names or name == self.listen:
+            return True
+        return not self.is_loopback and is_address(name)
+
+
+def host_name(host: str) -> str:
+    """The name in a Host header, without port and brackets, in lower case."""
+    if host.startswith("["):
+        return host[1:].partition("]")[0].lower()
+    return (host.rpartition(":")[0] or host).lower() if host.count(":") == 1 else host.lower()
+
+
+def is_address(name: str) -> bool:
+    """Whether a name is an IP address: no DNS answer can change what it means."""
+    try:
+        ipaddress.ip_address(name)
+    except ValueError:
+        return False
+    return True
