@@ -19,6 +19,7 @@ COMMANDS: tuple[Row, ...] = (
     # Workflows
     Row("Workflows", "missing", f"{HERE}.workflows:missing", "Say what a workflow needs and the host lacks."),
     Row("Workflows", "install-missing", f"{HERE}.workflows:install_missing", "Bring all that it needs."),
+    Row("Workflows", "demo", "noderack_cli.demo.command:demo", "Show the whole job on this machine."),
     Row("Workflows", "workflow show", f"{HERE}.workflow:show", "Show nodes, packs and models of a workflow."),
     Row(
         "Workflows",
@@ -47,6 +48,7 @@ COMMANDS: tuple[Row, ...] = (
     Row("Models", "models import", f"{HERE}.model_care:import_models", "Take model files into the host."),
     Row("Models", "models link", f"{HERE}.model_care:link_model", "Give a model a second name."),
     Row("Models", "models dedupe", f"{HERE}.model_care:dedupe", "Store each content once."),
+    Row("Models", "models publish", f"{HERE}.models:publish", "Publish models in a registry."),
     Row("Models", "models rm", f"{HERE}.model_care:remove", "Remove model files."),
     # Host
     Row("Host", "serve", f"{HERE}.serve:serve", "Serve the host to editors and programs."),
@@ -56,6 +58,8 @@ COMMANDS: tuple[Row, ...] = (
     Row("Host", "rollback", f"{HERE}.generations:rollback", "Go back to an earlier generation."),
     Row("Host", "prune", f"{HERE}.generations:prune", "Remove old generations."),
     # Authors
+    Row("Authors", "pack build", "noderack_cli.pack:build", "Make a wheel of a pack."),
+    Row("Authors", "pack publish", "noderack_cli.pack:publish", "Upload a pack to a registry."),
     # Registry
     Row("Registry", "registry serve", "noderack_cli.registry:serve", "Run a registry."),
     Row("Registry", "registry token", "noderack_cli.registry:token", "Make, list and revoke upload tokens."),

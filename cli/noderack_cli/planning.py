@@ -86,7 +86,10 @@ def _newest(client: RegistryClient, name: str) -> str | None:
 
 
 def _near(client: RegistryClient, type_: str) -> tuple[str, ...]:
-    page = client.search(type_, kind="node-type", limit=3)
+    try:
+        page = client.search(type_, kind="node-type", limit=3)
+    except NotFound:  # a registry without search
+        return ()
     return tuple(f"{hit.name} ({hit.pack})" if hit.pack else hit.name for hit in page.hits)
 
 

@@ -1,9 +1,9 @@
 """The door: the table of commands, errors as one sentence, exit codes."""
 
 import json
+import os
 import subprocess
 import sys
-import time
 
 import click
 import pytest
@@ -87,11 +87,14 @@ def test_nested_rows_make_a_group() -> None:
 
 
 def test_help_is_fast() -> None:
-    best = min(_seconds() for _ in range(5))
-    assert best < 0.4, f"nodes --help took {best:.3f} s"  # the aim is 0.12; a shared machine is given room
+    best = min(_cpu_seconds() for _ in range(4))
+    assert best < 0.2, f"nodes --help took {best:.3f} s of a processor"  # aim: 0.12 s; see make bench-manager
 
 
-def _seconds() -> float:
-    start = time.perf_counter()
-    subprocess.run([sys.executable, "-c", "from noderack_cli.main import run; run(['--help'])"], check=True)
-    return time.perf_counter() - start
+def _cpu_seconds() -> float:
+    """Processor time, because a test machine may be busy with other things."""
+    code = "from noderack_cli.main import run; run(['--help'])"
+    child = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.DEVNULL)
+    _, status, usage = os.wait4(child.pid, 0)
+    child.returncode = os.waitstatus_to_exitcode(status)
+    return usage.ru_utime + usage.ru_stime

@@ -5,20 +5,21 @@ from __future__ import annotations
 import json
 import os
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import click
 from noderack_host.folder import Host
 from noderack_host.folders import ModelFolders
+from noderack_registry.client import NotFound as UnknownHere
 from noderack_registry.client import RegistryClient
 from noderack_registry.schema import ModelManifest
 
 from noderack_cli.bring import bring
 from noderack_cli.errors import BadInput, NotFound, Unresolvable
-from noderack_cli.model_files import Index, find_content
-from noderack_cli.options import host_option, json_option, registry_option
+from noderack_cli.model_files import Index, digest, find_content
+from noderack_cli.options import FOLDER, host_option, json_option, registry_option
 from noderack_cli.plan import ModelChoice
 from noderack_cli.progress import Progress
 from noderack_cli.remote import look_up
@@ -92,7 +93,7 @@ def _named(client: RegistryClient, name: str, category: str | None) -> ModelMani
     found = [m for m in client.find_models(name) if category in (None, m.folder)]
     contents = {m.sha256 or str(m.sources): m for m in found}
     if not contents:
-        near = [hit.name for hit in client.search(name, kind="model", limit=3).hits]
+        near = _near(client, name)
         hint = (
             f"Near names: {', '.join(near)}." if near else "Give its address: nodes models get URL --folder F"
         )
@@ -103,6 +104,13 @@ def _named(client: RegistryClient, name: str, category: str | None) -> ModelMani
             f"{name} is the name of several contents: {rows}", "Say --folder, or give the sha256."
         )
     return found[0]
+
+
+def _near(client: RegistryClient, name: str) -> list[str]:
+    try:
+        return [hit.name for hit in client.search(name, kind="model", limit=3).hits]
+    except UnknownHere:  # a registry without search
+        return []
 
 
 @click.command("search")
@@ -190,3 +198,45 @@ def list_models(category: str | None, folder: Path | None, as_json: bool) -> Non
     lines = [(f"{r['folder']}/{r['name']}", size(r["size"]), (r["sha256"] or "")[:12]) for r in rows]
     click.echo(table(lines) or "No models.")
     click.echo(count(len(rows), "file"))
+
+
+@click.command("publish")
+@click.argument("files", nargs=-1, required=True, type=FOLDER)
+@click.option("--folder", "category", help="The model folder, where no manifest beside the file says it.")
+@click.option("--registry", metavar="URL", envvar="NODERACK_REGISTRY", required=True, help="Where to.")
+@click.option("--token", envvar="NODERACK_TOKEN", required=True, help="Your upload token.")
+@json_option
+def publish(files: tuple[Path, ...], category: str | None, registry: str, token: str, as_json: bool) -> None:
+    """Publish model FILES with their manifests (NAME.json beside NAME.safetensors) in a registry.
+
+    \b
+    nodes models publish shapes.safetensors
+    nodes models publish detail.safetensors --folder loras
+    """
+    manifests = [_manifest_beside(file, category) for file in files]  # all are read before the first goes
+    with RegistryClient(registry, token) as client:
+        for file, manifest in zip(files, manifests, strict=True):
+            client.put_model(manifest, file)
+            if not as_json:
+                what = f"{manifest.folder}/{manifest.name} ({size(manifest.size or 0)})"
+                click.echo(f"{what} is published at {registry}")
+    if as_json:
+        click.echo(json.dumps({"models": [manifest.to_json() for manifest in manifests]}))
+
+
+def _manifest_beside(file: Path, category: str | None) -> ModelManifest:
+    if not file.is_file():
+        raise NotFound(f"{file} is not a file")
+    facts: dict[str, Any] = {"name": file.name, "sha256": digest(file), "size": file.stat().st_size}
+    beside = file.with_suffix(".json")
+    if not beside.is_file():
+        if not category:
+            raise BadInput(f"{file} has no manifest beside it", f"Write {beside.name}, or say --folder.")
+        return ModelManifest(file.name, category, facts["sha256"], facts["size"])
+    try:
+        said = ModelManifest.from_json(json.loads(beside.read_text("utf-8")))
+    except ValueError as cause:
+        raise BadInput(f"{beside}: {cause}") from cause
+    if said.sha256 not in (None, facts["sha256"]):
+        raise BadInput(f"{beside} tells sha256 {said.sha256}, but {file.name} has {facts['sha256']}")
+    return replace(said, sha256=facts["sha256"], size=facts["size"], folder=category or said.folder)
