@@ -265,7 +265,8 @@ async def test_settings_and_files_of_the_user(client: Client) -> None:
     await client.post("/settings/b.c", json="two")
     assert await (await client.get("/settings")).json() == {"a": 1, "b.c": "two"}
     assert await (await client.get("/settings/none")).json() is None
-    assert (await client.get("/userdata?dir=workflows")).status == 404
+    assert (await client.get("/userdata?dir=elsewhere")).status == 404
+    assert await (await client.get("/userdata?dir=workflows")).json() == []
     assert (
         await (await client.post("/api/userdata/workflows%2Fa.json", data=b"{}")).json() == "workflows/a.json"
     )
@@ -276,7 +277,13 @@ async def test_settings_and_files_of_the_user(client: Client) -> None:
     assert await (await client.get("/userdata/workflows%2Fb.json")).read() == b"{}"
     assert (await client.delete("/userdata/workflows%2Fb.json")).status == 204
     listed = await (await client.get("/v2/userdata")).json()
-    assert [one["type"] for one in listed] == ["directory", "file"]
+    assert [one["type"] for one in listed] == ["directory", "directory", "file"]
+    assert (await client.get("/user.css")).content_type == "text/css"
+
+
+async def test_templates_are_served_where_they_are_installed_else_none(client: Client) -> None:
+    assert isinstance(await (await client.get("/templates/index.json")).json(), list)
+    assert (await client.get("/templates/nothing.webp")).status == 404
 
 
 async def test_the_small_page_is_served_without_an_editor(client: Client) -> None:

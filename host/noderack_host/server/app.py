@@ -24,11 +24,13 @@ from noderack_host.server.frontend import add_pages
 from noderack_host.server.guard import guard
 from noderack_host.server.logs import Logs
 from noderack_host.server.queue import Queue
+from noderack_host.server.routes_user import USER
 from noderack_host.server.settings import ServerSettings
 from noderack_host.server.state import SERVER, Server
 from noderack_host.server.worker import Worker
 
 QUEUE_FILE = "queue.db"
+USER_FOLDERS = ("workflows", "subgraphs")
 
 
 async def socket(request: web.Request) -> web.WebSocketResponse:
@@ -52,7 +54,8 @@ def make_app(
 ) -> web.Application:
     """The application of a host. Its parts start and stop with it."""
     settings = settings or ServerSettings()
-    host.user.mkdir(parents=True, exist_ok=True)
+    for folder in USER_FOLDERS:
+        (host.user / USER / folder).mkdir(parents=True, exist_ok=True)
     clients = Clients({"supports_preview_metadata": True, "max_upload_size": settings.max_body})
     queue = Queue(host.user / QUEUE_FILE, settings.limits, settings.lost)
     executor = executor or Executor(packs.nodes, host=host)

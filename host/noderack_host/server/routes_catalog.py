@@ -142,6 +142,17 @@ def example_folders(server: Server) -> list[tuple[str, Path]]:
     return [(name, root / sub) for name, root in roots for sub in EXAMPLE_FOLDERS if (root / sub).is_dir()]
 
 
+async def template(request: web.Request) -> web.StreamResponse:
+    """One file of the templates; an index that is not there is an empty one."""
+    name = request.match_info["name"]
+    path = request.app[SERVER].templates.find(name)
+    if path is not None:
+        return web.FileResponse(path)
+    if name.startswith("index") and name.endswith(".json"):
+        return web.json_response([])
+    raise web.HTTPNotFound(text=f"there is no template file {name!r}")
+
+
 async def nothing_listed(_: web.Request) -> web.Response:
     """An object without entries: this server has none of what was asked for."""
     return web.json_response({})
@@ -159,6 +170,7 @@ ROUTES = (
     web.get("/extensions/{pack}/{path:.+}", extension_file),
     web.get("/workflow_templates", workflow_templates),
     web.get("/workflow_templates/{pack}/{name}", workflow_template),
+    web.get("/templates/{name}", template),
     web.get("/i18n", nothing_listed),
     web.get("/node_replacements", nothing_listed),
     web.get("/global_subgraphs", nothing_listed),

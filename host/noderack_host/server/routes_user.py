@@ -107,6 +107,12 @@ async def read_userdata(request: web.Request) -> web.StreamResponse:
     return web.FileResponse(path, headers=headers)
 
 
+async def user_style(request: web.Request) -> web.StreamResponse:
+    """The user's own style sheet; an empty one if there is none."""
+    path = user_folder(request) / "user.css"
+    return web.FileResponse(path) if path.is_file() else web.Response(content_type="text/css")
+
+
 async def write_userdata(request: web.Request) -> web.Response:
     """Writes one file; 409 if it is there and `overwrite` is false."""
     path = _file(request)
@@ -166,6 +172,8 @@ ROUTES = (
     web.post("/settings/{id}", save_setting),
     web.get("/userdata", userdata),
     web.get("/v2/userdata", userdata_listed),
+    web.get("/user.css", user_style),
+    web.get("/userdata/user.css", user_style),
     web.get("/userdata/{file}", read_userdata),
     web.post("/userdata/{file}", write_userdata),
     web.delete("/userdata/{file}", delete_userdata),

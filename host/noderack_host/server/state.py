@@ -16,6 +16,7 @@ from noderack_host.server.clients import Clients
 from noderack_host.server.logs import Logs
 from noderack_host.server.queue import Queue
 from noderack_host.server.settings import ServerSettings
+from noderack_host.server.templates import Templates
 from noderack_host.server.worker import Worker
 
 
@@ -34,6 +35,7 @@ class Server:
     logs: Logs
     log_readers: set[str] = field(default_factory=set)
     prompt_handlers: list[Callable[[Any], Any]] = field(default_factory=list)
+    templates: Templates = field(default_factory=Templates)
     started: float = field(default_factory=time.time)
 
     @property
