@@ -62,6 +62,7 @@ COMMANDS: tuple[Row, ...] = (
     Row("Authors", "pack publish", "noderack_cli.pack:publish", "Upload a pack to a registry."),
     # Registry
     Row("Registry", "registry serve", "noderack_cli.registry:serve", "Run a registry."),
+    Row("Registry", "registry site", f"{HERE}.site:site", "Write a registry's static site."),
     Row("Registry", "registry token", "noderack_cli.registry:token", "Make, list and revoke upload tokens."),
     Row("Registry", "registry import", "noderack_cli.registry:import_catalogue", "Take in a catalogue."),
 )

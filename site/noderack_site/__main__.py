@@ -9,7 +9,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 from noderack_site.build import build
-from noderack_site.data import SiteDataError, SiteError, read, with_built_in
+from noderack_site.data import SiteData, SiteDataError, SiteError, read, with_built_in
 from noderack_site.docs import DOCS
 
 EXIT_BAD_INPUT, EXIT_UNWRITABLE = 3, 11
@@ -19,7 +19,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Write the site and say what was done; an error is one sentence on stderr and an exit code."""
     options = _parser().parse_args(arguments)
     try:
-        data = read(options.source)
+        data = read(options.source) if options.source else _registry(options)
         if options.built_in:
             data = with_built_in(data, _entries(options.built_in))
         data = replace(data, url=(options.url or data.url).rstrip("/"), name=options.name or data.name)
@@ -41,14 +41,22 @@ def _parser() -> argparse.ArgumentParser:
         prog="nodes registry site", description="Write the static site of a registry's data into a folder."
     )
     parser.add_argument("out", type=Path, help="folder to write; only files whose data changed are written")
-    source = "a registry's export (.json, .json.gz) or a folder with a published catalogue"
-    parser.add_argument("--from", dest="source", type=Path, required=True, help=source)
+    source = "a registry's export (.json, .json.gz) or a folder with a published catalogue, instead of --data"
+    parser.add_argument("--from", dest="source", type=Path, help=source)
+    parser.add_argument("--data", type=Path, default=Path("registry-data"), help="the registry's folder")
+    parser.add_argument("--database", help="postgresql://… instead of a file in --data")
     parser.add_argument("--built-in", type=Path, help="/object_info JSON of the nodes that every host has")
     parser.add_argument("--docs", type=Path, default=DOCS, help="folder of Markdown pages")
     parser.add_argument("--url", default="", help="where the site will be; feeds and sitemap need it")
     parser.add_argument("--name", default="", help="the site's name")
     parser.add_argument("--json", action="store_true", help="print the report as one line of JSON")
     return parser
+
+
+def _registry(options: argparse.Namespace) -> SiteData:
+    from noderack_site.from_registry import read_registry
+
+    return read_registry(options.data, options.database, options.url.rstrip("/"))
 
 
 def _entries(path: Path) -> dict[str, dict[str, object]]:

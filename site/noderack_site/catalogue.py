@@ -18,6 +18,8 @@ from noderack_site.names import slug
 
 _UNITS = {"B": 1, "KB": 1 << 10, "MB": 1 << 20, "GB": 1 << 30, "TB": 1 << 40}
 _SIZE = re.compile(r"([\d.]+)\s*([KMGT]?B)", re.IGNORECASE)
+_LINK = re.compile(r"\[(?:a/)?([^\]]*)\]\([^)]*\)")
+"""How the catalogue writes a link inside a description; its text is what reads."""
 _LISTED = "listed by the public catalogue; not verified here"
 
 
@@ -81,7 +83,7 @@ def _packs(
         packs[pack_name] = {
             "name": pack_name,
             "title": entry["title"],
-            "description": entry["description"],
+            "description": _LINK.sub(r"\1", entry["description"]),
             "author": entry["author"],
             "publisher": slug(_owner(address) or entry["author"]),
             "repository": address,

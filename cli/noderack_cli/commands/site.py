@@ -1,0 +1,65 @@
+"""`nodes registry site`: the static site, written by noderack_site in a child process.
+
+The command line imports no site code: that needs packages of its own (`noderack[site]`), and what it reads
+was written by strangers.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import subprocess
+import sys
+from pathlib import Path
+
+import click
+
+from noderack_cli.errors import BadInput, NodesError, NoSpace
+from noderack_cli.exits import Exit
+
+_NEEDS = ("jinja2", "markdown_it", "nh3")
+_FOLDER = click.Path(file_okay=False, path_type=Path)
+_FILE = click.Path(dir_okay=False, path_type=Path)
+
+
+@click.command(
+    epilog="Examples:\n\n  nodes registry site public --data registry-data --url https://packs.example.org\n\n"
+    "  nodes registry site public --from export.json.gz"
+)
+@click.argument("out", type=_FOLDER)
+@click.option("--data", type=_FOLDER, default=Path("registry-data"), show_default=True, help="The registry.")
+@click.option("--database", metavar="URL", help="postgresql://… instead of a file in --data.")
+@click.option("--from", "source", type=click.Path(path_type=Path), help="An export or a catalogue instead.")
+@click.option("--built-in", type=_FILE, help="/object_info JSON of the nodes that every host has.")
+@click.option("--url", metavar="URL", help="Where the site will be; feeds and sitemap need it.")
+@click.option("--name", help="The site's name.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def site(
+    out: Path,
+    data: Path,
+    database: str | None,
+    source: Path | None,
+    built_in: Path | None,
+    url: str | None,
+    name: str | None,
+    as_json: bool,
+) -> None:
+    """Write the static site of a registry into OUT. Only files whose data changed are written."""
+    missing = next((module for module in _NEEDS if importlib.util.find_spec(module) is None), None)
+    if missing:
+        hint = "install it with: pip install 'noderack[site]'"
+        raise BadInput(f"writing the site needs {missing!r}, which is not installed here", hint)
+    given = {"--from": source, "--built-in": built_in, "--url": url, "--name": name, "--database": database}
+    options = [part for option, value in given.items() if value is not None for part in (option, str(value))]
+    command = [sys.executable, "-m", "noderack_site", str(out), "--data", str(data), *options]
+    done = subprocess.run(
+        [*command, *(["--json"] if as_json else [])], capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        raise _error(done.returncode, done.stderr.strip())
+    click.echo(done.stdout, nl=False)
+
+
+def _error(code: int, sentence: str) -> NodesError:
+    if code == Exit.BAD_INPUT:
+        return BadInput(sentence)
+    return NoSpace(sentence) if code == Exit.NO_SPACE else NodesError(sentence)
