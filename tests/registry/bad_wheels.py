@@ -121,6 +121,12 @@ def cut(share: float) -> bytes:
     return data[: int(len(data) * share)]
 
 
+def shared(*places: str) -> bytes:
+    """A wheel laid into the shared package instead of one of its own."""
+    found = {name: data for name, data in members().items() if name.startswith(INFO)}
+    return zipped(with_record({**found, **dict.fromkeys(places, b"")}))
+
+
 def bomb() -> bytes:
     return extra_file("grain/zeros.bin", bytes(40 << 20))
 
@@ -244,6 +250,12 @@ def cases() -> Iterator[tuple[str, str, Callable[[], bytes]]]:  # noqa: PLR0915 
     yield "pth file", "startup-hook", lambda: extra_file("grain/evil.pth")
     yield "sitecustomize", "startup-hook", lambda: extra_file("sitecustomize.py")
     yield "second package", "top-level", lambda: extra_file("other/__init__.py")
+    yield (
+        "two packs in the shared package",
+        "top-level",
+        lambda: shared("custom_nodes/a/x.py", "custom_nodes/b/x.py"),
+    )
+    yield "the shared package itself", "foreign-module", lambda: shared("custom_nodes/__init__.py")
     yield "data folder", "data-directory", lambda: extra_file("grain-1.0.data/scripts/evil")
     yield "console script", "entry-points", lambda: points("[console_scripts]\npython = grain:main\n")
     yield "entry point is a path", "entry-points", lambda: points("[noderack.packs]\ngrain = ../../evil\n")

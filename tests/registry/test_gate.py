@@ -47,7 +47,7 @@ def test_names_that_do_not_fit(tmp_path, name, code):
 
 def test_every_code_has_a_case():
     covered = {code for code, _ in CASES.values()} | set(NAMES.values())
-    by_limits = {"too-large", "too-many-entries", "local-version", "foreign-module"}
+    by_limits = {"too-large", "too-many-entries", "local-version"}
     assert set(FINDINGS) == covered | by_limits
 
 

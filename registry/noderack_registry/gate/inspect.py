@@ -26,6 +26,8 @@ from noderack_registry.gate.paths import check_names
 from noderack_registry.gate.record import Digest, check_record
 from noderack_registry.gate.verdict import BadWheel
 
+# The namespace package that packs without a package of their own are laid into, each in a folder of its own.
+SHARED = "custom_nodes"
 _STARTUP = frozenset({"sitecustomize.py", "usercustomize.py"})
 
 
@@ -163,7 +165,9 @@ def _check_modules(files: Mapping[str, Any], info: str, several: bool) -> None:
             raise BadWheel("startup-hook", "would run at every start of Python", name)
         if top.endswith(".data") and rest:
             raise BadWheel("data-directory", "would be installed outside of the pack", name)
-        if top != info:
+        if top == SHARED and "/" in rest:
+            tops.add(f"{SHARED}/{rest.partition('/')[0]}")
+        elif top != info:
             tops.add(top if rest else top.partition(".")[0])
     if several:
         return

@@ -155,7 +155,7 @@ def read_pack_facts(data: bytes | None, place: str) -> PackFacts:
             web=_text(raw.get("web"), "web"),
             commit=_text(raw.get("commit"), "commit"),
             origin="syntax" if raw.get("origin") == "syntax" else "declared",
-            extra={key: raw[key] for key in ("changelog", "icon", "screenshots", "workflows") if key in raw},
+            extra={key: raw[key] for key in ("changelog", "icon", "screenshots", "title") if key in raw},
         )
     except (ValueError, RecursionError) as cause:
         raise BadWheel("noderack-json", str(cause)[:300] or "is nested too deeply", place) from cause

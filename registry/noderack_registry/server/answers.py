@@ -20,6 +20,7 @@ from noderack_registry.server import accounts
 from noderack_registry.server.accounts import Actor
 from noderack_registry.server.blobs import BlobStore
 from noderack_registry.server.database import Database
+from noderack_registry.server.downloads import Downloads
 from noderack_registry.server.publish import Publisher
 from noderack_registry.server.refusals import Refusal
 from noderack_registry.server.settings import Settings
@@ -36,6 +37,7 @@ class Registry:
     database: Database
     blobs: BlobStore
     publisher: Publisher
+    downloads: Downloads
 
     @property
     def incoming(self) -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib.metadata import version
@@ -11,10 +12,12 @@ from fastapi.exceptions import RequestValidationError
 from sqlmodel import SQLModel
 from starlette.exceptions import HTTPException
 
-from noderack_registry.server import routes, search, tables
+from noderack_registry.names import BadName
+from noderack_registry.server import documents, routes, search, tables
 from noderack_registry.server.answers import Registry, send_refusal
 from noderack_registry.server.blobs import open_store
 from noderack_registry.server.database import Database
+from noderack_registry.server.downloads import Downloads
 from noderack_registry.server.edge import Edge
 from noderack_registry.server.publish import Publisher
 from noderack_registry.server.refusals import Refusal
@@ -31,7 +34,7 @@ def open_registry(settings: Settings) -> Registry:
         SQLModel.metadata.create_all(connection, tables=[table.__table__ for table in tables.ALL])  # type: ignore[attr-defined]
         search.create_index(connection)
     blobs = open_store(settings.blobs_url)
-    return Registry(settings, database, blobs, Publisher(settings, database, blobs))
+    return Registry(settings, database, blobs, Publisher(settings, database, blobs), Downloads(database))
 
 
 def app(settings: Settings) -> FastAPI:
@@ -46,10 +49,12 @@ def app(settings: Settings) -> FastAPI:
         redoc_url=None,
     )
     api.state.registry = registry
+    api.openapi = lambda: documents.describe(api)  # type: ignore[method-assign]
     for router in routes.ALL:
         api.include_router(router)
     api.add_exception_handler(Refusal, _refused)
     api.add_exception_handler(RequestValidationError, _invalid)
+    api.add_exception_handler(BadName, _bad_name)
     api.add_exception_handler(HTTPException, _http)
     api.add_middleware(Edge, settings=settings)
     return api
@@ -57,8 +62,12 @@ def app(settings: Settings) -> FastAPI:
 
 @asynccontextmanager
 async def _lifespan(api: FastAPI) -> AsyncIterator[None]:
+    registry: Registry = api.state.registry
+    counting = asyncio.create_task(registry.downloads.keep_flushing())
     yield
-    api.state.registry.database.close()
+    counting.cancel()
+    registry.downloads.flush()
+    registry.database.close()
 
 
 async def _refused(request: Request, error: Exception) -> Response:
@@ -71,6 +80,10 @@ async def _invalid(request: Request, error: Exception) -> Response:
     first = error.errors()[0]
     place = ".".join(str(part) for part in first["loc"][1:])
     return send_refusal(Refusal("bad-value", f"{place}: {first['msg']}"))
+
+
+async def _bad_name(request: Request, error: Exception) -> Response:
+    return send_refusal(Refusal("bad-value", str(error)))
 
 
 async def _http(request: Request, error: Exception) -> Response:

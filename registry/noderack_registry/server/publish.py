@@ -9,6 +9,7 @@ import threading
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from packaging.version import Version as PythonVersion
@@ -17,7 +18,7 @@ from sqlmodel import Session, select
 
 from noderack_registry import names
 from noderack_registry.gate import BadWheel, InspectedWheel, inspect
-from noderack_registry.server import accounts, claims, findable, manifests, packs
+from noderack_registry.server import accounts, claims, findable, manifests, packs, tickets
 from noderack_registry.server.accounts import Actor
 from noderack_registry.server.blobs import BlobStore, disk_errors
 from noderack_registry.server.database import Database, first
@@ -35,6 +36,7 @@ from noderack_registry.server.tables import (
     Version,
     VersionType,
 )
+from noderack_registry.server.tickets import Ticket
 
 STILL_FRESH = timedelta(days=1)
 
@@ -47,6 +49,7 @@ class Upload:
     filename: str
     sha256: str
     publisher: str | None = None
+    changelog: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +85,13 @@ class Publisher:
             except BaseException:  # even Ctrl-C must not leave bytes that nothing shows
                 self._forget_unused(upload.sha256)
                 raise
+
+    def publish_archive(self, archive: Path, ticket: Ticket, actor: Actor) -> Published:
+        """Make a wheel of an announced archive, without running it, and publish that. Raises Refusal."""
+        with TemporaryDirectory(dir=archive.parent) as work:
+            wheel = tickets.build(archive, ticket, Path(work))
+            digest = hashlib.sha256(wheel.read_bytes()).hexdigest()
+            return self.publish(Upload(wheel, wheel.name, digest, ticket.publisher, ticket.changelog), actor)
 
     def _inspected(self, upload: Upload) -> InspectedWheel:
         try:
@@ -139,6 +149,8 @@ def may_publish(
         _check_catalogue_name(pack, wheel, actor)
     else:
         accounts.need_member(session, actor, pack)
+    if pack.status == "quarantined":
+        raise Refusal("quarantined", f"{pack.name} is quarantined: {pack.status_reason}")
     version = _version(session, pack, wheel.version)
     if version and not _completes(session, version, wheel, now):
         raise Refusal("version-exists", f"{pack.name} {wheel.version} is published already")
@@ -201,7 +213,9 @@ def show(
     pack = may_publish(session, wheel, upload, actor, now) or _new_pack(session, wheel, actor, now)
     if pack.publisher_id is None:
         pack.publisher_id = _publisher(session, upload, actor, now)
-    version = _version(session, pack, wheel.version) or _new_version(session, pack, wheel, actor, now)
+    version = _version(session, pack, wheel.version)
+    if version is None:
+        version = _new_version(session, pack, wheel, upload, actor, now)
     session.add(_file(version, wheel, upload, now))
     session.flush()
     _refresh_pack(session, pack, wheel, now)
@@ -209,8 +223,11 @@ def show(
     return Published(pack.key, wheel.version, upload.filename, upload.sha256, created=True)
 
 
-def _new_version(session: Session, pack: Pack, wheel: InspectedWheel, actor: Actor, now: datetime) -> Version:
+def _new_version(
+    session: Session, pack: Pack, wheel: InspectedWheel, upload: Upload, actor: Actor, now: datetime
+) -> Version:
     facts = facts_of(wheel)
+    facts["changelog"] = upload.changelog or facts.get("changelog", "")
     facts["new_capabilities"] = _new_capabilities(session, pack, wheel)
     version = Version(
         pack_id=pack.id or 0,
@@ -319,7 +336,8 @@ def _refresh_pack(session: Session, pack: Pack, wheel: InspectedWheel, now: date
 def _take_over_facts(session: Session, pack: Pack, wheel: InspectedWheel) -> None:
     facts = facts_of(wheel)
     pack.name = wheel.name
-    pack.title = pack.title or wheel.name
+    told = wheel.facts.extra.get("title")
+    pack.title = told if isinstance(told, str) else pack.title or wheel.name
     pack.description = facts["summary"]
     pack.licence, pack.author = facts["licence"], facts["author"]
     pack.tags = json.dumps(facts["tags"])

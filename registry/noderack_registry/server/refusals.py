@@ -24,6 +24,7 @@ REFUSALS: dict[str, tuple[int, str]] = {
     "out-of-scope": (403, "use a token with this scope"),
     "not-yours": (403, "ask an owner of the publisher to make you a member"),
     "publisher-banned": (403, "write to the registry's admins"),
+    "quarantined": (403, "write to the registry's admins"),
     "reserved-name": (409, "choose another name, or ask an admin of this registry"),
     "similar-name": (409, "choose a name that nobody can take for the other"),
     "catalogue-name": (409, "set [project.urls] Repository to the pack's own repository, or ask an admin"),

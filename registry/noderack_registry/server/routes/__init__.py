@@ -1,9 +1,14 @@
 """The routes, a file for each subject. `ALL` is the table that the app is built from."""
 
 from noderack_registry.server.routes import (
+    accounts,
+    admin,
     changes,
+    channel,
+    comfy,
     files,
     health,
+    lifecycle,
     models,
     node_types,
     packs,
@@ -22,4 +27,9 @@ ALL = (
     models.router,
     search.router,
     changes.router,
+    lifecycle.router,
+    accounts.router,
+    admin.router,
+    comfy.router,
+    channel.router,
 )

@@ -9,12 +9,13 @@ from sqlmodel import Session, col, select
 
 from noderack_registry.schema import Change
 from noderack_registry.server.answers import registry_of, send
+from noderack_registry.server.documents import says
 from noderack_registry.server.tables import Event
 
 router = APIRouter(prefix="/api/v1", tags=["changes"])
 
 
-@router.get("/changes")
+@router.get("/changes", openapi_extra=says(dict))
 async def changes(
     request: Request,
     since: Annotated[int, Query(ge=0, le=2**62)] = 0,

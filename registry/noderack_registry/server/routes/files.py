@@ -18,22 +18,25 @@ async def wheel(request: Request, sha256: str, filename: str) -> Response:
     """A wheel, or with '.metadata' behind its name the METADATA that stands in it."""
     registry = registry_of(request)
     plain = filename.removesuffix(_METADATA)
-    await registry.database.read(_need_wheel, sha256, plain)
+    pack_id, version = await registry.database.read(_need_wheel, sha256, plain)
     if filename.endswith(_METADATA):
         return send_blob(request, registry.blobs, sha256 + _METADATA, "text/plain", filename)
+    if request.client:
+        registry.downloads.saw(pack_id, version, request.client.host, registry.settings.now())
     return send_blob(request, registry.blobs, sha256, "application/zip", filename)
 
 
-def _need_wheel(session: Session, sha256: str, filename: str) -> None:
-    """Raise Refusal unless this is a published wheel that may be had."""
+def _need_wheel(session: Session, sha256: str, filename: str) -> tuple[int, str]:
+    """Pack and version of a published wheel that may be had. Raises Refusal."""
     row = session.exec(
-        select(Version.status, Pack.status)
+        select(Version.status, Pack.status, Version.pack_id, Version.version)
         .join(File, File.version_id == Version.id)  # type: ignore[arg-type]
         .join(Pack, Pack.id == Version.pack_id)  # type: ignore[arg-type]
         .where(File.filename == filename, File.sha256 == sha256)
     ).first()
     if row is None or "quarantined" in row:
         raise Refusal("no-such-file", f"no file {filename[:100]!r} with this hash")
+    return row[2], row[3]
 
 
 @router.get("/blobs/{sha256}/{name}")

@@ -8,12 +8,13 @@ from fastapi import APIRouter, Query, Request, Response
 
 from noderack_registry.server import manifests
 from noderack_registry.server.answers import base_url, registry_of, send
+from noderack_registry.server.documents import says
 from noderack_registry.server.refusals import Refusal
 
 router = APIRouter(prefix="/api/v1/models", tags=["models"])
 
 
-@router.get("")
+@router.get("", openapi_extra=says(dict))
 async def find_models(
     request: Request,
     name: Annotated[str | None, Query(max_length=300)] = None,

@@ -10,11 +10,12 @@ from sqlmodel import Session
 from noderack_registry import schema
 from noderack_registry.server import packs
 from noderack_registry.server.answers import base_url, registry_of, send
+from noderack_registry.server.documents import says
 
 router = APIRouter(prefix="/api/v1/packs", tags=["packs"])
 
 
-@router.get("")
+@router.get("", openapi_extra=says(dict))
 async def list_packs(
     request: Request,
     page: Annotated[int, Query(ge=1, le=100_000)] = 1,
@@ -25,7 +26,7 @@ async def list_packs(
     return send({"total": total, "page": page, "limit": limit, "packs": found})
 
 
-@router.get("/{name}")
+@router.get("/{name}", openapi_extra=says(schema.Pack))
 async def pack(request: Request, name: str) -> Response:
     """A pack's page."""
     return send(await registry_of(request).database.read(_pack, name))
@@ -35,7 +36,7 @@ def _pack(session: Session, name: str) -> schema.Pack:
     return packs.page(session, packs.find(session, name))
 
 
-@router.get("/{name}/versions")
+@router.get("/{name}/versions", openapi_extra=says(dict))
 async def versions(request: Request, name: str) -> Response:
     """All versions of a pack, newest first, without the schemas of their nodes."""
     found = await registry_of(request).database.read(_versions, name, base_url(request))
@@ -50,7 +51,7 @@ def _versions(session: Session, name: str, base: str) -> list[schema.PackVersion
     ]
 
 
-@router.get("/{name}/versions/{version}")
+@router.get("/{name}/versions/{version}", openapi_extra=says(schema.PackVersion))
 async def version(request: Request, name: str, version: str) -> Response:
     """One version with its files and the schemas of its nodes."""
     return send(await registry_of(request).database.read(_version, name, version, base_url(request)))

@@ -6,13 +6,15 @@ from typing import Annotated, Literal
 
 from fastapi import APIRouter, Query, Request, Response
 
+from noderack_registry.schema import SearchPage
 from noderack_registry.server import search
 from noderack_registry.server.answers import registry_of, send
+from noderack_registry.server.documents import says
 
 router = APIRouter(prefix="/api/v1", tags=["search"])
 
 
-@router.get("/search")
+@router.get("/search", openapi_extra=says(SearchPage))
 async def find(
     request: Request,
     q: Annotated[str, Query(max_length=200)],

@@ -11,18 +11,18 @@ from fastapi import APIRouter, Request, Response
 from sqlmodel import Session
 from starlette.datastructures import FormData, UploadFile
 
-from noderack_registry.errors import Malformed
 from noderack_registry.schema import ModelManifest
 from noderack_registry.server import manifests
 from noderack_registry.server.accounts import Actor
 from noderack_registry.server.answers import (
     base_url,
-    json_body,
     need_actor,
     registry_of,
     send,
 )
 from noderack_registry.server.blobs import CHUNK
+from noderack_registry.server.bodies import body_as
+from noderack_registry.server.documents import says
 from noderack_registry.server.events import record, stamp
 from noderack_registry.server.incoming import Arrived, receive, waiting_room
 from noderack_registry.server.publish import Upload
@@ -33,7 +33,7 @@ from noderack_registry.server.tables import Blob
 router = APIRouter(tags=["uploads"])
 
 
-@router.post("/legacy/", status_code=201)
+@router.post("/legacy/", status_code=201, openapi_extra=says(dict))
 @router.post("/legacy", include_in_schema=False)
 async def upload_wheel(request: Request) -> Response:
     """Publish a wheel. All checks come before anything is visible; a refused upload leaves nothing."""
@@ -84,7 +84,7 @@ def _check_digest(form: FormData, arrived: Arrived) -> None:
         raise Refusal("wrong-hash", f"the file has sha256 {arrived.sha256}, the form says {said[:64]}")
 
 
-@router.put("/api/v1/blobs/{sha256}", status_code=201)
+@router.put("/api/v1/blobs/{sha256}", status_code=201, openapi_extra=says(dict))
 async def upload_blob(request: Request, sha256: str) -> Response:
     """Keep a model file under its sha256. The hash is checked before the file can be had."""
     registry = registry_of(request)
@@ -113,16 +113,13 @@ def _note_blob(session: Session, arrived: Arrived, actor: Actor, settings: Setti
         record(session, "blob-added", arrived.sha256, now, actor=actor.name, public=False)
 
 
-@router.put("/api/v1/models")
+@router.put("/api/v1/models", openapi_extra=says(ModelManifest, ModelManifest))
 async def put_model(request: Request) -> Response:
     """Publish a model's manifest, or add to what is known of that content."""
     registry = registry_of(request)
     actor = await need_actor(request)
     actor.need("models")
-    try:
-        manifest = ModelManifest.from_json(await json_body(request))
-    except Malformed as cause:
-        raise Refusal("bad-value", cause.message) from cause
+    manifest = await body_as(request, ModelManifest)
     kept = await registry.database.write(_put, manifest, actor, registry.settings, base_url(request))
     return send(kept)
 

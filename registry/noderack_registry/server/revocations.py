@@ -1,0 +1,88 @@
+"""The kill list: artefacts by sha256 that nobody may install or start, signed against changes on the way.
+
+`signed` is the exact text that was signed; clients verify it and then read it, so there is no question of how
+JSON is to be written. `serial` only grows: a client remembers the highest it has seen.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from datetime import datetime, timedelta
+from typing import Any
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from sqlalchemy import func
+from sqlmodel import Session, col, select
+
+from noderack_registry.schema import Revocation
+from noderack_registry.server import packs
+from noderack_registry.server.accounts import Actor
+from noderack_registry.server.events import record, stamp
+from noderack_registry.server.refusals import Refusal
+from noderack_registry.server.tables import Event, File, Note, Revoked
+
+_KEY = "signing-key"
+LIFETIME = timedelta(days=7)
+
+
+def signing_key(session: Session) -> Ed25519PrivateKey:
+    """The registry's key, made when it is first needed (inside a write)."""
+    note = session.get(Note, _KEY)
+    if note is None:
+        key = Ed25519PrivateKey.generate()
+        session.add(Note(key=_KEY, value=base64.b64encode(key.private_bytes_raw()).decode()))
+        session.flush()
+        return key
+    return Ed25519PrivateKey.from_private_bytes(base64.b64decode(note.value))
+
+
+def feed(session: Session, now: datetime) -> dict[str, Any]:
+    """The signed feed: `signed` (text), `signature` and `key` (base64), `payload` (the text, parsed)."""
+    rows = session.exec(select(Revoked).order_by(col(Revoked.time), col(Revoked.sha256))).all()
+    serial = session.exec(select(func.max(Event.serial)).where(col(Event.kind) == "revoked")).one() or 0
+    items = [Revocation(row.sha256, row.name, row.version, row.reason, row.time).to_json() for row in rows]
+    payload = {"serial": serial, "expires": stamp(now + LIFETIME), "revocations": items}
+    signed = json.dumps(payload, separators=(",", ":"), sort_keys=True)
+    key = signing_key(session)
+    public = key.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
+    return {
+        "signed": signed,
+        "signature": base64.b64encode(key.sign(signed.encode())).decode(),
+        "key": base64.b64encode(public).decode(),
+        "payload": payload,
+    }
+
+
+def revoke(session: Session, sha256: str, name: str, reason: str, actor: Actor, now: datetime) -> None:
+    """Kill an artefact by its hash; if it is a wheel published here its version is quarantined as well."""
+    actor.need_admin()
+    if len(sha256) != 64 or not set(sha256) <= set("0123456789abcdef"):
+        raise Refusal("bad-value", "sha256 must be 64 lower-case hexadecimal digits")
+    version = _quarantine(session, sha256, reason, actor, now)
+    session.merge(Revoked(sha256=sha256, name=name, version=version, reason=reason, time=stamp(now)))
+    record(session, "revoked", name, now, version=version, actor=actor.name, detail=sha256)
+
+
+def _quarantine(session: Session, sha256: str, reason: str, actor: Actor, now: datetime) -> str | None:
+    from noderack_registry.server.lifecycle import set_version_status
+    from noderack_registry.server.tables import Pack, Version
+
+    row = session.exec(
+        select(Pack.key, Version.version)
+        .join(Version, Version.pack_id == Pack.id)  # type: ignore[arg-type]
+        .join(File, File.version_id == Version.id)  # type: ignore[arg-type]
+        .where(File.sha256 == sha256)
+    ).first()
+    if row is None:
+        return None
+    set_version_status(session, row[0], row[1], "quarantined", reason, actor, now)
+    return str(row[1])
+
+
+def hashes_of(session: Session, name: str, version: str) -> list[str]:
+    """The sha256 of every file of a version."""
+    pack = packs.find(session, name)
+    row = packs.find_version(session, pack, version)
+    return list(session.exec(select(File.sha256).where(File.version_id == row.id)).all())
