@@ -22,7 +22,6 @@ from noderack_cli.generations import Draft, Generation, InstalledPack
 from noderack_cli.installed import Constraint, Installed, constraints, installed
 from noderack_cli.plan import PackChoice, Plan
 from noderack_cli.solve import run_install
-from noderack_cli.uv_tool import uv
 
 
 class Report(Protocol):
@@ -79,7 +78,7 @@ def install_pack(
         _seal(draft.python, _changed(before, draft.path))
         report("pack-step", pack=pack.pack, step="verify")
         types = _verified(host, draft, pack)
-        record = InstalledPack(pack.pack, pack.version, types, "registry", pack.sha256)
+        record = InstalledPack(pack.pack, pack.version, types, pack.wheel or "registry", pack.sha256)
         why = f"install {pack.pack} {pack.version}"
         return generations.commit(host, draft, why, {**now.packs, pack.pack: record})
 
@@ -100,12 +99,11 @@ def _uv(
     bounds: Sequence[Constraint],
     left_out: Sequence[str],
 ) -> None:
-    digest = f" --hash=sha256:{pack.sha256}" if pack.sha256 else ""
     ran = run_install(
         host,
         registry,
         draft.python,
-        requirements=[f"{pack.pack}=={pack.version}{digest}"],
+        requirements=[pack.requirement],
         bounds=bounds,
         args=["--quiet", "--refresh-package", pack.pack],
         left_out=left_out,
@@ -162,14 +160,3 @@ def _verified(host: Host, draft: Draft, pack: PackChoice) -> tuple[str, ...]:
         hint = "The registry was wrong about it; choose another with --choose TYPE=PACK."
         raise InstallError(f"{pack.pack} {pack.version} imports, but has no {', '.join(lacking)}", hint)
     return types
-
-
-def remove_pack(host: Host, name: str, registry: str | None = None) -> Generation:
-    """A generation without the pack `name`; what only it needed stays (`nodes prune --unused` finds it)."""
-    now = generations.current(host)
-    with generations.draft(host, now.path, now.number) as draft:
-        ran = uv(["pip", "uninstall", "--quiet", "--python", draft.python, name])
-        if ran.code != 0:
-            raise InstallError(f"{name} could not be removed: {ran.err.strip()}")
-        packs = {key: pack for key, pack in now.packs.items() if key != name}
-        return generations.commit(host, draft, f"uninstall {name}", packs)

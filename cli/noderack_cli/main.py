@@ -36,6 +36,13 @@ COMMANDS: tuple[Row, ...] = (
     ),
     Row("Workflows", "workflow draw", f"{HERE}.workflow:draw", "Draw a workflow as SVG or PNG."),
     # Packs
+    Row("Packs", "install", f"{HERE}.packs:install", "Install packs by name, wheel, folder or git address."),
+    Row("Packs", "uninstall", f"{HERE}.packs:uninstall", "Remove packs and what only they needed."),
+    Row("Packs", "update", f"{HERE}.packs:update", "Bring packs to their newest versions."),
+    Row("Packs", "pin", f"{HERE}.packs:pin", "Fix a pack at a version."),
+    Row("Packs", "hold", f"{HERE}.packs:hold", "Leave a pack as it is."),
+    Row("Packs", "free", f"{HERE}.packs:free", "Take back pin and hold."),
+    Row("Packs", "why", f"{HERE}.packs:why", "Say why something is installed."),
     # Models
     Row("Models", "models get", f"{HERE}.models:get", "Bring models by name, hash or address."),
     Row("Models", "models search", f"{HERE}.models:search", "Search the registry for models."),
@@ -55,6 +62,7 @@ COMMANDS: tuple[Row, ...] = (
     Row("Host", "init", f"{HERE}.init:init", "Make a folder a host."),
     Row("Host", "list", f"{HERE}.generations:list_packs", "List the packs of the host."),
     Row("Host", "generations", f"{HERE}.generations:generations", "List the generations of the host."),
+    Row("Host", "diff", f"{HERE}.packs:diff", "Show what differs between two generations."),
     Row("Host", "rollback", f"{HERE}.generations:rollback", "Go back to an earlier generation."),
     Row("Host", "prune", f"{HERE}.generations:prune", "Remove old generations."),
     # Authors

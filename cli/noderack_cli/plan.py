@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any
 
 from noderack_registry.schema import ModelManifest, TypeClaim
@@ -25,6 +26,13 @@ class PackChoice:
     dependencies: tuple[str, ...] = ()
     risks: tuple[str, ...] = ()
     library: bool = False
+    wheel: str | None = None  # a file to install from, where it does not come from the registry
+
+    @property
+    def requirement(self) -> str:
+        """The line of a requirements file that means exactly this pack, hash included where it is known."""
+        name = f"{self.pack} @ {Path(self.wheel).as_uri()}" if self.wheel else f"{self.pack}=={self.version}"
+        return f"{name} --hash=sha256:{self.sha256}" if self.sha256 else name
 
 
 @dataclass(frozen=True, slots=True)

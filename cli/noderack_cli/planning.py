@@ -47,7 +47,7 @@ def make_plan(host: Host, client: RegistryClient, lacking: Missing, wishes: Wish
     have = {pack.name: pack.version for pack in generation.packs.values()}
     packs, type_tosses, unknown_types = choose_packs(lacking.types, claims, wishes.choose, have)
     models, model_tosses, unknown_models = choose_models(lacking.models, claims, wishes.choose)
-    packs = tuple(_with_facts(client, p) for p in packs if p.pack not in set(map(normal, wishes.without)))
+    packs = tuple(with_facts(client, p) for p in packs if p.pack not in set(map(normal, wishes.without)))
     plan = Plan(
         packs,
         models=_present(host, models),
@@ -55,9 +55,14 @@ def make_plan(host: Host, client: RegistryClient, lacking: Missing, wishes: Wish
         unknown=(*unknown_types, *unknown_models),
         generation=generation.number,
     )
-    if not packs or not wishes.solve:
+    return solved(host, client.url, plan) if wishes.solve else plan
+
+
+def solved(host: Host, registry: str | None, plan: Plan) -> Plan:
+    """The plan with the distributions that its packs would change; raises Unresolvable."""
+    if not plan.packs:
         return plan
-    solution = solve(host, client.url, generation, packs)
+    solution = solve(host, registry, generations.numbered(host, plan.generation), plan.packs)
     found = replace(plan, distributions=solution.changes, notes=solution.notes)
     return replace(found, left_out=solution.left_out, solved=True)
 
@@ -93,7 +98,7 @@ def _near(client: RegistryClient, type_: str) -> tuple[str, ...]:
     return tuple(f"{hit.name} ({hit.pack})" if hit.pack else hit.name for hit in page.hits)
 
 
-def _with_facts(client: RegistryClient, pack: PackChoice) -> PackChoice:
+def with_facts(client: RegistryClient, pack: PackChoice) -> PackChoice:
     """The choice with what the registry knows of that version: hash, size, licence, dependencies, risks."""
     version = client.version(pack.pack, pack.version)
     wheel = version.files[0] if version.files else None

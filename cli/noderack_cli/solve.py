@@ -71,7 +71,7 @@ def _dry_run(
     bounds: Sequence[Constraint],
     left_out: Sequence[str],
 ) -> tuple[Distribution, ...]:
-    wanted = [*(f"{p.pack}=={p.version}" for p in packs), *_kept(generation, packs)]
+    wanted = [*(pack.requirement for pack in packs), *_kept(generation, packs)]
     args = ["--dry-run", "--output-format", "json"]
     ran = run_install(
         host,

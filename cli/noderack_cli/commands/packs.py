@@ -1,0 +1,299 @@
+"""`nodes install/uninstall/update/pin/hold/free/why/diff`: packs by name, and why things are as they are."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import click
+from noderack_host.folder import Host
+from noderack_registry.client import RegistryClient
+from noderack_registry.packing import build_wheel
+from packaging.version import InvalidVersion, Version
+
+from noderack_cli import generations as gens
+from noderack_cli.choose_packs import normal
+from noderack_cli.commands.workflows import carry_out, confirm, show_plan
+from noderack_cli.errors import NotFound
+from noderack_cli.exits import Exit
+from noderack_cli.generations import Generation
+from noderack_cli.held import hold as hold_host
+from noderack_cli.options import (
+    dry_run_option,
+    host_option,
+    json_option,
+    registry_option,
+    wait_option,
+    yes_option,
+)
+from noderack_cli.plan import PackChoice, Plan
+from noderack_cli.planning import solved, with_facts
+from noderack_cli.policy import Policy
+from noderack_cli.progress import Progress
+from noderack_cli.reasons import Needs, difference
+from noderack_cli.remove import remove_pack
+from noderack_cli.show import table
+from noderack_cli.where import open_host, open_registry
+
+
+@click.command()
+@click.argument("wanted", nargs=-1, required=True, metavar="PACK[==VERSION]|WHEEL|FOLDER|GIT...")
+@dry_run_option
+@yes_option
+@wait_option
+@host_option
+@registry_option
+@json_option
+def install(
+    *,
+    wanted: tuple[str, ...],
+    dry_run: bool,
+    yes: bool,
+    no_wait: bool,
+    folder: Path | None,
+    registry: str | None,
+    as_json: bool,
+) -> int:
+    """Install packs by name, or from a wheel, a folder or a git address, which is made a wheel first.
+
+    \b
+    nodes install film-look
+    nodes install film-look==1.2 --dry-run
+    nodes install https://github.com/owner/pack@v1.0
+    """
+    host = open_host(folder)
+    now = gens.current(host)
+    with open_registry(host, registry) as client:
+        policy = Policy.of(host)
+        choices = tuple(_choice(host, client, now, policy, text) for text in wanted)
+        fresh = tuple(c for c in choices if c.replaces != c.version or c.wheel)
+        plan = solved(host, client.url, Plan(fresh, generation=now.number))
+        show_plan(plan, as_json=as_json)
+        if dry_run or not plan:
+            return Exit.OK
+        confirm(yes or as_json)
+        return carry_out(host, client, plan, Progress(as_json), wait=not no_wait, all_or_nothing=False)
+
+
+def _choice(host: Host, client: RegistryClient, now: Generation, policy: Policy, text: str) -> PackChoice:
+    if "://" in text or text.endswith((".whl", ".zip")) or "/" in text or Path(text).is_dir():
+        return _from_source(host, text)
+    name, _, version = text.replace("==", "@").partition("@")
+    name = normal(name)
+    version = version or policy.pins.get(name, "") or client.pack(name).latest or ""
+    if not version:
+        raise NotFound(f"{name} has no version that can be installed", f"See: nodes show {name}")
+    here = now.packs.get(name)
+    choice = PackChoice(name, version, (), "you asked for it", replaces=here.version if here else None)
+    return with_facts(client, choice)
+
+
+def _from_source(host: Host, text: str) -> PackChoice:
+    if text.endswith(".whl"):
+        path = Path(text).expanduser().resolve()
+        if not path.is_file():
+            raise NotFound(f"{path} is not a file")
+        name, version = path.name.split("-")[:2]
+        return PackChoice(
+            normal(name), version, (), "you gave the wheel", wheel=str(path), size=path.stat().st_size
+        )
+    built = build_wheel(text, host.root / "wheels")
+    name, version = built.metadata.name, built.metadata.version
+    reason = f"built from {text}"
+    choice = PackChoice(normal(name), version, tuple(built.types.node_types), reason, wheel=str(built.path))
+    return replace(choice, sha256=built.sha256, library=built.metadata.library)
+
+
+@click.command()
+@click.argument("packs", nargs=-1, required=True, metavar="PACK...")
+@yes_option
+@wait_option
+@host_option
+@json_option
+def uninstall(
+    packs: tuple[str, ...], *, yes: bool, no_wait: bool, folder: Path | None, as_json: bool
+) -> None:
+    """Remove packs, and what only they needed. Each is one generation; `nodes rollback` brings it back.
+
+    \b
+    nodes uninstall film-look
+    """
+    host = open_host(folder)
+    confirm(yes or as_json)
+    with hold_host(host.root, "nodes uninstall", wait=0 if no_wait else 600):
+        for name in map(normal, packs):
+            removed, generation = remove_pack(host, name)
+            if as_json:
+                click.echo(json.dumps({"removed": removed, "generation": generation.number}))
+            else:
+                click.echo(f"Removed {', '.join(removed)}; generation {generation.number} is in use.")
+
+
+@click.command()
+@click.argument("packs", nargs=-1, metavar="[PACK...]")
+@dry_run_option
+@yes_option
+@wait_option
+@host_option
+@registry_option
+@json_option
+def update(
+    *,
+    packs: tuple[str, ...],
+    dry_run: bool,
+    yes: bool,
+    no_wait: bool,
+    folder: Path | None,
+    registry: str | None,
+    as_json: bool,
+) -> int:
+    """Bring packs to their newest versions (all when none is named), one verified generation for each.
+
+    Packs that are pinned or held stay as they are.
+
+    \b
+    nodes update --dry-run
+    nodes update film-look
+    """
+    host = open_host(folder)
+    now = gens.current(host)
+    with open_registry(host, registry) as client:
+        choices = outdated(client, now, Policy.of(host), [normal(p) for p in packs])
+        plan = solved(host, client.url, Plan(tuple(choices), generation=now.number))
+        if not plan and not as_json:
+            click.echo("All is as new as it gets.")
+            return Exit.OK
+        show_plan(plan, as_json=as_json)
+        if dry_run or not plan:
+            return Exit.OK
+        confirm(yes or as_json)
+        return carry_out(host, client, plan, Progress(as_json), wait=not no_wait, all_or_nothing=False)
+
+
+def outdated(client: RegistryClient, now: Generation, policy: Policy, only: list[str]) -> list[PackChoice]:
+    """The packs (those in `only`, or all) of which the registry has a newer version, or the pinned one."""
+    unknown = [name for name in only if name not in now.packs]
+    if unknown:
+        raise NotFound(f"{unknown[0]} is not installed", "See what is: nodes list")
+    found = []
+    for pack in now.packs.values():
+        if pack.origin != "registry" or pack.name in policy.holds or (only and pack.name not in only):
+            continue
+        target = policy.pins.get(pack.name) or client.pack(pack.name).latest
+        if target and _newer(target, pack.version, pinned=pack.name in policy.pins):
+            choice = PackChoice(pack.name, target, pack.node_types, "newer version", replaces=pack.version)
+            found.append(with_facts(client, choice))
+    return found
+
+
+def _newer(target: str, here: str, *, pinned: bool) -> bool:
+    try:
+        return Version(target) != Version(here) if pinned else Version(target) > Version(here)
+    except InvalidVersion:
+        return target != here
+
+
+@click.command()
+@click.argument("pack", metavar="PACK[==VERSION]")
+@host_option
+def pin(pack: str, folder: Path | None) -> None:
+    """Fix PACK at a version: the one that is here, or VERSION (`nodes update PACK` then goes there).
+
+    \b
+    nodes pin film-look==1.2
+    """
+    host = open_host(folder)
+    name, _, version = pack.replace("==", "@").partition("@")
+    here = gens.current(host).packs.get(normal(name))
+    if not version and here is None:
+        raise NotFound(f"{name} is not installed", f"Say which version: nodes pin {name}==VERSION")
+    version = version or (here.version if here else "")
+    Policy.of(host).pin(normal(name), version).save(host)
+    click.echo(f"{normal(name)} is pinned at {version}.")
+
+
+@click.command()
+@click.argument("pack")
+@host_option
+def hold(pack: str, folder: Path | None) -> None:
+    """Leave PACK as it is when others are updated.
+
+    \b
+    nodes hold film-look
+    """
+    host = open_host(folder)
+    if normal(pack) not in gens.current(host).packs:
+        raise NotFound(f"{pack} is not installed", "See what is: nodes list")
+    Policy.of(host).hold(normal(pack)).save(host)
+    click.echo(f"{normal(pack)} is held.")
+
+
+@click.command()
+@click.argument("pack")
+@host_option
+def free(pack: str, folder: Path | None) -> None:
+    """Take back what `pin` and `hold` said about PACK.
+
+    \b
+    nodes free film-look
+    """
+    host = open_host(folder)
+    Policy.of(host).free(normal(pack)).save(host)
+    click.echo(f"{normal(pack)} may change again.")
+
+
+@click.command()
+@click.argument("name", metavar="PACK|DISTRIBUTION|TYPE")
+@host_option
+@json_option
+def why(name: str, folder: Path | None, as_json: bool) -> None:
+    """Say why a pack or a Python distribution is here: the chains of requirements that lead to it.
+
+    \b
+    nodes why numpy
+    nodes why FilmGrain
+    """
+    now = gens.current(open_host(folder))
+    owner = next((p.name for p in now.packs.values() if name in p.node_types), None)
+    wanted = owner or normal(name)
+    needs = Needs.of(now.path)
+    if wanted not in needs.have and wanted not in now.packs:
+        raise NotFound(f"{name} is not installed", "See what is: nodes list")
+    tops = frozenset(now.packs) | {"noderack"}
+    chains = needs.chains(wanted, tops)
+    pack = now.packs.get(wanted)
+    if as_json:
+        click.echo(json.dumps({"name": wanted, "pack": asdict(pack) if pack else None, "chains": chains}))
+        return
+    if pack is not None:
+        types = ", ".join(pack.node_types[:8])
+        click.echo(f"{pack.name} {pack.version} is a pack (from {pack.origin}) with {types or 'no nodes'}.")
+    for chain in chains:
+        click.echo("  " + " → ".join(chain))
+    if not chains and pack is None:
+        click.echo(
+            f"{wanted} {needs.have[wanted].version}: nothing here needs it; it came with the environment."
+        )
+
+
+@click.command()
+@click.argument("old", type=int)
+@click.argument("new", type=int, required=False)
+@host_option
+@json_option
+def diff(old: int, new: int | None, folder: Path | None, as_json: bool) -> None:
+    """Show what differs between generations OLD and NEW (the one in use when not given).
+
+    \b
+    nodes diff 3
+    nodes diff 3 5
+    """
+    host = open_host(folder)
+    one = gens.numbered(host, old)
+    other = gens.numbered(host, new) if new is not None else gens.current(host)
+    changes = difference(one.path, other.path)
+    if as_json:
+        click.echo(json.dumps({"changes": [asdict(change) for change in changes]}))
+        return
+    click.echo(table([(c.name, c.old or "-", "→", c.new or "-") for c in changes]) or "Nothing differs.")

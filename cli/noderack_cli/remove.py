@@ -1,0 +1,43 @@
+"""Takes a pack out: a generation without it and without what only it needed."""
+
+from __future__ import annotations
+
+from noderack_host.folder import Host
+
+from noderack_cli import generations
+from noderack_cli.errors import InstallError, NotFound, Unresolvable
+from noderack_cli.generations import Generation
+from noderack_cli.installed import installed
+from noderack_cli.reasons import Needs
+from noderack_cli.uv_tool import uv
+
+
+def remove_pack(host: Host, name: str) -> tuple[list[str], Generation]:
+    """What was removed, and the new generation. The caller holds the host.
+
+    Raises NotFound, Unresolvable when another pack needs it, InstallError.
+    """
+    now = generations.current(host)
+    pack = now.packs.get(name)
+    if pack is None:
+        raise NotFound(f"{name} is not installed", "See what is: nodes list")
+    if pack.origin == "host":
+        raise Unresolvable(f"{name} is part of the host itself and stays")
+    needs = Needs.of(now.path)
+    by = [(who, spec) for who, spec in needs.needed_by(name) if who in now.packs]
+    if by:
+        told = ", ".join(f"{who} needs {name}{spec}" for who, spec in by)
+        raise Unresolvable(f"{name} cannot be removed: {told}", f"Remove {by[0][0]} first.")
+    gone = [name, *needs.orphans_without(name, _base(host) | frozenset(now.packs))]
+    with generations.draft(host, now.path, now.number) as draft:
+        ran = uv(["pip", "uninstall", "--quiet", "--python", draft.python, *gone])
+        if ran.code != 0:
+            raise InstallError(f"{name} could not be removed: {ran.err.strip()[:500]}")
+        packs = {key: value for key, value in now.packs.items() if key != name}
+        return gone, generations.commit(host, draft, f"uninstall {name}", packs)
+
+
+def _base(host: Host) -> frozenset[str]:
+    """What the oldest generation has: it came with the environment, not with a pack."""
+    oldest = generations.every(host)[0]
+    return frozenset(installed(oldest.path)) - frozenset(p for p in oldest.packs if p != "noderack")

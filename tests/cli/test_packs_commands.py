@@ -1,0 +1,98 @@
+"""install, uninstall, update, pin, hold, why, diff, against a real registry."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from noderack_cli import generations
+from noderack_cli.exits import Exit
+from noderack_cli.main import run
+from noderack_host.folder import Host
+from wheels import wheel
+
+
+def said(capsys: pytest.CaptureFixture[str], *args: str) -> dict[str, Any]:
+    capsys.readouterr()
+    assert run([*args, "--json"]) == 0
+    found: dict[str, Any] = json.loads(capsys.readouterr().out.splitlines()[-1])
+    return found
+
+
+def test_a_pack_comes_is_explained_and_goes(
+    shop: Any, rack: Host, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shop.sell("lib", library=True)
+    shop.sell("film", types=["FilmGrain"], requires=["lib>=1"])
+    assert run(["install", "film", "--yes"]) == 0
+    chain = said(capsys, "why", "lib")["chains"][0]
+    assert chain == ["film 1.0", "lib>=1 (1.0 is here)"]
+    assert said(capsys, "why", "FilmGrain")["name"] == "film"
+    changed = {c["name"] for c in said(capsys, "diff", "1")["changes"]}
+    assert changed == {"film", "lib"}
+    assert said(capsys, "uninstall", "film")["removed"] == ["film", "lib"]
+    assert said(capsys, "diff", "1")["changes"] == []
+    assert run(["rollback"]) == 0 and "film" in generations.current(rack).packs
+
+
+def test_update_respects_pin_and_hold(shop: Any, rack: Host, capsys: pytest.CaptureFixture[str]) -> None:
+    shop.sell("film", "1.0", types=["FilmGrain"])
+    assert run(["install", "film", "--yes"]) == 0
+    shop.sell("film", "1.1", types=["FilmGrain"])
+    shop.sell("film", "2.0", types=["FilmGrain"])
+    assert run(["hold", "film"]) == 0
+    assert said(capsys, "update", "--dry-run")["plan"]["packs"] == []
+    assert run(["free", "film"]) == 0 and run(["pin", "film==1.1"]) == 0
+    assert said(capsys, "update", "--dry-run")["plan"]["packs"][0]["version"] == "1.1"
+    assert run(["free", "film"]) == 0 and run(["update", "--yes"]) == 0
+    assert generations.current(rack).packs["film"].version == "2.0"
+    assert run(["update", "--yes"]) == 0, "nothing more to do"
+
+
+def test_an_update_that_does_not_import_leaves_the_old_one(shop: Any, rack: Host) -> None:
+    shop.sell("film", "1.0", types=["FilmGrain"])
+    assert run(["install", "film", "--yes"]) == 0
+    shop.sell("film", "2.0", declared=["FilmGrain"], source="raise ImportError('libfoo')")
+    assert run(["update", "--yes"]) == Exit.INSTALL_FAILED
+    assert generations.current(rack).packs["film"].version == "1.0"
+
+
+def test_a_wheel_and_a_folder(shop: Any, rack: Host, tmp_path: Path) -> None:
+    assert run(["install", str(wheel(tmp_path, "local", types=["Local"])), "--yes"]) == 0
+    source = tmp_path / "my-pack"
+    source.mkdir()
+    (source / "__init__.py").write_text("from .nodes import NODE_CLASS_MAPPINGS\n")
+    from wheels import nodes_source
+
+    (source / "nodes.py").write_text(nodes_source(["Mine"]))
+    assert run(["install", str(source), "--yes"]) == 0
+    packs = generations.current(rack).packs
+    assert packs["local"].node_types == ("Local",) and packs["my-pack"].node_types == ("Mine",)
+
+
+@pytest.mark.parametrize(
+    ("args", "code", "text"),
+    [
+        (["install", "nothing-like-it"], Exit.NOT_FOUND, "nothing-like-it"),
+        (["install", "/none.whl"], Exit.NOT_FOUND, "is not a file"),
+        (["uninstall", "none", "--yes"], Exit.NOT_FOUND, "none is not installed"),
+        (["uninstall", "noderack", "--yes"], Exit.UNRESOLVABLE, "part of the host itself"),
+        (["update", "none"], Exit.NOT_FOUND, "none is not installed"),
+        (["why", "none"], Exit.NOT_FOUND, "none is not installed"),
+        (["diff", "9"], Exit.NOT_FOUND, "no generation 9"),
+        (["pin", "none"], Exit.NOT_FOUND, "none is not installed"),
+    ],
+)
+def test_mistakes(
+    shop: Any, rack: Host, capsys: pytest.CaptureFixture[str], args: list[str], code: int, text: str
+) -> None:
+    assert run(args) == code
+    assert text in capsys.readouterr().err
+
+
+def test_what_others_need_stays(shop: Any, rack: Host, capsys: pytest.CaptureFixture[str]) -> None:
+    shop.sell("base-pack", types=["Base"])
+    shop.sell("upper", types=["Upper"], requires=["base-pack"])
+    assert run(["install", "base-pack", "--yes"]) == 0 and run(["install", "upper", "--yes"]) == 0
+    assert run(["uninstall", "base-pack", "--yes"]) == Exit.UNRESOLVABLE
+    assert "upper needs base-pack" in capsys.readouterr().err
