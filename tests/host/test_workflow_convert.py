@@ -40,4 +40,4 @@ def test_node_and_model_uses() -> None:
 def test_api_form_passes_through() -> None:
     workflow = read_workflow(CASES / "txt2img.api.json")
     assert bare(workflow.prompt({}).prompt) == json.loads((CASES / "txt2img.api.json").read_text())
-    assert [use.type for use in workflow.node_uses()][0] == "CheckpointLoaderSimple"
+    assert next(use.type for use in workflow.node_uses()) == "CheckpointLoaderSimple"

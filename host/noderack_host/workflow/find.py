@@ -76,7 +76,7 @@ def _rank(key: Any) -> int:
 
 def _search_text(text: str, where: str, depth: int, budget: list[int]) -> Iterator[Found]:
     head = text.lstrip()[:1]
-    if head in ("{", "["):
+    if head in ("{", "[", '"'):
         candidates = [text]
     elif "```" in text:
         candidates = _FENCE.findall(text[:1_000_000])

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import mmap
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from noderack_host.workflow.carriers import Entry, carrier_of, entries
+from noderack_host.workflow.carriers import Data, Entry, carrier_of, entries
 from noderack_host.workflow.errors import Note, WorkflowError
 from noderack_host.workflow.find import Found, find_graphs
 from noderack_host.workflow.model import Workflow
@@ -15,6 +17,7 @@ from noderack_host.workflow.text import decode, parse
 MAX_FILE = 2 * 1024 * 1024 * 1024
 MAX_JSON_FILE = 64 * 1024 * 1024
 _MAX_NESTING = 3
+_MAPPED_FROM = 1024 * 1024
 _OTHER_TOOLS = ("parameters", "sd-metadata", "invokeai_metadata", "invokeai_graph", "Dream", "fooocus_scheme")
 _FORM_OF_KEY = {"workflow": "ui", "prompt": "api"}
 
@@ -38,39 +41,52 @@ def read_workflow(source: Path | bytes | str) -> Workflow:
 
 def read_workflows(source: Path | bytes | str) -> tuple[Workflow, ...]:
     """Every workflow in a file, at least one. Raises as `read_workflow`."""
-    data, name = _open(source)
+    path = _path(source)
+    if path is None:
+        assert not isinstance(source, Path)
+        return tuple(_workflows(source, "", 0))
     try:
-        return tuple(_workflows(data, name, 0))
+        with _opened(path) as data:
+            return tuple(_workflows(data, str(path), 0))
     except WorkflowError as error:
-        raise (error.inside(name) if name else error) from error.__cause__
-
-
-def _open(source: Path | bytes | str) -> tuple[bytes | str, str]:
-    if isinstance(source, bytes):
-        return source, ""
-    if isinstance(source, str):
-        if source.lstrip("\ufeff \t\r\n")[:1] in ("{", "[", '"', ""):
-            return source, ""
-        source = Path(source)
-    try:
-        if source.stat().st_size > MAX_FILE:
-            raise WorkflowError(f"the file is larger than {MAX_FILE} bytes", str(source))
-        return source.read_bytes(), str(source)
+        raise error.inside(str(path)) from error.__cause__
     except OSError as cause:
-        raise WorkflowError(f"cannot be opened ({cause.strerror or cause})", str(source)) from cause
-    except ValueError as cause:
-        raise WorkflowError("is no file name", repr(source)) from cause
+        raise WorkflowError(f"cannot be opened ({cause.strerror or cause})", str(path)) from cause
+    except ValueError as cause:  # a path with a NUL in it
+        raise WorkflowError("is no file name", repr(str(path))) from cause
 
 
-def _workflows(data: bytes | str, name: str, depth: int) -> list[Workflow]:
-    carrier = carrier_of(data) if isinstance(data, bytes) else None
-    if carrier is not None and isinstance(data, bytes):
-        return _from_carrier(data, carrier, name, depth)
+def _path(source: Path | bytes | str) -> Path | None:
+    if isinstance(source, str) and source.lstrip("\ufeff \t\r\n")[:1] not in ("{", "[", '"', ""):
+        return Path(source)
+    return source if isinstance(source, Path) else None
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Data]:
+    """The file's content: small ones read, large ones mapped."""
+    with path.open("rb") as stream:
+        size = stream.seek(0, 2)
+        stream.seek(0)
+        if size > MAX_FILE:
+            raise WorkflowError(f"the file is larger than {MAX_FILE} bytes")
+        if size < _MAPPED_FROM:
+            yield stream.read()
+            return
+        with mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
+            yield mapped
+
+
+def _workflows(data: Data | str, name: str, depth: int) -> list[Workflow]:
+    if not isinstance(data, str):
+        carrier = carrier_of(data)
+        if carrier is not None:
+            return _from_carrier(data, carrier, name, depth)
     if len(data) > MAX_JSON_FILE:
         raise WorkflowError(
             f"{len(data)} bytes and no known picture, video or sound; no workflow is that large"
         )
-    value = parse(decode(data) if isinstance(data, bytes) else data)
+    value = parse(data if isinstance(data, str) else decode(data[:]))
     found = [_workflow(group, name, "json", ()) for group in _groups(find_graphs(value))]
     if not found:
         raise WorkflowError(f"JSON, but no graph in it: {_what_it_is(value)}", "$")
@@ -119,7 +135,7 @@ def _workflow(group: Sequence[Found], name: str, carrier: str, notes: tuple[Note
     )
 
 
-def _from_carrier(data: bytes, carrier: str, name: str, depth: int) -> list[Workflow]:
+def _from_carrier(data: Data, carrier: str, name: str, depth: int) -> list[Workflow]:
     if depth > _MAX_NESTING:
         raise WorkflowError("archives inside archives inside archives; unpack it first")
     keys: list[str] = []
@@ -143,7 +159,7 @@ def _from_carrier(data: bytes, carrier: str, name: str, depth: int) -> list[Work
     raise errors[0] if errors else WorkflowError(_nothing(carrier, keys))
 
 
-def _all_entries(data: bytes, carrier: str, errors: list[WorkflowError]) -> Iterator[Entry]:
+def _all_entries(data: Data, carrier: str, errors: list[WorkflowError]) -> Iterator[Entry]:
     """The entries up to where the container breaks; what broke goes to `errors`."""
     try:
         yield from entries(data, carrier)

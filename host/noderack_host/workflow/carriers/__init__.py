@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from importlib import import_module
 
-from noderack_host.workflow.carriers.entry import MAX_ENTRY, Entry
+from noderack_host.workflow.carriers.entry import MAX_ENTRY, Data, Entry
 
-Reader = Callable[[bytes], Iterator[Entry]]
+Reader = Callable[[Data], Iterator[Entry]]
 
 
 def _looks_like_svg(head: bytes) -> bool:
@@ -40,13 +40,13 @@ _KINDS: tuple[tuple[str, Callable[[bytes], bool], str], ...] = (
 )
 
 
-def carrier_of(data: bytes) -> str | None:
+def carrier_of(data: Data) -> str | None:
     """Name of the container format, or None when the bytes are to be read as text."""
     head = data[:64]
     return next((name for name, test, _ in _KINDS if test(head)), None)
 
 
-def entries(data: bytes, carrier: str) -> Iterator[Entry]:
+def entries(data: Data, carrier: str) -> Iterator[Entry]:
     """The texts embedded in `data`. Raises WorkflowError where the container itself is broken."""
     target = next(module for name, _, module in _KINDS if name == carrier)
     module, _, function = target.partition(":")
@@ -54,4 +54,4 @@ def entries(data: bytes, carrier: str) -> Iterator[Entry]:
     return reader(data)
 
 
-__all__ = ["MAX_ENTRY", "Entry", "carrier_of", "entries"]
+__all__ = ["MAX_ENTRY", "Data", "Entry", "carrier_of", "entries"]

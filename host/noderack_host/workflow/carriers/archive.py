@@ -6,7 +6,7 @@ import io
 import zlib
 from collections.abc import Iterator
 
-from noderack_host.workflow.carriers.entry import MAX_ENTRY, MAX_RATIO, Entry, inflate
+from noderack_host.workflow.carriers.entry import MAX_ENTRY, MAX_RATIO, Data, Entry, inflate
 from noderack_host.workflow.errors import WorkflowError
 
 _MAX_MEMBERS = 2000
@@ -26,12 +26,12 @@ _LIKELY = (
 )
 
 
-def zipped(data: bytes) -> Iterator[Entry]:
+def zipped(data: Data) -> Iterator[Entry]:
     """Members by name order with JSON first. A member that unpacks to far more than it holds is refused."""
     import zipfile
 
     try:
-        archive = zipfile.ZipFile(io.BytesIO(data))
+        archive = zipfile.ZipFile(io.BytesIO(data[:]))
         members = [m for m in archive.infolist() if not m.is_dir() and m.filename.lower().endswith(_LIKELY)]
     except (zipfile.BadZipFile, ValueError, OSError, NotImplementedError) as cause:
         raise WorkflowError(f"zip archive is broken ({cause})") from cause
@@ -56,5 +56,5 @@ def _member(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> bytes:  # type
     return out
 
 
-def gzipped(data: bytes) -> Iterator[Entry]:
+def gzipped(data: Data) -> Iterator[Entry]:
     yield Entry("", inflate(data, "gzip stream", wbits=31), "gzip stream")

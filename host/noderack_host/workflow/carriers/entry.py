@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import mmap
 import zlib
 from dataclasses import dataclass
 
 from noderack_host.workflow.errors import WorkflowError
 
+Data = bytes | mmap.mmap
+"""A file's content; large files are mapped, so that a video of gigabytes costs no memory."""
 MAX_ENTRY = 64 * 1024 * 1024
 """Most bytes that one embedded text may have, unpacked."""
 MAX_RATIO = 200
@@ -30,7 +33,7 @@ def as_text(data: bytes) -> str:
         return data.decode("latin-1")
 
 
-def inflate(data: bytes, where: str, *, wbits: int = zlib.MAX_WBITS) -> bytes:
+def inflate(data: Data, where: str, *, wbits: int = zlib.MAX_WBITS) -> bytes:
     """Unpack zlib or gzip data, but never into more than its size allows. Raises WorkflowError."""
     limit = min(MAX_ENTRY, max(len(data) * MAX_RATIO, 64 * 1024))
     engine = zlib.decompressobj(wbits)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from noderack_host.workflow.carriers.entry import Entry, as_text
+from noderack_host.workflow.carriers.entry import Data, Entry, as_text
 from noderack_host.workflow.carriers.tiff import tags
 
 _NO_LENGTH = frozenset((0x01, *range(0xD0, 0xD9)))
 
 
-def webp(data: bytes) -> Iterator[Entry]:
+def webp(data: Data) -> Iterator[Entry]:
     at = 12
     while at + 8 <= len(data):
         size = int.from_bytes(data[at + 4 : at + 8], "little")
@@ -19,7 +19,7 @@ def webp(data: bytes) -> Iterator[Entry]:
         at += 8 + size + (size & 1)
 
 
-def jpeg(data: bytes) -> Iterator[Entry]:
+def jpeg(data: Data) -> Iterator[Entry]:
     at = 2
     while at + 4 <= len(data) and data[at] == 0xFF:
         marker = data[at + 1]
@@ -41,5 +41,5 @@ def _segment(marker: int, body: bytes, where: str) -> Iterator[Entry]:
         yield Entry("comment", as_text(body), where)
 
 
-def tiff(data: bytes) -> Iterator[Entry]:
-    yield from tags(data, "TIFF directory")
+def tiff(data: Data) -> Iterator[Entry]:
+    yield from tags(data[:], "TIFF directory")

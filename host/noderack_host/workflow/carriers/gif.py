@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from noderack_host.workflow.carriers.entry import Entry, as_text
+from noderack_host.workflow.carriers.entry import Data, Entry, as_text
 
 
-def read(data: bytes) -> Iterator[Entry]:
+def read(data: Data) -> Iterator[Entry]:
     at = 13 + _table(data[10:11])
     while at + 2 <= len(data):
         if data[at] == 0x21:
@@ -26,7 +26,7 @@ def _table(packed: bytes) -> int:
     return 3 << ((flags & 7) + 1) if flags & 0x80 else 0
 
 
-def _blocks(data: bytes, at: int) -> tuple[bytes, int]:
+def _blocks(data: Data, at: int) -> tuple[bytes, int]:
     parts = []
     while at < len(data) and data[at]:
         parts.append(data[at + 1 : at + 1 + data[at]])

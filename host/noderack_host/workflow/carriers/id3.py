@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from noderack_host.workflow.carriers.entry import Entry, as_text
+from noderack_host.workflow.carriers.entry import Data, Entry, as_text
 
 _ENCODINGS = ("latin-1", "utf-16", "utf-16-be", "utf-8")
 
 
-def read(data: bytes) -> Iterator[Entry]:
+def read(data: Data) -> Iterator[Entry]:
     """Text frames of the tag at the start. Latin-1 frames that hold UTF-8 are read as UTF-8."""
     major, flags = data[3], data[5] if len(data) > 5 else 0
     end = min(10 + _synchsafe(data[6:10]), len(data))
@@ -67,7 +67,7 @@ def _extended_header(body: bytes, major: int) -> int:
     return _synchsafe(body[:4]) if major == 4 else 4 + int.from_bytes(body[:4], "big")
 
 
-def wav(data: bytes) -> Iterator[Entry]:
+def wav(data: Data) -> Iterator[Entry]:
     at = 12
     while at + 8 <= len(data):
         kind, size = data[at : at + 4], int.from_bytes(data[at + 4 : at + 8], "little")

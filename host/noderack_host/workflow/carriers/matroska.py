@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from noderack_host.workflow.carriers.entry import Entry, as_text
+from noderack_host.workflow.carriers.entry import Data, Entry, as_text
 
 _SEGMENT, _TAGS, _TAG, _SIMPLE_TAG = 0x18538067, 0x1254C367, 0x7373, 0x67C8
 _NAME, _STRING = 0x45A3, 0x4487
@@ -14,11 +14,11 @@ _MAX_DEPTH = 8
 Element = tuple[int, int, int]
 
 
-def read(data: bytes) -> Iterator[Entry]:
+def read(data: Data) -> Iterator[Entry]:
     yield from _walk(data, 0, len(data), 0)
 
 
-def _walk(data: bytes, start: int, end: int, depth: int) -> Iterator[Entry]:
+def _walk(data: Data, start: int, end: int, depth: int) -> Iterator[Entry]:
     for kind, at, stop in _elements(data, start, end):
         if kind == _SIMPLE_TAG:
             yield from _simple(data, at, stop)
@@ -26,14 +26,14 @@ def _walk(data: bytes, start: int, end: int, depth: int) -> Iterator[Entry]:
             yield from _walk(data, at, stop, depth + 1)
 
 
-def _simple(data: bytes, at: int, stop: int) -> Iterator[Entry]:
+def _simple(data: Data, at: int, stop: int) -> Iterator[Entry]:
     fields = {kind: data[a:b] for kind, a, b in _elements(data, at, stop)}
     if _NAME in fields and _STRING in fields:
         key = as_text(fields[_NAME]).strip("\0")
         yield Entry(key.lower(), as_text(fields[_STRING]), f"tag {key!r} at byte {at}")
 
 
-def _elements(data: bytes, at: int, end: int) -> Iterator[Element]:
+def _elements(data: Data, at: int, end: int) -> Iterator[Element]:
     while at < end:
         kind, at = _variable(data, at, keep_marker=True)
         size, at = _variable(data, at, keep_marker=False)
@@ -44,7 +44,7 @@ def _elements(data: bytes, at: int, end: int) -> Iterator[Element]:
         at = stop
 
 
-def _variable(data: bytes, at: int, *, keep_marker: bool) -> tuple[int, int]:
+def _variable(data: Data, at: int, *, keep_marker: bool) -> tuple[int, int]:
     """An EBML number and where it ends; -1 for "unknown size", -2 for data that is none."""
     first = data[at] if at < len(data) else 0
     length = 9 - first.bit_length()

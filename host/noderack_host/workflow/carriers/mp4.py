@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator
 
-from noderack_host.workflow.carriers.entry import Entry, as_text
+from noderack_host.workflow.carriers.entry import Data, Entry, as_text
 from noderack_host.workflow.carriers.tiff import tags
 
 _CONTAINERS = frozenset((b"moov", b"udta", b"trak", b"mdia", b"minf"))
@@ -15,11 +15,11 @@ _MAX_DEPTH = 12
 Box = tuple[bytes, int, int]
 
 
-def read(data: bytes) -> Iterator[Entry]:
+def read(data: Data) -> Iterator[Entry]:
     yield from _walk(data, 0, len(data), 0)
 
 
-def _boxes(data: bytes, at: int, end: int) -> Iterator[Box]:
+def _boxes(data: Data, at: int, end: int) -> Iterator[Box]:
     while at + 8 <= end:
         size, kind = int.from_bytes(data[at : at + 4], "big"), data[at + 4 : at + 8]
         head = 8
@@ -33,7 +33,7 @@ def _boxes(data: bytes, at: int, end: int) -> Iterator[Box]:
         at += size
 
 
-def _walk(data: bytes, start: int, end: int, depth: int) -> Iterator[Entry]:
+def _walk(data: Data, start: int, end: int, depth: int) -> Iterator[Entry]:
     if depth > _MAX_DEPTH:
         return
     for kind, at, stop in _boxes(data, start, end):
@@ -45,7 +45,7 @@ def _walk(data: bytes, start: int, end: int, depth: int) -> Iterator[Entry]:
             yield Entry(_name(kind), as_text(data[at + 4 : stop]), f"{_name(kind)} box at byte {at - 8}")
 
 
-def _meta(data: bytes, at: int, stop: int) -> Iterator[Entry]:
+def _meta(data: Data, at: int, stop: int) -> Iterator[Entry]:
     # A QuickTime `meta` holds boxes at once; an ISO one has four bytes of version and flags before them.
     inner = at if data[at + 4 : at + 8] in (b"hdlr", b"keys", b"ilst") else at + 4
     boxes = list(_boxes(data, inner, stop))
@@ -57,11 +57,11 @@ def _meta(data: bytes, at: int, stop: int) -> Iterator[Entry]:
             yield from _located(data, a, b)
 
 
-def _keys(data: bytes, at: int, stop: int) -> list[str]:
+def _keys(data: Data, at: int, stop: int) -> list[str]:
     return [as_text(data[a:b]) for _, a, b in _boxes(data, at + 8, stop)]
 
 
-def _items(data: bytes, at: int, stop: int, keys: list[str]) -> Iterator[Entry]:
+def _items(data: Data, at: int, stop: int, keys: list[str]) -> Iterator[Entry]:
     for kind, a, b in _boxes(data, at, stop):
         number = int.from_bytes(kind, "big")
         named = number - 1 if 0 < number <= len(keys) else None
@@ -73,14 +73,14 @@ def _items(data: bytes, at: int, stop: int, keys: list[str]) -> Iterator[Entry]:
         yield Entry(key.removeprefix("mdta."), as_text(data[x + 8 : y]), f"metadata item {key!r} at byte {x}")
 
 
-def _freeform(data: bytes, parts: dict[bytes, tuple[int, int]]) -> str | None:
+def _freeform(data: Data, parts: dict[bytes, tuple[int, int]]) -> str | None:
     if b"name" not in parts:
         return None
     a, b = parts[b"name"]
     return as_text(data[a + 4 : b])
 
 
-def _located(data: bytes, at: int, stop: int) -> Iterator[Entry]:
+def _located(data: Data, at: int, stop: int) -> Iterator[Entry]:
     """Items of AVIF and HEIC by their file offsets; those that begin as EXIF does are read."""
     version, sizes = data[at], data[at + 4 : at + 6]
     if len(sizes) < 2 or version > 2 or sizes[0] != 0x44:

@@ -7,14 +7,14 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from noderack_host.workflow.carriers.entry import MAX_ENTRY, Entry, as_text
+from noderack_host.workflow.carriers.entry import MAX_ENTRY, Data, Entry, as_text
 from noderack_host.workflow.text import parse
 
 _METADATA = re.compile(r"<metadata[^>]*>(.*?)</metadata>", re.DOTALL | re.IGNORECASE)
 _CDATA = re.compile(r"<!\[CDATA\[(.*?)\]\]>", re.DOTALL)
 
 
-def glb(data: bytes) -> Iterator[Entry]:
+def glb(data: Data) -> Iterator[Entry]:
     size = int.from_bytes(data[12:16], "little")
     value = parse(as_text(data[20 : 20 + min(size, MAX_ENTRY)]))
     asset = value.get("asset") if isinstance(value, Mapping) else None
@@ -22,13 +22,13 @@ def glb(data: bytes) -> Iterator[Entry]:
     yield from _fields(extras, "asset.extras")
 
 
-def safetensors(data: bytes) -> Iterator[Entry]:
+def safetensors(data: Data) -> Iterator[Entry]:
     size = int.from_bytes(data[:8], "little")
     value = parse(as_text(data[8 : 8 + min(size, MAX_ENTRY)]))
     yield from _fields(value.get("__metadata__") if isinstance(value, Mapping) else None, "__metadata__")
 
 
-def svg(data: bytes) -> Iterator[Entry]:
+def svg(data: Data) -> Iterator[Entry]:
     for block in _METADATA.finditer(as_text(data[:MAX_ENTRY])):
         inner = _CDATA.search(block[1])
         yield Entry("", (inner[1] if inner else block[1]).strip(), "<metadata>")

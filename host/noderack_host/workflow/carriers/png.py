@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from noderack_host.workflow.carriers.entry import Entry, as_text, inflate
+from noderack_host.workflow.carriers.entry import Data, Entry, as_text, inflate
 from noderack_host.workflow.carriers.tiff import tags
 
 _SKIPPED = frozenset((b"IHDR", b"IDAT", b"PLTE", b"fdAT", b"fcTL", b"acTL"))
 
 
-def read(data: bytes) -> Iterator[Entry]:
+def read(data: Data) -> Iterator[Entry]:
     for kind, start, end in _chunks(data):
         where = f"{kind.decode('latin-1')} chunk at byte {start - 8}"
         body = data[start:end]
@@ -29,7 +29,7 @@ def read(data: bytes) -> Iterator[Entry]:
             yield from tags(body, where)
 
 
-def _chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
+def _chunks(data: Data) -> Iterator[tuple[bytes, int, int]]:
     at = 8
     while at + 8 <= len(data):
         size, kind = int.from_bytes(data[at : at + 4], "big"), data[at + 4 : at + 8]

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from noderack_host.workflow.carriers.entry import Entry, as_text
+from noderack_host.workflow.carriers.entry import Data, Entry, as_text
 
 _MAX_COMMENT_PACKET = 64 * 1024 * 1024
 
 
-def flac(data: bytes) -> Iterator[Entry]:
+def flac(data: Data) -> Iterator[Entry]:
     at = 4
     while at + 4 <= len(data):
         kind, size = data[at], int.from_bytes(data[at + 1 : at + 4], "big")
@@ -20,7 +20,7 @@ def flac(data: bytes) -> Iterator[Entry]:
             return
 
 
-def ogg(data: bytes) -> Iterator[Entry]:
+def ogg(data: Data) -> Iterator[Entry]:
     """The second packet of the first stream is its comment header."""
     for packet in _packets(data, limit=4):
         for magic in (b"\x03vorbis", b"OpusTags"):
@@ -29,7 +29,7 @@ def ogg(data: bytes) -> Iterator[Entry]:
                 return
 
 
-def _packets(data: bytes, limit: int) -> Iterator[bytes]:
+def _packets(data: Data, limit: int) -> Iterator[bytes]:
     at, parts, size, found = 0, list[bytes](), 0, 0
     while found < limit and data[at : at + 4] == b"OggS" and at + 27 <= len(data):
         lacing = data[at + 27 : at + 27 + data[at + 26]]
