@@ -5,7 +5,7 @@ STAMP := .venv/installed
 BENCHES = $(patsubst tests/benchmarks/bench_%.py,bench-%,$(wildcard tests/benchmarks/bench_*.py))
 export CORPUS PACKS PEER   # folders that a benchmark may be given; each has small inputs of its own
 
-.PHONY: demo test test-all lint bench clean
+.PHONY: demo test test-all lint bench tiny clean
 
 $(STAMP): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
@@ -31,6 +31,10 @@ bench: $(BENCHES)
 
 bench-%: $(STAMP)
 	$(BIN)/python tests/benchmarks/bench_$*.py
+
+# Trains plugins/tiny/models anew, in under an hour on two free cores.
+tiny: $(STAMP)
+	PYTHONPATH=plugins/tiny $(BIN)/python -m noderack_tiny.train
 
 clean:
 	rm -rf .venv
