@@ -51,7 +51,8 @@ class Placed:
 
     def live(self, store: Store, build: Callable[[], nn.Module], pieces: Pieces, part: str) -> Live:
         """A network of a file's part."""
-        return Live(build, pieces, key=f"{store.key}:{part}", dtype=self.dtype, device=self.device)
+        key, rounds = f"{store.key}:{part}", part.startswith("clip")
+        return Live(build, pieces, key=key, dtype=self.dtype, device=self.device, rounds=rounds)
 
 
 def placed(device: str | torch.device | None = None, dtype: torch.dtype | None = None) -> Placed:

@@ -83,8 +83,13 @@ class Live:
         key: str,
         dtype: torch.dtype = torch.float32,
         device: torch.device | str = "cpu",
+        rounds: bool = False,
     ) -> None:
+        """``rounds``: patched weights are rounded to the file's dtype, as the reference host has its text
+        towers.
+        """
         self.pieces, self.key, self.dtype, self.device = pieces, key, dtype, torch.device(device)
+        self.rounds = rounds
         self._build = build
         self._module: nn.Module | None = None
         self._patches = PatchSet()
@@ -116,7 +121,10 @@ class Live:
         """One parameter as it is used: the file's tensor, patched, in the dtype and on the device of use."""
         tensor, changes = self.pieces[name].read(), patches.on(name)
         if changes:
+            stored = tensor.dtype
             tensor = apply(tensor, changes)
+            if self.rounds and stored in (torch.float16, torch.bfloat16):
+                tensor = tensor.to(stored)
         keep = name.endswith(_TABLES) and tensor.dtype in (torch.float16, torch.bfloat16)
         return tensor.to(self.device, tensor.dtype if keep else self.dtype)
 

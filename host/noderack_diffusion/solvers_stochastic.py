@@ -1,0 +1,329 @@
+"""Samplers that add noise as they go, stepping in half log-SNR; the same formulas serve flows and diffusions.
+
+Scalars are fp32 tensors here, not Python numbers: where noise is asked for in the middle of a step, the last
+bit of that sigma decides the value.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+
+from noderack_diffusion.task import Task
+
+
+def _phi(h: Tensor) -> Tensor:
+    """1 - exp(-h)."""
+    return (-h).expm1().neg()
+
+
+def _spread(h: Tensor) -> Tensor:
+    """The noise that a stretch of 2 h of the process adds."""
+    return _phi(2 * h).clamp(min=0).sqrt()
+
+
+def _prepare(task: Task, sigmas: Sequence[float]) -> tuple[Tensor, Tensor, Tensor]:
+    """Sigmas, their half log-SNR, and how much of the picture is kept at each."""
+    values = task.bounded(sigmas)
+    snr = task.snr(values)
+    kept = torch.where(values > 0, values * snr.exp(), torch.ones_like(values))
+    return values, snr, kept
+
+
+def _up(now: Tensor, then: Tensor, eta: float) -> tuple[Tensor, Tensor]:
+    """How far down to step in noise-to-signal, and how much to add."""
+    if not eta:
+        return then, torch.zeros(())
+    up = torch.minimum(then, eta * (then**2 * (now**2 - then**2) / now**2).sqrt())
+    return (then**2 - up**2).sqrt(), up
+
+
+def dpmpp_sde(
+    task: Task, x: Tensor, sigmas: Sequence[float], *, eta: float = 1.0, r: float = 0.5, on_cpu: bool = True
+) -> Tensor:
+    """DPM-Solver++ as a stochastic equation, with a stage in the middle of each step."""
+    draw = task.brownian(x, sigmas, on_cpu=on_cpu)
+    s, snr, kept = _prepare(task, sigmas)
+    for i in range(len(s) - 1):
+        clean = task.denoise(x, float(s[i]))
+        task.seen(i, clean, x)
+        if s[i + 1] == 0:
+            x = clean
+            continue
+        middle = snr[i] + r * (snr[i + 1] - snr[i])
+        at = task.sigma(middle)
+        half = at * middle.exp()
+        inner, up = _up((-snr[i]).exp(), (-middle).exp(), eta)
+        h = -inner.log() - snr[i]
+        ahead = (half / kept[i]) * (-h).exp() * x + half * _phi(h) * clean
+        ahead = ahead + half * draw(float(s[i]), float(at)) * up
+        second = task.denoise(ahead, float(at))
+        outer, up = _up((-snr[i]).exp(), (-snr[i + 1]).exp(), eta)
+        h = -outer.log() - snr[i]
+        mixed = (1 - 1 / (2 * r)) * clean + 1 / (2 * r) * second
+        x = (kept[i + 1] / kept[i]) * (-h).exp() * x + kept[i + 1] * _phi(h) * mixed
+        x = x + kept[i + 1] * draw(float(s[i]), float(s[i + 1])) * up
+    return x
+
+
+def dpmpp_2m_sde(
+    task: Task,
+    x: Tensor,
+    sigmas: Sequence[float],
+    *,
+    eta: float = 1.0,
+    heun: bool = False,
+    on_cpu: bool = True,
+) -> Tensor:
+    """DPM-Solver++ (2M) as a stochastic equation."""
+    draw = task.brownian(x, sigmas, on_cpu=on_cpu)
+    s, snr, kept = _prepare(task, sigmas)
+    before: Tensor | None = None
+    past = torch.ones(())
+    for i in range(len(s) - 1):
+        clean = task.denoise(x, float(s[i]))
+        task.seen(i, clean, x)
+        if s[i + 1] == 0:
+            x = clean
+            continue
+        h = snr[i + 1] - snr[i]
+        wide = h * (eta + 1)
+        x = s[i + 1] / s[i] * (-h * eta).exp() * x + kept[i + 1] * _phi(wide) * clean
+        if before is not None:
+            bend = _phi(wide) / -wide + 1 if heun else 0.5 * _phi(wide)
+            x = x + kept[i + 1] * bend * (h / past) * (clean - before)
+        x = x + draw(float(s[i]), float(s[i + 1])) * s[i + 1] * _spread(h * eta)
+        before, past = clean, h
+    return x
+
+
+def dpmpp_3m_sde(
+    task: Task, x: Tensor, sigmas: Sequence[float], *, eta: float = 1.0, on_cpu: bool = True
+) -> Tensor:
+    """DPM-Solver++ (3M) as a stochastic equation."""
+    draw = task.brownian(x, sigmas, on_cpu=on_cpu)
+    s, snr, kept = _prepare(task, sigmas)
+    seen: list[Tensor] = []
+    widths: list[Tensor] = []
+    for i in range(len(s) - 1):
+        clean = task.denoise(x, float(s[i]))
+        task.seen(i, clean, x)
+        if s[i + 1] == 0:
+            x = clean
+            continue
+        h = snr[i + 1] - snr[i]
+        wide = h * (eta + 1)
+        x = s[i + 1] / s[i] * (-h * eta).exp() * x + kept[i + 1] * _phi(wide) * clean
+        two = 1 - _phi(wide) / wide
+        if seen:
+            first = (clean - seen[-1]) / (widths[-1] / h)
+            bend = torch.zeros(())
+            if len(seen) > 1:
+                r, q = widths[-1] / h, widths[-2] / h
+                change = (first - (seen[-1] - seen[-2]) / q) / (r + q)
+                first, bend = first + change * r, (two / wide - 0.5) * change
+            x = x + kept[i + 1] * two * first - kept[i + 1] * bend
+        x = x + draw(float(s[i]), float(s[i + 1])) * s[i + 1] * _spread(h * eta)
+        seen, widths = [*seen[-1:], clean], [*widths[-1:], h]
+    return x
+
+
+def ddpm(task: Task, x: Tensor, sigmas: Sequence[float]) -> Tensor:
+    """The posterior of the diffusion process, step by step."""
+    draw = task.noise.ancestral(x)
+    for i in range(len(sigmas) - 1):
+        now, then = sigmas[i], sigmas[i + 1]
+        clean = task.denoise(x, now)
+        task.seen(i, clean, x)
+        kept, next_kept = 1 / (now**2 + 1), 1 / (then**2 + 1)
+        ratio = kept / next_kept
+        noise = (x - clean) / now
+        x = (x / math.sqrt(1 + now**2) - (1 - ratio) * noise / math.sqrt(1 - kept)) / math.sqrt(ratio)
+        if then > 0:
+            x = x + math.sqrt((1 - ratio) * (1 - next_kept) / (1 - kept)) * draw()
+            x = x * math.sqrt(1 + then**2)
+    return x
+
+
+def lcm(task: Task, x: Tensor, sigmas: Sequence[float]) -> Tensor:
+    """Jumps to the clean latent, then noises it anew to the next level."""
+    draw = task.noise.ancestral(x)
+    for i in range(len(sigmas) - 1):
+        x = task.denoise(x, sigmas[i])
+        task.seen(i, x, x)
+        if sigmas[i + 1] > 0:
+            x = task.param.noised(sigmas[i + 1], draw(), x)
+    return x
+
+
+def _er_scale(x: Tensor) -> Tensor:
+    return x * ((x**0.3).exp() + 10.0)
+
+
+def er_sde(task: Task, x: Tensor, sigmas: Sequence[float], *, points: int = 200) -> Tensor:
+    """Extended reverse-time SDE, up to three stages, their integrals by a sum over ``points``."""
+    draw = task.noise.ancestral(x)
+    s, snr, kept = _prepare(task, sigmas)
+    level = (-snr).exp()
+    past: Tensor | None = None
+    past_slope: Tensor | None = None
+    for i in range(len(s) - 1):
+        clean = task.denoise(x, float(s[i]))
+        task.seen(i, clean, x)
+        if s[i + 1] == 0:
+            x = clean
+            continue
+        now, then, keep = level[i], level[i + 1], kept[i + 1]
+        shrink = _er_scale(then) / _er_scale(now)
+        x = keep / kept[i] * shrink * x + keep * (1 - shrink) * clean
+        width = (now - then) / points
+        places = then + torch.arange(points) * width
+        change: Tensor | None = None
+        if past is not None:
+            total = (1 / _er_scale(places)).sum() * width
+            change = (clean - past) / (now - level[i - 1])
+            x = x + keep * (then - now + total * _er_scale(then)) * change
+            if past_slope is not None:
+                total = ((places - now) / _er_scale(places)).sum() * width
+                bend = (change - past_slope) / ((now - level[i - 2]) / 2)
+                x = x + keep * ((then - now) ** 2 / 2 + total * _er_scale(then)) * bend
+        left = (then**2 - now**2 * shrink**2).sqrt().nan_to_num(nan=0.0)
+        x = x + keep * draw() * left
+        past, past_slope = clean, change
+    return x
+
+
+def seeds_2(
+    task: Task, x: Tensor, sigmas: Sequence[float], *, eta: float = 1.0, r: float = 0.5, second: bool = False
+) -> Tensor:
+    """SEEDS with two stages; ``second`` weighs them to second order (exponential Heun at ``r = 1``)."""
+    draw = task.noise.ancestral(x)
+    s, snr, kept = _prepare(task, sigmas)
+    for i in range(len(s) - 1):
+        clean = task.denoise(x, float(s[i]))
+        task.seen(i, clean, x)
+        if s[i + 1] == 0:
+            x = clean
+            continue
+        h = snr[i + 1] - snr[i]
+        wide = h * (eta + 1)
+        middle = torch.lerp(snr[i], snr[i + 1], r)
+        at = task.sigma(middle)
+        one = _spread(r * h * eta) * draw() if eta else 0.0
+        ahead = at / s[i] * (-r * h * eta).exp() * x + at * middle.exp() * _phi(r * wide) * clean + at * one
+        later = task.denoise(ahead, float(at))
+        if second:
+            weight = (1 - _phi(wide) / wide) / r
+            mixed = (_phi(wide) - weight) * clean + weight * later
+        else:
+            mixed = _phi(wide) * ((1 - 1 / (2 * r)) * clean + 1 / (2 * r) * later)
+        x = s[i + 1] / s[i] * (-h * eta).exp() * x + kept[i + 1] * mixed
+        if eta:
+            x = x + s[i + 1] * _rest(one, h * eta, r, draw)
+    return x
+
+
+def _rest(one: Tensor | float, h: Tensor, r: float, draw: Callable[[], Tensor]) -> Tensor:
+    """The first stage's noise as it is at the end of the step, and the noise of the rest of it."""
+    left = (1 - r) * h
+    return one * (-left).exp() + _spread(left) * draw()
+
+
+def seeds_3(
+    task: Task,
+    x: Tensor,
+    sigmas: Sequence[float],
+    *,
+    eta: float = 1.0,
+    places: tuple[float, float] = (1 / 3, 2 / 3),
+) -> Tensor:
+    """SEEDS with three stages."""
+    draw = task.noise.ancestral(x)
+    s, snr, kept = _prepare(task, sigmas)
+    r, q = places
+    for i in range(len(s) - 1):
+        clean = task.denoise(x, float(s[i]))
+        task.seen(i, clean, x)
+        if s[i + 1] == 0:
+            x = clean
+            continue
+        h = snr[i + 1] - snr[i]
+        wide = h * (eta + 1)
+        first, second = torch.lerp(snr[i], snr[i + 1], r), torch.lerp(snr[i], snr[i + 1], q)
+        a, b = task.sigma(first), task.sigma(second)
+        noises = [draw(), draw(), draw()]
+        spans = [(-2 * part * h * eta).exp() for part in (0.0, r, q, 1.0)]
+        spreads = [(spans[k] - spans[k + 1]).clamp(min=0).sqrt() for k in range(3)]
+        x2 = a / s[i] * (-r * h * eta).exp() * x + a * first.exp() * _phi(r * wide) * clean
+        one = task.denoise(x2 + a * spreads[0] * noises[0], float(a))
+        bend = (q / r) * b * second.exp() * (1 - _phi(q * wide) / (q * wide))
+        x3 = b / s[i] * (-q * h * eta).exp() * x + b * second.exp() * _phi(q * wide) * clean
+        x3 = x3 + bend * (one - clean) + b * (spreads[1] * noises[0] + spreads[0] * noises[1])
+        two = task.denoise(x3, float(b))
+        bend = (1 / q) * kept[i + 1] * (1 - _phi(wide) / wide)
+        x = s[i + 1] / s[i] * (-h * eta).exp() * x + kept[i + 1] * _phi(wide) * clean + bend * (two - clean)
+        x = x + s[i + 1] * (spreads[2] * noises[0] + spreads[1] * noises[1] + spreads[0] * noises[2])
+    return x
+
+
+def sa_solver(
+    task: Task,
+    x: Tensor,
+    sigmas: Sequence[float],
+    *,
+    predictor: int = 3,
+    corrector: int = 4,
+    pece: bool = False,
+) -> Tensor:
+    """SA-Solver: stochastic Adams, predictor and corrector; noise only between 20 % and 80 % of the way."""
+    draw = task.noise.ancestral(x)
+    s, snr, kept = _prepare(task, sigmas)
+    high, low = task.param.times.percent(0.2), task.param.times.percent(0.8)
+    last, ends_clean = len(s) - 1, float(s[-1]) == 0.0
+    seen: list[Tensor] = []
+    ahead, tau, noise = x, 0.0, torch.zeros(())
+    for i in range(last):
+        clean = task.denoise(ahead, float(s[i]))
+        task.seen(i, clean, ahead)
+        seen = [*seen[1 - max(predictor, corrector) :], clean]
+        steps = min(predictor, len(seen))
+        fixes = 0 if i == 0 or (s[i + 1] == 0 and not pece) else min(corrector, len(seen))
+        if ends_clean:
+            steps, fixes = min(steps, last - 1 - i), min(fixes, last - i)
+        if fixes:
+            x = s[i] / s[i - 1] * (-(tau**2) * (snr[i] - snr[i - 1])).exp() * x + noise
+            x = x + _adams(seen[-fixes:], snr[i - fixes + 1 : i + 1], snr[i - 1], snr[i], tau) * kept[i]
+            if pece:
+                clean = task.denoise(x, float(s[i]))
+                seen[-1] = clean
+        else:
+            x = ahead
+        if s[i + 1] == 0:
+            return clean
+        tau = 1.0 if low <= float(s[i + 1]) <= high else 0.0
+        h = snr[i + 1] - snr[i]
+        ahead = s[i + 1] / s[i] * (-(tau**2) * h).exp() * x
+        moved = _adams(seen[-steps:], snr[i - steps + 1 : i + 1], snr[i], snr[i + 1], tau)
+        ahead = ahead + moved * kept[i + 1]
+        noise = draw() * s[i + 1] * _spread(tau**2 * h) if tau else torch.zeros(())
+        ahead = ahead + noise
+    return ahead
+
+
+def _adams(values: Sequence[Tensor], places: Tensor, start: Tensor, end: Tensor, tau: float) -> Tensor:
+    """The integral of exp(a (l - end)) a p(l) from ``start`` to ``end``, p through ``values`` at
+    ``places``.
+    """
+    n, a = len(values), 1 + tau**2
+    # Measured from the end, the powers stay small.
+    at = (places.double() - float(end)).unsqueeze(0)
+    h = float(end - start)
+    moments: list[float] = []
+    for p in range(n):
+        edge = (0.0**p) - (-h) ** p * math.exp(-a * h)
+        moments.append(edge - (p / a * moments[-1] if p else 0.0))
+    powers = at ** torch.arange(n, dtype=torch.float64).unsqueeze(1)
+    weights = torch.linalg.solve(powers, torch.tensor(moments, dtype=torch.float64))
+    first, *rest = (float(w) * v for w, v in zip(weights, values, strict=True))
+    return sum(rest, first)
