@@ -18,6 +18,7 @@ KEPT_IN_HISTORY = frozenset(
 )
 TO_EVERYONE = frozenset({"progress", "progress_state", "execution_interrupted"})
 _STATES: Mapping[type[BaseException] | None, str] = {None: DONE, NodeError: FAILED, PromptStopped: CANCELLED}
+OWN_EVENTS = "noderack."  # existing clients complain of messages that they do not know
 PROGRESS_SECONDS = 0.1  # how often a node's progress is told, but for its first and last
 
 
@@ -151,6 +152,8 @@ class _Teller:
             self._worker.node = data["node"]
         if name == "executed":
             self.outputs[data["node"]] = data["output"]
+        if name.startswith(OWN_EVENTS):
+            return
         for client_id in self._listeners(name):
             self._clients.send(message, client_id)
             if picture is not None:

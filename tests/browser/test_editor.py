@@ -1,0 +1,87 @@
+"""The published editor in a real browser: it opens on our server, knows our nodes, runs a workflow, shows it."""
+
+import json
+import os
+import subprocess
+import sys
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+CHROMIUM = Path("/usr/bin/chromium")
+FLAGS = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"]
+GRAPH = Path(__file__).parent / "empty_image.json"
+# What the editor asks of other servers, and files that it may ask for and that need not be there.
+NOT_OURS = ("api.comfy.org", "ERR_NAME_NOT_RESOLVED", "status of 404", "fetch: 404")
+
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.skipif(not CHROMIUM.exists(), reason="Debian's chromium is not installed"),
+]
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    pytest.importorskip("comfyui_frontend_package", reason="noderack[ui] is not installed")
+    root = tmp_path_factory.mktemp("host")
+    (root / "host.toml").write_text('python_index = "none"\n')
+    (root / "env").symlink_to(Path(sys.executable).parents[1])
+    words = [Path(sys.executable).with_name("nodes"), "serve", "--host", root, "--port", "0", "--json"]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as child:
+        assert child.stdout is not None
+        url = json.loads(child.stdout.readline())["url"]
+        seen = urllib.request.Request(f"{url}/settings/Comfy.TutorialCompleted", b"true")
+        urllib.request.urlopen(seen).close()
+        yield url
+        child.terminate()
+
+
+@pytest.fixture(scope="module")
+def page(server: str) -> Iterator[Any]:
+    with sync_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=str(CHROMIUM), args=FLAGS)
+        page = browser.new_page(viewport={"width": 1280, "height": 800})
+        page.said = []
+        page.on("console", lambda told: page.said.append(told.text) if told.type == "error" else None)
+        page.goto(server, wait_until="domcontentloaded")
+        page.wait_for_function(
+            "() => window.app?.graph && Object.keys(LiteGraph.registered_node_types).length > 50",
+            timeout=120_000,
+        )
+        page.keyboard.press("Escape")
+        yield page
+        browser.close()
+
+
+def keep(page: Any, name: str) -> None:
+    """Leaves a screenshot where continuous integration collects them, if it says where."""
+    folder = os.environ.get("NODERACK_SCREENSHOTS")
+    if folder:
+        page.screenshot(path=f"{folder}/{name}.png")
+
+
+def test_it_opens_and_knows_our_nodes(page: Any) -> None:
+    known = page.evaluate("() => Object.keys(LiteGraph.registered_node_types)")
+    assert {"KSampler", "SaveImage", "CheckpointLoaderSimple"} <= set(known)
+    keep(page, "editor-open")
+
+
+def test_it_runs_a_workflow_and_shows_the_picture(page: Any, server: str) -> None:
+    page.evaluate("graph => window.app.loadGraphData(graph)", json.loads(GRAPH.read_text()))
+    page.evaluate("() => window.app.queuePrompt(0)")
+    ask = "async () => (await (await fetch('/history')).json())"
+    page.wait_for_function(
+        "async () => Object.keys(await (await fetch('/history')).json()).length", timeout=60_000
+    )
+    entry = next(iter(page.evaluate(ask).values()))
+    assert entry["status"]["status_str"] == "success"
+    page.wait_for_function("() => window.app.graph.nodes.some(node => node.imgs?.length)", timeout=30_000)
+    keep(page, "editor-picture")
+
+
+def test_its_console_is_free_of_errors_that_are_ours(page: Any) -> None:
+    assert [text for text in page.said if not any(known in text for known in NOT_OURS)] == []
