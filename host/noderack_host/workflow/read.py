@@ -16,6 +16,8 @@ from noderack_host.workflow.text import decode, parse
 
 MAX_FILE = 2 * 1024 * 1024 * 1024
 MAX_JSON_FILE = 64 * 1024 * 1024
+MAX_ENTRIES = 50_000
+"""Most nodes, and most links, that a graph may have with its sub-graphs; 1,391 nodes is the most seen."""
 _MAX_NESTING = 3
 _MAPPED_FROM = 1024 * 1024
 _OTHER_TOOLS = ("parameters", "sd-metadata", "invokeai_metadata", "invokeai_graph", "Dream", "fooocus_scheme")
@@ -105,7 +107,7 @@ def _what_it_is(value: Any) -> str:
 def _groups(found: Iterator[Found]) -> Iterator[list[Found]]:
     """Put a graph and the prompt made of it together: neighbours of different form."""
     group: list[Found] = []
-    for item in found:
+    for item in map(_bounded, found):
         if group and (any(item.form == other.form for other in group) or _apart(group[0].where, item.where)):
             yield group
             group = []
@@ -119,6 +121,20 @@ def _apart(one: str, other: str) -> bool:
     a, b = one.split("."), other.split(".")
     shared = next((n for n, (x, y) in enumerate(zip(a, b, strict=False)) if x != y), min(len(a), len(b)))
     return shared < min(len(a), len(b)) - 1 and "[" in a[shared] and "[" in b[shared]
+
+
+def _bounded(found: Found) -> Found:
+    """The same graph; raises WorkflowError when it is larger than any that could be run."""
+    definitions = found.graph.get("definitions")
+    listed = definitions.get("subgraphs") if isinstance(definitions, dict) else None
+    graphs = [found.graph, *(g for g in listed or () if isinstance(g, dict))] if found.form == "ui" else []
+    for key in ("nodes", "links"):
+        count = sum(len(graph[key]) for graph in graphs if isinstance(graph.get(key), (list, dict)))
+        if count > MAX_ENTRIES:
+            raise WorkflowError(f"{count} {key}; no workflow has more than {MAX_ENTRIES}", found.where)
+    if len(found.graph) > MAX_ENTRIES:
+        raise WorkflowError(f"{len(found.graph)} nodes; no workflow has more than {MAX_ENTRIES}", found.where)
+    return found
 
 
 def _workflow(group: Sequence[Found], name: str, carrier: str, notes: tuple[Note, ...]) -> Workflow:
@@ -179,7 +195,7 @@ def _nested(entry: Entry, data: bytes, name: str, carrier: str, depth: int) -> l
 def _graphs(entry: Entry, text: str) -> list[Found]:
     if text.lstrip("\ufeff \t\r\n\0")[:1] not in ("{", "[", '"'):
         return []
-    return list(find_graphs(parse(text), entry.where))
+    return [_bounded(found) for found in find_graphs(parse(text), entry.where)]
 
 
 def _paired(graphs: list[Found]) -> Iterator[list[Found]]:
