@@ -35,6 +35,7 @@ COMMANDS: tuple[Row, ...] = (
         "Say what is wrong with a workflow, and where.",
     ),
     Row("Workflows", "workflow draw", f"{HERE}.workflow:draw", "Draw a workflow as SVG or PNG."),
+    Row("Workflows", "run", f"{HERE}.run:run", "Run a workflow file, once or as a batch."),
     # Packs
     Row("Packs", "install", f"{HERE}.packs:install", "Install packs by name, wheel, folder or git address."),
     Row("Packs", "uninstall", f"{HERE}.packs:uninstall", "Remove packs and what only they needed."),
@@ -59,6 +60,9 @@ COMMANDS: tuple[Row, ...] = (
     Row("Models", "models rm", f"{HERE}.model_care:remove", "Remove model files."),
     # Host
     Row("Host", "serve", f"{HERE}.serve:serve", "Serve the host to editors and programs."),
+    Row("Host", "node list", f"{HERE}.node:list_nodes", "List the node types of the host."),
+    Row("Host", "node search", f"{HERE}.node:search_nodes", "Find node types by words."),
+    Row("Host", "node show", f"{HERE}.node:show_node", "Show what a node type takes and gives."),
     Row("Host", "init", f"{HERE}.init:init", "Make a folder a host."),
     Row("Host", "list", f"{HERE}.generations:list_packs", "List the packs of the host."),
     Row("Host", "generations", f"{HERE}.generations:generations", "List the generations of the host."),

@@ -11,10 +11,11 @@ import os
 import sys
 import traceback
 from collections.abc import Sequence
+from hashlib import blake2b
 from pathlib import Path
 from typing import IO, Any
 
-from noderack_host.batch import SettingError, jobs_from
+from noderack_host.batch import Job, SettingError, jobs_from
 from noderack_host.cache import cache_named
 from noderack_host.execute import NodeError, PromptStopped
 from noderack_host.folder import Host, HostError
@@ -65,6 +66,7 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--seed", type=int, help="every seed of the workflow")
     run.add_argument("--record", type=Path, help="where to note the jobs that are done")
     run.add_argument("--resume", action="store_true", help="skip the jobs that the record says are done")
+    run.add_argument("--sheet", default="auto", help="a batch's contact sheet: a file, or none")
     run.add_argument("--cache", default=None, help="classic, none, lru:N or bytes:N")
     run.add_argument("--trace", type=Path, help="write a trace that Perfetto opens")
     run.add_argument("--json", action="store_true", help="the only form there is; for symmetry with nodes")
@@ -81,7 +83,7 @@ def run_command(options: argparse.Namespace, out: IO[str]) -> int:
     jobs = jobs_from(options.sets, options.grids, options.inputs)
     policy = options.cache or ("classic" if len(jobs) == 1 else "bytes:2G")
     session = Session(Host.find(options.host), lambda line: write_line(out, line), cache_named(policy))
-    wishes = Wishes(jobs, options.seed, options.record, options.resume)
+    wishes = Wishes(jobs, options.seed, _record(options, jobs, session.host), options.resume, _sheet(options))
     try:
         results = session.run_file(options.file, wishes)
     finally:
@@ -90,6 +92,19 @@ def run_command(options: argparse.Namespace, out: IO[str]) -> int:
         timings = [timing for result in results for timing in result.timings]
         options.trace.write_text(write_trace(timings), encoding="utf-8")
     return 0
+
+
+def _record(options: argparse.Namespace, jobs: Sequence[Job], host: Host) -> Path | None:
+    """Where a batch notes what is done: as told, or in the host under a name that the batch alone has."""
+    if options.record is not None or len(jobs) == 1:
+        return options.record  # type: ignore[no-any-return]
+    content = options.file.read_bytes() if options.file.is_file() else b""
+    name = blake2b(content + json.dumps(jobs).encode(), digest_size=6).hexdigest()
+    return host.user / "batches" / f"{name}.jsonl"
+
+
+def _sheet(options: argparse.Namespace) -> Path | bool:
+    return options.sheet == "auto" or (options.sheet != "none" and Path(options.sheet))
 
 
 def inspect_command(options: argparse.Namespace, out: IO[str]) -> int:

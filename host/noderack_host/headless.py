@@ -1,4 +1,4 @@
-"""Runs workflow files without a server: loads packs, reads, converts, checks, executes, tells what came of it."""
+"""Runs workflow files without a server: packs, file, conversion, check, run, and what came of it."""
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -9,6 +9,7 @@ from typing import Any
 from noderack_host import batch
 from noderack_host.cache import Cache
 from noderack_host.check import check_prompt
+from noderack_host.contact_sheet import contact_sheet
 from noderack_host.events import Event, ProgressState
 from noderack_host.execute import Executor, RunResult
 from noderack_host.folder import Host
@@ -23,6 +24,9 @@ Say = Callable[[dict[str, Any]], None]
 """Takes one line: {"type": …, "data": …}."""
 
 
+_PICTURES = (".png", ".webp", ".jpg", ".jpeg", ".gif")
+
+
 @dataclass(frozen=True, slots=True)
 class Wishes:
     """What a run is asked for beside the file."""
@@ -31,6 +35,8 @@ class Wishes:
     seed: int | None = None
     record: Path | None = None
     resume: bool = False
+    sheet: Path | bool = False
+    """A batch's contact sheet: where it goes, or True for a place beside what was written."""
 
 
 @dataclass(slots=True)
@@ -43,6 +49,7 @@ class Session:
     packs: Packs = field(init=False)
     executor: Executor = field(init=False)
     schemas: dict[str, NodeSchema] = field(init=False)
+    _pictures: list[tuple[Path, str]] = field(init=False, default_factory=list)
 
     def __post_init__(self) -> None:
         start = time.perf_counter()
@@ -74,11 +81,25 @@ class Session:
         for at, (job, prompt) in enumerate(prompts):
             if (files := done.get(batch.job_key(job))) is not None:
                 self.tell("noderack.job_skipped", {"job": job, "index": at, "files": files})
+                self._pictured(job, files)
                 continue
             if len(prompts) > 1:
                 self.tell("noderack.job", {"job": job, "index": at, "of": len(prompts)})
             results.append(self._run(workflow, prompt, job, wishes.record))
+        if wishes.sheet and len(self._pictures) > 1:
+            self._make_sheet(wishes.sheet)
         return results
+
+    def _pictured(self, job: batch.Job, files: Sequence[str]) -> None:
+        """A job's first picture is the one on the sheet."""
+        picture = next((Path(file) for file in files if file.lower().endswith(_PICTURES)), None)
+        if picture is not None:
+            self._pictures.append((picture, batch.label(job)))
+
+    def _make_sheet(self, place: Path | bool) -> None:
+        first = self._pictures[0][0]
+        file = place if isinstance(place, Path) else first.with_name(f"sheet_{first.stem}.png")
+        self.tell("noderack.sheet", {"path": str(contact_sheet(self._pictures, file))})
 
     def _done_before(self, wishes: Wishes) -> dict[str, list[str]]:
         if wishes.record is None:
@@ -111,6 +132,7 @@ class Session:
         for node_id, path in written(result.outputs, self.host):
             files.append(str(path))
             self.tell("noderack.written", {"node": node_id, "path": str(path), "job": job})
+        self._pictured(job, files)
         if record is not None:
             batch.note_done(record, job, files)
         seconds = time.perf_counter() - start
