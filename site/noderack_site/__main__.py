@@ -11,6 +11,7 @@ from pathlib import Path
 from noderack_site.build import build
 from noderack_site.data import SiteData, SiteDataError, SiteError, read, with_built_in
 from noderack_site.docs import DOCS
+from noderack_site.reference import Pages, command_pages, registry_pages
 
 EXIT_BAD_INPUT, EXIT_UNWRITABLE = 3, 11
 
@@ -23,7 +24,7 @@ def main(arguments: list[str] | None = None) -> int:
         if options.built_in:
             data = with_built_in(data, _entries(options.built_in))
         data = replace(data, url=(options.url or data.url).rstrip("/"), name=options.name or data.name)
-        report = build(data, options.out, options.docs)
+        report = build(data, options.out, options.docs, _reference(options))
     except SiteError as error:
         return _fail(str(error), EXIT_BAD_INPUT)
     except OSError as error:
@@ -46,6 +47,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--data", type=Path, default=Path("registry-data"), help="the registry's folder")
     parser.add_argument("--database", help="postgresql://… instead of a file in --data")
     parser.add_argument("--built-in", type=Path, help="/object_info JSON of the nodes that every host has")
+    parser.add_argument("--commands", type=Path, help="the command line's description of itself, as JSON")
     parser.add_argument("--docs", type=Path, default=DOCS, help="folder of Markdown pages")
     parser.add_argument("--url", default="", help="where the site will be; feeds and sitemap need it")
     parser.add_argument("--name", default="", help="the site's name")
@@ -57,6 +59,12 @@ def _registry(options: argparse.Namespace) -> SiteData:
     from noderack_site.from_registry import read_registry
 
     return read_registry(options.data, options.database, options.url.rstrip("/"))
+
+
+def _reference(options: argparse.Namespace) -> Pages:
+    """Commands if they were described to us; the registry's own pages if its service is at hand anyway."""
+    pages = command_pages(options.commands) if options.commands else {}
+    return pages if options.source else {**pages, **registry_pages()}
 
 
 def _entries(path: Path) -> dict[str, dict[str, object]]:

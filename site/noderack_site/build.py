@@ -20,6 +20,7 @@ from noderack_site.lookup import lookup_pages
 from noderack_site.pages_lists import list_pages
 from noderack_site.pages_pack import pack_pages
 from noderack_site.pages_type import model_pages, type_pages, workflow_pages
+from noderack_site.reference import Pages
 from noderack_site.render import (
     HERE,
     POLICY,
@@ -57,8 +58,14 @@ class Report:
     seconds: float
 
 
-def build(data: SiteData, out: Path, docs: Path = DOCS, progress: Progress = lambda written: None) -> Report:
-    """Write the site of `data` into `out`.
+def build(
+    data: SiteData,
+    out: Path,
+    docs: Path = DOCS,
+    reference: Pages | None = None,
+    progress: Progress = lambda written: None,
+) -> Report:
+    """Write the site of `data` into `out`, with the Markdown pages of `docs` and the `reference` pages.
 
     Raises NotASite if `out` holds files that no build of ours wrote.
     """
@@ -68,20 +75,20 @@ def build(data: SiteData, out: Path, docs: Path = DOCS, progress: Progress = lam
     out.mkdir(parents=True, exist_ok=True)
     unfinished.write_text(_lines(before), encoding="utf-8")
     state_file.unlink(missing_ok=True)
-    after, written, size = _write_all(_everything(data, docs), out, before, progress)
+    after, written, size = _write_all(_everything(data, docs, reference or {}), out, before, progress)
     removed = _remove(out, before.keys() - after.keys())
     state_file.write_text(_lines(after), encoding="utf-8")
     unfinished.unlink()
     return Report(len(after), written, removed, size, time.monotonic() - started)
 
 
-def _everything(data: SiteData, docs: Path) -> Iterator[Page | Bundle]:
+def _everything(data: SiteData, docs: Path, reference: Pages) -> Iterator[Page | Bundle]:
     assets, files = _assets()
     renderer = Renderer(arrange(data), assets)
     shared = fingerprint(generator_digest().hex(), data.name, data.exported, assets)
     pages = chain(
         list_pages(renderer),
-        doc_pages(renderer, docs),
+        doc_pages(renderer, docs, reference),
         pack_pages(renderer),
         model_pages(renderer),
         workflow_pages(renderer),

@@ -1,10 +1,11 @@
-"""Our own pages: the task pages of `site/docs`, and what this site is."""
+"""Our own pages: the task pages of `site/docs`, the reference, and what this site is."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
 
+from noderack_site.reference import Pages
 from noderack_site.render import Page, Renderer, fingerprint
 from noderack_site.text import own_markdown
 
@@ -24,7 +25,7 @@ node types they bring, which models workflows ask for, and where each of these f
 """
 
 
-def doc_pages(renderer: Renderer, folder: Path) -> Iterator[Page]:
+def doc_pages(renderer: Renderer, folder: Path, reference: Pages) -> Iterator[Page]:
     """A page for each Markdown file, index first; about; the search page; the page of a wrong address."""
     files = (
         sorted(folder.glob("*.md"), key=lambda path: (path.stem != "index", path.stem))
@@ -33,6 +34,10 @@ def doc_pages(renderer: Renderer, folder: Path) -> Iterator[Page]:
     )
     texts = {path.stem: path.read_text(encoding="utf-8") for path in files}
     contents = [(_title(text, stem), f"docs/{stem}.html") for stem, text in texts.items()]
+    contents += [(title, f"docs/{stem}.html") for stem, (title, _) in reference.items() if stem not in texts]
+    for stem, (title, html) in reference.items():
+        if stem not in texts:
+            yield _made(renderer, f"docs/{stem}.html", title, html, contents)
     if "index" not in texts:
         yield _page(renderer, "docs/index.html", "# Documentation\n", contents)
     for stem, text in texts.items():
@@ -53,12 +58,14 @@ def _title(text: str, stem: str) -> str:
 
 
 def _page(renderer: Renderer, path: str, text: str, contents: list[tuple[str, str]]) -> Page:
-    title = _title(text, path)
+    html = own_markdown(text).replace('.md">', '.html">').replace(".md#", ".html#")
+    return _made(renderer, path, _title(text, path), html, contents)
 
+
+def _made(renderer: Renderer, path: str, title: str, html: str, contents: list[tuple[str, str]]) -> Page:
     def render() -> bytes:
-        html = own_markdown(text).replace('.md">', '.html">').replace(".md#", ".html#")
         return renderer.page(
             "page.html", path, title, f"{title}: Noderack.", "docs", html=html, contents=contents
         )
 
-    return Page(path, fingerprint(text, contents), render)
+    return Page(path, fingerprint(html, contents), render)

@@ -16,6 +16,7 @@ from array import array
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import pairwise
 
 from noderack_site.render import Bundle, Renderer, fingerprint, json_bytes
 from noderack_site.shelf import Shelf
@@ -24,7 +25,7 @@ from noderack_site.text import first_line
 ENTRIES_A_PART = 256
 POSTINGS_A_PART = 6000
 _WORD = re.compile(r"[A-Z]+(?=[A-Z][a-z])|[A-Z]?[a-z]+|[A-Z]+|[0-9]+|[^\W\d_a-zA-Z]+")
-_LONGEST = 32
+_LONGEST, _SHORT = 32, 3
 _COMMON = frozenset(
     ["a", "an", "and", "the", "of", "for", "in", "is", "to", "with", "this", "that", "by", "on"]
 )
@@ -95,8 +96,16 @@ def _entries(shelf: Shelf) -> Iterator[Entry]:
 
 @lru_cache(maxsize=100_000)
 def words_of(text: str) -> tuple[str, ...]:
-    """The words of a name: camel case and digits come apart; lower case; no word twice."""
-    return tuple(dict.fromkeys(word.lower()[:_LONGEST] for word in _WORD.findall(text)))
+    """The words of a name: camel case and digits come apart; lower case; no word twice.
+
+    A short piece also stands together with the next one: KSampler is k, sampler and ksampler.
+    """
+    pieces = list(_WORD.finditer(text))
+    words = [piece[0] for piece in pieces]
+    for piece, after in pairwise(pieces):
+        if len(piece[0]) <= _SHORT and piece.end() == after.start():
+            words.append(piece[0] + after[0])
+    return tuple(dict.fromkeys(word.lower()[:_LONGEST] for word in words))
 
 
 def _split(postings: Mapping[str, array[int]]) -> Iterator[list[str]]:

@@ -47,9 +47,9 @@ def test_words_lead_to_entries(word: str, expected: set[tuple[str, str]], site: 
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("KSamplerAdvanced", ("k", "sampler", "advanced")),
+        ("KSamplerAdvanced", ("k", "sampler", "advanced", "ksampler")),
         ("CLIPTextEncodeSDXL", ("clip", "text", "encode", "sdxl")),
-        ("IPAdapter_plus v2", ("ip", "adapter", "plus", "v", "2")),
+        ("IPAdapter_plus v2", ("ip", "adapter", "plus", "v", "2", "ipadapter", "v2")),
         ("画像 Loader", ("画像", "loader")),
         ("", ()),
     ],

@@ -7,14 +7,17 @@ was written by strangers.
 from __future__ import annotations
 
 import importlib.util
+import json
 import subprocess
 import sys
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import click
 
 from noderack_cli.errors import BadInput, NodesError, NoSpace
 from noderack_cli.exits import Exit
+from noderack_cli.reference import reference
 
 _NEEDS = ("jinja2", "markdown_it", "nh3")
 _FOLDER = click.Path(file_okay=False, path_type=Path)
@@ -51,9 +54,11 @@ def site(
     given = {"--from": source, "--built-in": built_in, "--url": url, "--name": name, "--database": database}
     options = [part for option, value in given.items() if value is not None for part in (option, str(value))]
     command = [sys.executable, "-m", "noderack_site", str(out), "--data", str(data), *options]
-    done = subprocess.run(
-        [*command, *(["--json"] if as_json else [])], capture_output=True, text=True, check=False
-    )
+    with TemporaryDirectory() as folder:
+        described = Path(folder) / "commands.json"
+        described.write_text(json.dumps(reference()), encoding="utf-8")
+        command += ["--commands", str(described), *(["--json"] if as_json else [])]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         raise _error(done.returncode, done.stderr.strip())
     click.echo(done.stdout, nl=False)

@@ -23,6 +23,7 @@ if (input) {
   });
 }
 const results = $("[data-results]");
+if (results && input) input.value = new URLSearchParams(location.search).get("q") ?? "";
 if (results) search().then((module) => module.showAll(results, new URLSearchParams(location.search).get("q") ?? "", root));
 
 const drop = $("[data-drop]");
