@@ -225,4 +225,6 @@ def read_schemas(path: Path) -> dict[str, NodeSchema]:
         raise SchemaError(f"{path}: not JSON ({cause}); expected a saved /object_info answer") from cause
     if not isinstance(entries, Mapping):
         raise SchemaError(f"{path}: expected an object of node types, found {type(entries).__name__}")
+    if entries and not any(isinstance(entry, Mapping) and "input" in entry for entry in entries.values()):
+        raise SchemaError(f"{path}: no entry has an `input`; expected a saved /object_info answer")
     return schemas_from_object_info(entries)

@@ -1,10 +1,11 @@
-"""Reads every file of a folder and converts it; where a file carries the editor's own prompt, compares with it.
+"""Reads and converts every file of a folder; where one carries the editor's own prompt, compares with it.
 
     make bench-workflows                   small inputs of its own
     make bench-workflows CORPUS=DIR        any folder of files
     .venv/bin/python tests/benchmarks/bench_workflows.py DIR --schemas object_info.json
 
-Figures: `read_crashes`; `nodes_equal` and `files_equal` in percent; `ms_median`, `ms_p99` and `ms_largest`
+Figures: `read_crashes`; `nodes_equal` and `files_equal` in percent (`files_equal_unedited` leaves out the files
+that prove that their graph was edited after the prompt was made); `ms_median`, `ms_p99` and `ms_largest`
 (reading and converting one file, the better of two runs, CPU time); `import_ms`. Every refused file and every
 file that differs is listed with the reason.
 
@@ -23,6 +24,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import zlib
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -53,7 +55,7 @@ class Result:
     nodes: int = 0
     compared: int = 0
     unequal: list[str] = field(default_factory=list)
-    replaced: bool = False
+    edited: str = ""
 
 
 def measure(path: Path, schemas: Mapping[str, NodeSchema]) -> Result:
@@ -85,10 +87,31 @@ def compare(
     result.compared = len(api.keys() | prompt.keys())
     for key in [*api, *(key for key in prompt if key not in api)]:
         result.unequal.extend(_difference(key, prompt.get(key), api.get(key), schemas))
-    drawn = {
-        str(node.get("id")) for node in (workflow.ui or {}).get("nodes", []) if isinstance(node, Mapping)
-    }
-    result.replaced = any(key.split(":")[0] not in drawn for key in api)
+    result.edited = edited_later(result.path, workflow, api)
+
+
+def edited_later(path: Path, workflow: Workflow, api: Mapping[str, Any]) -> str:
+    """Evidence in the file itself that the graph was changed after the prompt was made of it, or nothing."""
+    nodes = (workflow.ui or {}).get("nodes", [])
+    drawn = {str(node.get("id")) for node in nodes if isinstance(node, Mapping)}
+    if any(key.split(":")[0] not in drawn for key in api):
+        return "the prompt names nodes that the graph lacks"
+    return "a text chunk was rewritten without its checksum" if _wrong_checksum(path) else ""
+
+
+def _wrong_checksum(path: Path) -> bool:
+    data = path.read_bytes()
+    at = 8 if data.startswith(b"\x89PNG") else len(data)
+    while at + 12 <= len(data):
+        end = at + 8 + int.from_bytes(data[at : at + 4], "big")
+        if data[at + 4 : at + 8] == b"tEXt" and zlib.crc32(data[at + 4 : end]) != _number(data, end):
+            return True
+        at = end + 4
+    return False
+
+
+def _number(data: bytes, at: int) -> int:
+    return int.from_bytes(data[at : at + 4], "big")
 
 
 def _difference(key: str, mine: Any, other: Any, schemas: Mapping[str, NodeSchema]) -> Iterator[str]:
@@ -165,22 +188,23 @@ def report(results: Sequence[Result]) -> dict[str, float]:
                 print(f"    {result.reason}")
     both = [r for r in results if r.compared]
     for result in (r for r in both if r.unequal):
-        why = (
-            "the prompt names nodes that the graph lacks: the graph was edited after it ran"
-            if result.replaced
-            else ""
-        )
+        why = f"edited after it ran: {result.edited}" if result.edited else ""
         print(f"differs: {result.path}: {len(result.unequal)} of {result.compared} nodes. {why}")
         for line in result.unequal[:6]:
             print(f"    {line}")
     outcomes = Counter(r.outcome for r in results)
     print(f"{len(results)} files: {dict(outcomes)}; {len(both)} carry both forms")
+    edited = sum(bool(r.edited) for r in both if r.unequal)
+    print(
+        f"{sum(bool(r.unequal) for r in both)} of them differ; {edited} of these were edited after they ran"
+    )
     return _figures(results, both)
 
 
 def _figures(results: Sequence[Result], both: Sequence[Result]) -> dict[str, float]:
     read = sorted((r for r in results if r.outcome == "read"), key=lambda r: r.seconds)
     nodes, wrong = sum(r.compared for r in both), sum(len(r.unequal) for r in both)
+    whole = [r for r in both if not (r.unequal and r.edited)]
     largest = max(read, key=lambda r: r.nodes, default=None)
     return {
         "files": len(results),
@@ -188,13 +212,18 @@ def _figures(results: Sequence[Result], both: Sequence[Result]) -> dict[str, flo
         "refused": sum(r.outcome == "refused" for r in results),
         "files_both": len(both),
         "nodes_both": nodes,
-        "nodes_equal": round(100 * (1 - wrong / nodes), 2) if nodes else 100.0,
-        "files_equal": round(100 * sum(not r.unequal for r in both) / len(both), 2) if both else 100.0,
+        "nodes_equal": percent(nodes - wrong, nodes),
+        "files_equal": percent(sum(not r.unequal for r in both), len(both)),
+        "files_equal_unedited": percent(sum(not r.unequal for r in whole), len(whole)),
         "ms_median": round(1000 * read[len(read) // 2].seconds, 2) if read else 0.0,
         "ms_p99": round(1000 * read[int(len(read) * 0.99)].seconds, 2) if read else 0.0,
         "ms_largest": round(1000 * largest.seconds, 2) if largest else 0.0,
         "import_ms": round(import_ms(), 1),
     }
+
+
+def percent(part: int, whole: int) -> float:
+    return round(100 * part / whole, 2) if whole else 100.0
 
 
 def import_ms() -> float:
@@ -208,7 +237,7 @@ def import_ms() -> float:
 
 
 def own_inputs(folder: Path, schemas: Mapping[str, NodeSchema]) -> None:
-    """Made-up files: the cases of the tests, and prompts of many sizes laid out as graphs, in PNG and JSON."""
+    """Made-up files: the cases of the tests, and prompts of many sizes laid out as graphs, in PNG."""
     from PIL import Image
     from PIL.PngImagePlugin import PngInfo
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import random
 import time
@@ -20,6 +21,10 @@ from noderack_host.workflow.svg import svg
 CASES = Path(__file__).parents[1] / "cases/workflows"
 SCHEMAS = read_schemas(CASES / "object_info.json")
 SEEDS = [path.read_bytes() for path in sorted(CASES.glob("*.json")) if path.name != "object_info.json"]
+PICTURE = b"\x89PNG\r\n\x1a\n" + b"".join(
+    len(body).to_bytes(4, "big") + b"tEXt" + body + bytes(4)
+    for body in (b"prompt\0" + SEEDS[1], b"workflow\0" + SEEDS[0])
+)
 JUNK: list[Any] = [
     None,
     True,
@@ -84,7 +89,7 @@ def restructured(data: bytes, rng: random.Random) -> bytes:
             continue
         match rng.randrange(3):
             case 0:
-                holder[key] = rng.choice(JUNK)
+                holder[key] = copy.deepcopy(rng.choice(JUNK))
             case 1:
                 del holder[key]
             case _:
@@ -105,10 +110,12 @@ def mutations(
     count: int, seed: int
 ) -> list[tuple[Callable[[bytes, random.Random], bytes], bytes, random.Random]]:
     rng = random.Random(seed)
-    return [
-        (rng.choice([garbled, restructured]), rng.choice(SEEDS), random.Random(rng.random()))
-        for _ in range(count)
-    ]
+    made = []
+    for _ in range(count):
+        mutate = rng.choice([garbled, restructured])
+        data = rng.choice(SEEDS if mutate is restructured else [*SEEDS, PICTURE])
+        made.append((mutate, data, random.Random(rng.random())))
+    return made
 
 
 def test_mutated_files() -> None:

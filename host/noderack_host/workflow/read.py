@@ -127,7 +127,8 @@ def _bounded(found: Found) -> Found:
     """The same graph; raises WorkflowError when it is larger than any that could be run."""
     definitions = found.graph.get("definitions")
     listed = definitions.get("subgraphs") if isinstance(definitions, dict) else None
-    graphs = [found.graph, *(g for g in listed or () if isinstance(g, dict))] if found.form == "ui" else []
+    listed = listed if isinstance(listed, list) else []
+    graphs = [found.graph, *(g for g in listed if isinstance(g, dict))] if found.form == "ui" else []
     for key in ("nodes", "links"):
         count = sum(len(graph[key]) for graph in graphs if isinstance(graph.get(key), (list, dict)))
         if count > MAX_ENTRIES:

@@ -5,9 +5,13 @@ from __future__ import annotations
 import io
 import zlib
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from noderack_host.workflow.carriers.entry import MAX_ENTRY, MAX_RATIO, Data, Entry, inflate
 from noderack_host.workflow.errors import WorkflowError
+
+if TYPE_CHECKING:
+    from zipfile import ZipFile, ZipInfo
 
 _MAX_MEMBERS = 2000
 _LIKELY = (
@@ -40,16 +44,15 @@ def zipped(data: Data) -> Iterator[Entry]:
         yield Entry("", _member(archive, member), member.filename)
 
 
-def _member(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> bytes:  # type: ignore[name-defined] # noqa: F821
+def _member(archive: ZipFile, member: ZipInfo) -> bytes:
+    from lzma import LZMAError
+    from zipfile import BadZipFile
+
     limit = min(MAX_ENTRY, max(member.compress_size * MAX_RATIO, 64 * 1024))
     try:
         with archive.open(member) as stream:
-            out: bytes = stream.read(limit + 1)
-    except (ValueError, OSError, RuntimeError, EOFError, zlib.error, NotImplementedError) as cause:
-        raise WorkflowError(f"cannot be unpacked ({cause})", member.filename) from cause
-    except Exception as cause:
-        if type(cause).__name__ not in ("BadZipFile", "LZMAError"):
-            raise
+            out = stream.read(limit + 1)
+    except (BadZipFile, LZMAError, zlib.error, ValueError, OSError, RuntimeError, EOFError) as cause:
         raise WorkflowError(f"cannot be unpacked ({cause})", member.filename) from cause
     if len(out) > limit:
         raise WorkflowError(f"unpacks to more than {limit} bytes; refused", member.filename)
