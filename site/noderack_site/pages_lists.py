@@ -38,6 +38,7 @@ def list_pages(renderer: Renderer) -> Iterator[Page]:
     yield _home(renderer)
     yield from _packs(renderer)
     yield from _nodes(renderer)
+    yield from _categories(renderer)
     yield from _models(renderer)
     yield from _workflows(renderer)
     yield from _groups(renderer)
@@ -165,7 +166,8 @@ def _nodes(renderer: Renderer) -> Iterator[Page]:
         for key in sorted(letters)
     ]
     best = [name for name in shelf.types if name in shelf.data.schemas][:120] or shelf.types[:120]
-    lead = "Every node type that a pack claims, by its first letter."
+    links += [(c, f"categories/{slug(c)}.html", len(n)) for c, n in shelf.categories.items()]
+    lead = "Every node type that a pack claims, by its first letter or by its category."
     yield _type_list(
         renderer, "nodes.html", "Node types", best, links=links, lead=lead, total=len(shelf.types)
     )
@@ -176,6 +178,17 @@ def _nodes(renderer: Renderer) -> Iterator[Page]:
             more = {"total": len(names), "number": number, "last": len(parts), "stem": f"nodes-{key}"}
             crumb = ("Nodes", "nodes.html")
             yield _type_list(renderer, _numbered(f"nodes-{key}", number), heading, part, crumb=crumb, **more)
+
+
+def _categories(renderer: Renderer) -> Iterator[Page]:
+    """A page for each first part of the categories that schemas name."""
+    by_page: dict[str, list[str]] = defaultdict(list)
+    for category, members in renderer.shelf.categories.items():
+        by_page[slug(category)] += members
+    for page, names in sorted(by_page.items()):
+        path, crumb = f"categories/{page}.html", ("Nodes", "nodes.html")
+        yield _type_list(renderer, path, f"Nodes in {page}", names, crumb=crumb, total=len(names))
+        yield Page(f"categories/{page}.json", fingerprint(names), partial(json_bytes, names))
 
 
 def _type_list(renderer: Renderer, path: str, heading: str, names: Sequence[str], **more: Any) -> Page:

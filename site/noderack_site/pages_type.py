@@ -11,7 +11,7 @@ from noderack_site.draw_node import draw_node
 from noderack_site.graph import node_types_of
 from noderack_site.names import slug
 from noderack_site.render import Page, Renderer, fingerprint, json_bytes
-from noderack_site.shelf import Shelf
+from noderack_site.shelf import Shelf, top_category
 from noderack_site.sockets import fields, input_sockets, output_names, output_types
 
 _LINKED = 5
@@ -70,6 +70,7 @@ def _type_html(renderer: Renderer, record: Raw) -> bytes:
         name=name,
         display=entry.get("display_name"),
         category=entry.get("category"),
+        category_page=slug(top_category(entry)),
         about=entry.get("description"),
         drawing=draw_node(str(entry.get("display_name") or name), entry) if entry else "",
         claims=[_claim(shelf, claim) for claim in record["claims"]],

@@ -100,12 +100,15 @@ def words_of(text: str) -> tuple[str, ...]:
 
     A short piece also stands together with the next one: KSampler is k, sampler and ksampler.
     """
-    pieces = list(_WORD.finditer(text))
-    words = [piece[0] for piece in pieces]
-    for piece, after in pairwise(pieces):
-        if len(piece[0]) <= _SHORT and piece.end() == after.start():
-            words.append(piece[0] + after[0])
+    words: list[str] = _WORD.findall(text)
+    if any(len(word) <= _SHORT for word in words):
+        words += _joined(text)
     return tuple(dict.fromkeys(word.lower()[:_LONGEST] for word in words))
+
+
+def _joined(text: str) -> list[str]:
+    pairs = pairwise(_WORD.finditer(text))
+    return [a[0] + b[0] for a, b in pairs if len(a[0]) <= _SHORT and a.end() == b.start()]
 
 
 def _split(postings: Mapping[str, array[int]]) -> Iterator[list[str]]:

@@ -28,6 +28,7 @@ class Shelf:
     publishers: Mapping[str, tuple[str, ...]]
     tags: Mapping[str, tuple[str, ...]]
     families: Mapping[str, tuple[str, ...]]
+    categories: Mapping[str, tuple[str, ...]]
     used_in: Mapping[str, tuple[str, ...]]
     makers: Mapping[str, tuple[str, ...]]
     takers: Mapping[str, tuple[str, ...]]
@@ -64,6 +65,9 @@ def arrange(data: SiteData) -> Shelf:
         publishers=_grouped((_publisher(data.packs[name]), name) for name in packs),
         tags=_grouped((slug(tag), name) for name in packs for tag in data.packs[name].get("tags", ())),
         families=_grouped((str(m.get("base") or "other"), name) for name, m in sorted(data.models.items())),
+        categories=_grouped(
+            (top_category(data.schemas[name]), name) for name in types if name in data.schemas
+        ),
         used_in=_grouped(
             (node_type, name)
             for name, workflow in sorted(data.workflows.items())
@@ -74,6 +78,11 @@ def arrange(data: SiteData) -> Shelf:
         dependents=_dependents(data),
         model_users=_model_users(data),
     )
+
+
+def top_category(entry: Raw) -> str:
+    """The first part of a node's category: image/upscaling is in image."""
+    return str(entry.get("category") or "other").split("/")[0].strip() or "other"
 
 
 def _publisher(pack: Raw) -> str:

@@ -20,14 +20,16 @@ def export() -> dict[str, Any]:
     return json.loads((CASES / "export.json").read_text(encoding="utf-8"))
 
 
-@pytest.fixture
-def data(export: dict[str, Any]) -> SiteData:
+@pytest.fixture(scope="session")
+def data() -> SiteData:
     """The same, with some built-in nodes."""
+    export = json.loads((CASES / "export.json").read_text(encoding="utf-8"))
     return with_built_in(from_export(export), json.loads((CASES / "built_in.json").read_bytes()))
 
 
-@pytest.fixture
-def site(data: SiteData, tmp_path: Path) -> Path:
-    """The written site."""
-    build(data, tmp_path / "site")
-    return tmp_path / "site"
+@pytest.fixture(scope="session")
+def site(data: SiteData, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The written site, to be read only."""
+    out = tmp_path_factory.mktemp("site") / "site"
+    build(data, out)
+    return out

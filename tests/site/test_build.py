@@ -3,6 +3,7 @@
 import copy
 import json
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -44,24 +45,20 @@ def test_every_page_asks_only_its_own_site_and_carries_the_policy(site: Path) ->
 
 
 def test_every_page_has_its_data_beside_it(site: Path) -> None:
-    for folder in ("packs", "nodes", "models", "workflows", "publishers", "tags", "families"):
+    for folder in ("packs", "nodes", "models", "workflows", "publishers", "tags", "families", "categories"):
         pages = list((site / folder).glob("*.html"))
         assert pages
         for page in pages:
             json.loads(page.with_suffix(".json").read_bytes())
 
 
-def test_equal_data_gives_equal_bytes(data: SiteData, tmp_path: Path) -> None:
-    build(data, tmp_path / "a")
-    build(data, tmp_path / "b")
-    assert contents(tmp_path / "a") == contents(tmp_path / "b")
-
-
-def test_a_second_build_writes_nothing(data: SiteData, site: Path) -> None:
-    times = {path: path.stat().st_mtime_ns for path in site.rglob("*.html")}
-    report = build(data, site)
-    assert (report.written, report.removed) == (0, 0)
-    assert times == {path: path.stat().st_mtime_ns for path in site.rglob("*.html")}
+def test_equal_data_gives_equal_bytes(data: SiteData, site: Path, tmp_path: Path) -> None:
+    build(data, tmp_path)
+    assert contents(tmp_path) == contents(site)
+    times = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.html")}
+    report = build(data, tmp_path)
+    assert (report.written, report.removed) == (0, 0), "a second build writes nothing"
+    assert times == {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.html")}
 
 
 def test_one_publish_changes_the_pages_that_show_it(export: dict[str, Any], tmp_path: Path) -> None:
@@ -87,12 +84,13 @@ def test_what_left_the_data_leaves_the_site(export: dict[str, Any], tmp_path: Pa
     assert not list(tmp_path.glob("packs/prompt-wildcards.*"))
 
 
-def test_a_killed_build_is_made_good(data: SiteData, site: Path) -> None:
-    whole = contents(site)
-    (site / STATE).rename(site / UNFINISHED)
-    (site / "packs/film-looks.html").write_bytes(b"half a pa")
-    build(data, site)
-    assert contents(site) == whole
+def test_a_killed_build_is_made_good(data: SiteData, site: Path, tmp_path: Path) -> None:
+    killed = tmp_path / "site"
+    shutil.copytree(site, killed)
+    (killed / STATE).rename(killed / UNFINISHED)
+    (killed / "packs/film-looks.html").write_bytes(b"half a pa")
+    build(data, killed)
+    assert contents(killed) == contents(site)
 
 
 def test_a_folder_of_somebody_else_is_left_alone(data: SiteData, tmp_path: Path) -> None:

@@ -27,6 +27,7 @@ EXPORT = Path(__file__).parents[1] / "cases/site/export.json"
         ("workflows/photographed-shapes.html", ["install-missing", "Nobody here has", "MysteryUpscale"]),
         ("families/sd1-5.html", ["Shapes, tiny"]),
         ("publishers/lumen-street.html", ["Contact sheet", "Film looks"]),
+        ("categories/film.html", ["FilmGrain", "Vignette"]),
         ("index.html", ["Rising", "Most used nodes", "What changed"]),
     ],
 )
