@@ -74,7 +74,9 @@ def test_files_stay_under_500_lines() -> None:
 
 
 def test_names_say_something() -> None:
-    assert not [path for path in sources() if path.stem in NAMES_THAT_SAY_NOTHING]
+    # The modules of plugins/compat have the names that packs import: those are not ours to choose.
+    ours = [path for path in sources() if "compat" not in path.parts or "modules" not in path.parts]
+    assert not [path for path in ours if path.stem in NAMES_THAT_SAY_NOTHING]
 
 
 def test_no_function_changes_a_global() -> None:

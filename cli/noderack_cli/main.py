@@ -70,6 +70,10 @@ COMMANDS: tuple[Row, ...] = (
     Row("Host", "rollback", f"{HERE}.generations:rollback", "Go back to an earlier generation."),
     Row("Host", "prune", f"{HERE}.generations:prune", "Remove old generations."),
     # Authors
+    Row("Authors", "pack init", "noderack_cli.pack_init:init", "Begin a pack that passes check."),
+    Row("Authors", "pack check", "noderack_cli.pack_check:check_command", "Find what would break or alarm."),
+    Row("Authors", "pack test", "noderack_cli.pack_test:test", "Run a pack's nodes on generated inputs."),
+    Row("Authors", "pack dev", "noderack_cli.pack_dev:dev", "Link a working copy into a host."),
     Row("Authors", "pack build", "noderack_cli.pack:build", "Make a wheel of a pack."),
     Row("Authors", "pack publish", "noderack_cli.pack:publish", "Upload a pack to a registry."),
     # Registry

@@ -102,3 +102,16 @@ def entry_points(name: str, layout: Layout) -> bytes:
     }
     section = "\n".join(f"{key} = {value}" for key, value in lines.items())
     return f"[comfyui.custom_nodes]\n{section}\n\n[noderack.packs]\n{section}\n".encode()
+
+
+def linked_modules(root: Path, table: Mapping[str, Any]) -> tuple[tuple[str, ...], Path | None]:
+    """How a working copy is imported in place: its modules, and the folder they are found in.
+
+    The folder is None for an untouched pack, whose tree has to stand below `custom_nodes`.
+    """
+    points = table.get("project", {}).get("entry-points", {})
+    named = [str(v).partition(":")[0].strip() for group in GROUPS for v in points.get(group, {}).values()]
+    if named:
+        top = root / "src" if (root / "src").is_dir() else root
+        return tuple(dict.fromkeys(named)), top
+    return (f"{PARENT}.{identifier(root.name)}",), None

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from noderack_registry.packing.syntax import known_calls
 from noderack_registry.packing.syntax.call import Call
 from noderack_registry.packing.syntax.known_files import path_method
-from noderack_registry.packing.syntax.program import DEPTH, Program
+from noderack_registry.packing.syntax.program import DEPTH, OutOfBudget, Program
 from noderack_registry.packing.syntax.values import (
     UNKNOWN,
     Bound,
@@ -152,7 +152,7 @@ class Calls:
         return self.invoke(function, [instance, *args], kwargs or {})
 
     def _instance(self, cls: Class, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
-        if "#members" in cls.names or any("Enum" in base for base in cls.foreign_bases()):
+        if any(base.endswith(("Enum", "Flag")) for base in cls.foreign_bases()):
             return UNKNOWN
         instance = Instance(cls)
         self.method(instance, "__init__", args, kwargs)
@@ -180,12 +180,19 @@ class Calls:
         scope.yields = [] if function.generator else None
         self.program.depth += 1
         try:
-            if isinstance(function.node, ast.Lambda):
-                return self.expressions.evaluate(function.node.body, scope)
-            self.expressions.statements.run(function.node.body, scope)
+            with self.program.call_budget():
+                if isinstance(function.node, ast.Lambda):
+                    return self.expressions.evaluate(function.node.body, scope)
+                self.expressions.statements.run(function.node.body, scope)
             value = None
         except Returned as returned:
             value = returned.value
+        except RecursionError:
+            return UNKNOWN
+        except OutOfBudget:
+            if self.program.depth > 1 or self.program.steps > self.program.limit:
+                raise
+            return UNKNOWN
         finally:
             self.program.depth -= 1
         if function.generator:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from noderack_registry.packing.syntax.calls import Calls
-from noderack_registry.packing.syntax.program import Program
+from noderack_registry.packing.syntax.program import Program, Raised
 from noderack_registry.packing.syntax.values import (
     UNKNOWN,
     Bound,
@@ -52,6 +52,8 @@ COMPARE: dict[type[ast.cmpop], Callable[[Any, Any], Any]] = {
     ast.Gt: operator.gt,
     ast.GtE: operator.ge,
 }
+ENUMS = {"Enum", "IntEnum", "StrEnum", "Flag", "IntFlag"}
+TABLES = {"NODE_CLASS_MAPPINGS", "NODE_DISPLAY_NAME_MAPPINGS"}  # what a module lacks of these, it lacks
 LARGE = 100_000  # elements or digits: nothing a pack needs to name its nodes
 
 
@@ -202,9 +204,11 @@ class Expressions:
         if isinstance(value, Instance):
             result = self.calls.method(value, "__iter__", [])
             return self.items(result) if isinstance(result, list | tuple | dict) else None
-        if isinstance(value, Class):
-            found = value.names.get("#members")
-            return list(found) if isinstance(found, list) else None
+        if isinstance(value, Class) and is_enum(value):
+            names = [
+                n for n, v in value.names.items() if not n.startswith("_") and not isinstance(v, Function)
+            ]
+            return [self._class_attribute(value, name) for name in names]
         return None
 
     # Operators
@@ -349,7 +353,11 @@ class Expressions:
 
     def on_Subscript(self, node: ast.Subscript, scope: Scope) -> Any:
         value, key = self.evaluate(node.value, scope), self.evaluate(node.slice, scope)
+        if isinstance(value, str) and isinstance(key, str):
+            return UNKNOWN
         if isinstance(value, Foreign):
+            if value.path == "configparser.ConfigParser()" and not any(self.program.root.rglob("*.ini")):
+                raise Raised(f"no section {key}")  # the settings file is made later, by the user
             if value.path == "sys.modules" and isinstance(key, str):
                 return self.program.modules.get(key, UNKNOWN)
             shown = repr(key) if isinstance(key, str | int) else ""
@@ -373,6 +381,8 @@ class Expressions:
             return reader(owner, name)
         if isinstance(owner, Path) and name in ("name", "stem", "suffix", "parent", "parts", "suffixes"):
             return getattr(owner, name)
+        if isinstance(owner, str) and name == "value":
+            return owner  # a member of an enumeration of strings
         return Bound(owner, name) if isinstance(owner, Plain) else UNKNOWN
 
     def _function_attribute(self, function: Function, name: str) -> Any:
@@ -385,6 +395,8 @@ class Expressions:
     def _module_attribute(self, module: Module, name: str) -> Any:
         if name in module.names:
             return module.names[name]
+        if name in TABLES and module.loaded and "__getattr__" not in module.names:
+            raise Raised(f"module {module.name} has no {name}")
         if name == "__dict__":
             return Table(module.names)
         if name == "__path__":
@@ -394,6 +406,8 @@ class Expressions:
 
     def _class_attribute(self, cls: Class, name: str) -> Any:
         value, found = cls.find(name)
+        if found and is_enum(cls) and not name.startswith("_") and not isinstance(value, Function):
+            return member(cls, name, value)
         if found:
             return Bound(cls, value) if isinstance(value, Function) and value.kind == "class" else value
         special = {
@@ -436,6 +450,21 @@ class Expressions:
                 value = cls.names[name]
                 return Bound(parent.first, value) if isinstance(value, Function) else value
         return Foreign(f"super().{name}")
+
+
+def is_enum(cls: Class) -> bool:
+    """Whether a class of the pack is an enumeration."""
+    return any(base.rpartition(".")[2] in ENUMS for base in cls.foreign_bases())
+
+
+def member(cls: Class, name: str, value: Any) -> Any:
+    """A member of an enumeration; one that is a string as well stands for that string."""
+    texts = any(isinstance(base, Builtin) and base.name == "str" for c in cls.mro() for base in c.bases)
+    texts = texts or any(base.endswith("StrEnum") for base in cls.foreign_bases())
+    if texts and isinstance(value, str):
+        return value
+    found = cls.members.setdefault(name, Instance(cls, {"name": name, "value": value}))
+    return found
 
 
 def _too_large(left: Any, right: Any) -> bool:

@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 from noderack_registry.packing.syntax.call import Call, Handler
+from noderack_registry.packing.syntax.program import Raised
 from noderack_registry.packing.syntax.values import (
     UNKNOWN,
     Bound,
@@ -121,19 +122,27 @@ def _is_a(value: Any, kind: Any) -> bool | None:
     if isinstance(value, Foreign):
         return None
     name = kind.name if isinstance(kind, Builtin) else kind.path if isinstance(kind, Foreign) else ""
-    if name in ("type", "inspect.isclass"):
-        return isinstance(value, Class)
-    if name == "object":
-        return True
-    if name in TYPES:
+    if name in ("type", "inspect.isclass", "object"):
+        return name == "object" or isinstance(value, Class)
+    if name in TYPES and not isinstance(value, Instance):
         return isinstance(value, TYPES[name])
     if isinstance(kind, Class):
         return isinstance(value, Instance) and any(cls is kind for cls in value.cls.mro())
+    if isinstance(value, Instance):
+        return _of_outside_class(value, name)
     if name.endswith(("FunctionType", "Callable")):
         return isinstance(value, Function)
     if name.endswith("ModuleType"):
         return isinstance(value, Module)
     return None
+
+
+def _of_outside_class(instance: Instance, name: str) -> bool | None:
+    """Whether an object is a `name`, by the bases that its class has from outside the pack."""
+    bases = [base for cls in instance.cls.mro() for base in cls.bases if not isinstance(base, Class)]
+    if any(getattr(base, "name", getattr(base, "path", "")) == name for base in bases):
+        return True
+    return None if any(isinstance(base, Foreign) for base in bases) else False
 
 
 def _issubclass(call: Call) -> Any:
@@ -152,7 +161,12 @@ def _issubclass(call: Call) -> Any:
 def _getattr(call: Call) -> Any:
     if len(call.args) < 2 or not isinstance(call.args[1], str):
         return UNKNOWN
-    value = call.reader.expressions.attribute(call.args[0], call.args[1])
+    try:
+        value = call.reader.expressions.attribute(call.args[0], call.args[1])
+    except Raised:
+        if len(call.args) < 3:
+            raise
+        return call.args[2]
     absent = isinstance(value, Foreign) and not isinstance(call.args[0], Foreign)
     if absent and len(call.args) > 2 and not _has_foreign_bases(call.args[0]):
         return call.args[2]
@@ -167,7 +181,10 @@ def _has_foreign_bases(value: Any) -> bool:
 def _hasattr(call: Call) -> Any:
     if len(call.args) != 2 or not isinstance(call.args[1], str) or isinstance(call.args[0], Foreign):
         return UNKNOWN
-    value = call.reader.expressions.attribute(call.args[0], call.args[1])
+    try:
+        value = call.reader.expressions.attribute(call.args[0], call.args[1])
+    except Raised:
+        return False
     if not isinstance(value, Foreign):
         return True
     names = call.reader.module_names(call.args[0])

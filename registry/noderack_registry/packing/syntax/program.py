@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ast
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,7 +16,8 @@ if TYPE_CHECKING:
     from noderack_registry.packing.syntax.statements import Statements
 
 STEPS = 4_000_000  # syntax nodes visited, loops counted: some seconds at most
-DEPTH = 60  # of calls within calls
+CALL = 250_000  # of them for one call at a module's top level: what costs more does not name nodes
+DEPTH = 24  # of calls within calls
 
 
 class OutOfBudget(Exception):
@@ -35,15 +38,31 @@ class Program:
     paths: list[Path] = field(default_factory=list)
     unseen: list[str] = field(default_factory=list)
     steps: int = 0
+    limit: int = STEPS
     depth: int = 0
     host_table: dict[str, Any] = field(default_factory=dict)
     statements: Statements = field(init=False)
 
+    @property
+    def partial(self) -> bool:
+        """Whether parts of the pack come from other repositories, and may not be here."""
+        return (self.root / ".gitmodules").is_file()
+
     def spend(self) -> None:
         """Counts one step; raises OutOfBudget past the last."""
         self.steps += 1
-        if self.steps > STEPS:
+        if self.steps > self.limit:
             raise OutOfBudget
+
+    @contextmanager
+    def call_budget(self) -> Iterator[None]:
+        """Bounds one call from a module's top level; calls within calls share that."""
+        before = self.limit
+        self.limit = min(before, self.steps + CALL) if self.depth == 1 else before
+        try:
+            yield
+        finally:
+            self.limit = before
 
     def where(self, module: Module, node: ast.AST) -> str:
         """`file.py:12`, for notes."""
@@ -101,12 +120,10 @@ class Program:
         if parent in self.modules or (parent and parent.split(".")[0] == self.package and self.find(parent)):
             self.load(self.modules[parent])
             self.modules[parent].names.setdefault(own, module)
-        tree = self._parse(module)
-        if tree is not None:
-            self.statements.run(tree.body, Scope(module.names, module))
+        self.statements.run(self._parse(module).body, Scope(module.names, module))
         return module
 
-    def _parse(self, module: Module) -> ast.Module | None:
+    def _parse(self, module: Module) -> ast.Module:
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # a stray backslash in somebody's string is not our news
@@ -128,4 +145,6 @@ class Program:
                 raise Raised(f"no module {full}")
             return self.load(module) if module else Foreign(name)
         module = self.find(name) if name else None
+        if module is None and name and self.find(name.partition(".")[0]) and not self.partial:
+            raise Raised(f"no module {name}")
         return self.load(module) if module else Foreign(name)

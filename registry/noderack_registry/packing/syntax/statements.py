@@ -6,7 +6,7 @@ import ast
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from noderack_registry.packing.syntax.expressions import Expressions
+from noderack_registry.packing.syntax.expressions import TABLES, Expressions
 from noderack_registry.packing.syntax.program import Program, Raised
 from noderack_registry.packing.syntax.values import (
     UNKNOWN,
@@ -154,6 +154,8 @@ class Statements:
         child = self.program.find(f"{source.name}.{name}") if source.is_package else None
         if child is not None:
             return self.program.load(child)
+        if name in TABLES and "__getattr__" not in source.names:
+            raise Raised(f"cannot import {name} from {source.name}")
         return Foreign(f"{source.name}.{name}")
 
     def _import_all(self, source: Module | Foreign, scope: Scope) -> None:

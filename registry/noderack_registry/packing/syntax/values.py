@@ -106,6 +106,7 @@ class Class:
     names: dict[str, Any] = field(default_factory=dict)
     doc: str = ""
     line: int = 0
+    members: dict[str, Instance] = field(default_factory=dict)  # of an enumeration
 
     def mro(self) -> Iterator[Class]:
         """This class and the pack's classes that it inherits from, nearest first."""

@@ -1,0 +1,78 @@
+"""`comfy.sample`: noise, and sampling by names."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from noderack_compat.missing import gap
+from noderack_diffusion.noise import Noise
+
+__getattr__ = gap(__name__)
+
+
+def prepare_noise(latent_image: torch.Tensor, seed: int, noise_inds: Any = None) -> torch.Tensor:
+    """The noise that a seed means for a latent, on the CPU."""
+    return Noise(seed).initial(latent_image, noise_inds)
+
+
+def fix_empty_latent_channels(model: Any, latent_image: torch.Tensor, *_: Any) -> torch.Tensor:
+    """An empty latent repeated to as many channels as the model has; any other as it is."""
+    channels = model.spec.family.latent.channels if hasattr(model, "spec") else latent_image.shape[1]
+    if latent_image.shape[1] != channels and torch.count_nonzero(latent_image) == 0:
+        from comfy.utils import repeat_to_batch_size
+
+        return repeat_to_batch_size(latent_image, channels, dim=1)
+    return latent_image
+
+
+def sample(
+    model: Any,
+    noise: Any,
+    steps: int,
+    cfg: float,
+    sampler_name: str,
+    scheduler: str,
+    positive: Any,
+    negative: Any,
+    latent_image: torch.Tensor,
+    denoise: float = 1.0,
+    disable_noise: bool = False,
+    start_step: int | None = None,
+    last_step: int | None = None,
+    force_full_denoise: bool = False,
+    noise_mask: Any = None,
+    sigmas: Any = None,
+    callback: Any = None,
+    disable_pbar: bool = False,
+    seed: int | None = None,
+) -> torch.Tensor:
+    """A sampling run; the noise is drawn from `seed` as `prepare_noise` draws it."""
+    from noderack_diffusion.sampling_run import sample as run
+
+    def report(step: int, total: int, clean: Any, x: Any) -> None:
+        if callback is not None:
+            callback(step, clean, x, total)
+
+    return run(
+        model,
+        latent=latent_image,
+        positive=positive,
+        negative=negative,
+        cfg=cfg,
+        sampler=sampler_name,
+        scheduler=scheduler,
+        steps=steps,
+        seed=seed or 0,
+        denoise=denoise,
+        start=start_step,
+        end=last_step,
+        add_noise=not disable_noise,
+        finish=force_full_denoise,
+        noise_mask=noise_mask,
+        on_step=report,
+    )
+
+
+def cleanup_additional_models(models: Any) -> None:
+    """Nothing to do: the core gives weights back by itself."""

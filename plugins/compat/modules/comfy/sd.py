@@ -1,0 +1,63 @@
+"""`comfy.sd`: loading models from files, and LoRA onto them."""
+
+from __future__ import annotations
+
+import enum
+from typing import Any
+
+from noderack_compat.missing import gap
+from noderack_diffusion.autoencoder import Vae as VAE
+from noderack_diffusion.checkpoint import load_checkpoint as _load
+from noderack_diffusion.checkpoint import load_model
+from noderack_diffusion.textenc import Clip as CLIP
+
+__getattr__ = gap(__name__)
+__all__ = [
+    "CLIP",
+    "VAE",
+    "CLIPType",
+    "load_checkpoint_guess_config",
+    "load_diffusion_model",
+    "load_lora_for_models",
+]
+
+CLIPType = enum.Enum(
+    "CLIPType",
+    "STABLE_DIFFUSION STABLE_CASCADE SD3 STABLE_AUDIO HUNYUAN_DIT FLUX MOCHI LTXV HUNYUAN_VIDEO "
+    "PIXART COSMOS LUMINA2 WAN HIDREAM CHROMA ACE OMNIGEN2 QWEN_IMAGE HUNYUAN_IMAGE",
+)
+
+
+def load_checkpoint_guess_config(
+    ckpt_path: str,
+    output_vae: bool = True,
+    output_clip: bool = True,
+    output_clipvision: bool = False,
+    embedding_directory: Any = None,
+    output_model: bool = True,
+    **_: Any,
+) -> tuple[Any, Any, Any, Any]:
+    """(MODEL, CLIP, VAE, None) of a single-file checkpoint."""
+    found = _load(ckpt_path)
+    return (
+        found.model if output_model else None,
+        found.clip if output_clip else None,
+        found.vae if output_vae else None,
+        None,
+    )
+
+
+def load_diffusion_model(unet_path: str, model_options: Any = None) -> Any:
+    return load_model(unet_path)
+
+
+load_unet = load_diffusion_model
+
+
+def load_lora_for_models(
+    model: Any, clip: Any, lora: Any, strength_model: float, strength_clip: float
+) -> tuple[Any, Any]:
+    """MODEL and CLIP with the LoRA of these tensors on them."""
+    from noderack_compat.loras import on_models
+
+    return on_models(model, clip, lora, strength_model, strength_clip)

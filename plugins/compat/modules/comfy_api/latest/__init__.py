@@ -1,0 +1,47 @@
+"""`comfy_api.latest`: `io`, `ui`, the extension class, calls to the host."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from noderack_compat.missing import gap
+from noderack_compat.v3 import ComfyExtension
+from noderack_host.running import current_or_none
+
+from comfy_api.latest import io, ui
+
+__getattr__ = gap(__name__)
+__all__ = ["ComfyAPI", "ComfyAPISync", "ComfyExtension", "io", "ui"]
+IO, UI = io, ui
+
+
+class _Execution:
+    async def set_progress(
+        self, value: float, max_value: float, node_id: str | None = None, preview_image: Any = None, **_: Any
+    ) -> None:
+        running = current_or_none()
+        if running is not None:
+            running.progress(value, max_value, preview_image)
+
+
+class ComfyAPI:
+    """Calls from a node to its host."""
+
+    def __init__(self) -> None:
+        self.execution = _Execution()
+
+
+class _ExecutionSync:
+    def set_progress(
+        self, value: float, max_value: float, node_id: str | None = None, preview_image: Any = None, **_: Any
+    ) -> None:
+        running = current_or_none()
+        if running is not None:
+            running.progress(value, max_value, preview_image)
+
+
+class ComfyAPISync:
+    """The same, for code that does not wait."""
+
+    def __init__(self) -> None:
+        self.execution = _ExecutionSync()

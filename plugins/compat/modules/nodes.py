@@ -1,0 +1,79 @@
+"""`nodes`: the built-in node classes under their names, and the tables that packs read and write."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from noderack_compat import finder
+from noderack_compat.missing import gap
+from noderack_nodes import NODE_CLASS_MAPPINGS as _BUILT_IN
+from noderack_nodes import NODE_DISPLAY_NAME_MAPPINGS as _NAMES
+
+finder.install()
+_missing = gap(__name__)
+
+MAX_RESOLUTION = 16384
+NODE_CLASS_MAPPINGS: dict[str, Any] = dict(_BUILT_IN)
+NODE_DISPLAY_NAME_MAPPINGS: dict[str, str] = dict(_NAMES)
+EXTENSION_WEB_DIRS: dict[str, str] = {}
+LOADED_MODULE_DIRS: dict[str, str] = {}
+
+
+def __getattr__(name: str) -> Any:
+    """A built-in node class by its type, such as `nodes.KSampler`."""
+    return NODE_CLASS_MAPPINGS[name] if name in NODE_CLASS_MAPPINGS else _missing(name)
+
+
+def interrupt_processing(value: bool = True) -> None:
+    import comfy.model_management
+
+    comfy.model_management.interrupt_current_processing(value)
+
+
+def before_node_execution() -> None:
+    import comfy.model_management
+
+    comfy.model_management.throw_exception_if_processing_interrupted()
+
+
+def common_ksampler(
+    model: Any,
+    seed: int,
+    steps: int,
+    cfg: float,
+    sampler_name: str,
+    scheduler: str,
+    positive: Any,
+    negative: Any,
+    latent: dict[str, Any],
+    denoise: float = 1.0,
+    disable_noise: bool = False,
+    start_step: int | None = None,
+    last_step: int | None = None,
+    force_full_denoise: bool = False,
+) -> tuple[dict[str, Any]]:
+    """One sampling run over a LATENT, as the sampler nodes do it."""
+    import latent_preview
+    from noderack_diffusion.sampling_run import sample
+
+    report = latent_preview.prepare_callback(model, steps)
+    samples = sample(
+        model,
+        latent=latent["samples"],
+        positive=positive,
+        negative=negative,
+        cfg=cfg,
+        sampler=sampler_name,
+        scheduler=scheduler,
+        steps=steps,
+        seed=seed,
+        denoise=denoise,
+        start=start_step,
+        end=last_step,
+        add_noise=not disable_noise,
+        finish=force_full_denoise,
+        noise_mask=latent.get("noise_mask"),
+        batch_index=latent.get("batch_index"),
+        on_step=lambda step, total, clean, x: report(step, clean, x, total),
+    )
+    return ({**latent, "samples": samples},)

@@ -1,0 +1,1 @@
+"""What stands behind the module names that existing packs import from their host."""
