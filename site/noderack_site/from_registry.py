@@ -76,13 +76,16 @@ def _packs(
 ) -> list[dict[str, Any]]:
     """Packs with versions have a page of their own in the database; others are a summary and their claims."""
     from noderack_registry.server.packs import page, publisher_name, summary_fields, versions_of
+    from noderack_registry.server.tables import Version
+    from sqlmodel import select
 
+    published = set(session.exec(select(Version.pack_id).distinct()).all())
     types: Mapping[int, list[str]] = defaultdict(list)
     for name, pack_id in rows:
         types[pack_id].append(name)
     records = []
     for pack in packs:
-        versions = versions_of(session, pack)
+        versions = versions_of(session, pack) if pack.id in published else []
         if versions:
             releases = [_release(session, pack, version, url) for version in versions]
             shown = {"releases": releases, "history": _history(session, pack.id)}

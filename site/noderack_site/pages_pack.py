@@ -13,7 +13,7 @@ from noderack_site.draw_plot import badge, draw_history
 from noderack_site.feeds import pack_feed
 from noderack_site.names import slug
 from noderack_site.render import Page, Renderer, fingerprint, json_bytes
-from noderack_site.text import safe_html, safe_markdown, safe_url
+from noderack_site.text import install_command, safe_html, safe_markdown, safe_url
 
 _DRAWN = 24
 _PLATFORM = re.compile(r"-(any|linux|manylinux|musllinux|win|macosx)[^-]*\.whl$")
@@ -62,7 +62,7 @@ def _html(renderer: Renderer, pack: Raw, workflows: list[Raw]) -> bytes:
         json=f"packs/{name}.json",
         pack={**_EMPTY, **pack},
         publisher=slug(str(pack.get("publisher") or pack.get("author") or "unknown")),
-        install=f"nodes install {name}",
+        install=install_command(pack),
         drawings=[(t, shelf.type_page(t), draw_node(t, shelf.data.schemas[t])) for t in drawn],
         nodes=[(t, shelf.type_page(t)) for t in types if t not in set(drawn)],
         workflows=[{**w, "drawing": draw_graph(w["graph"], str(w.get("title")))} for w in workflows],

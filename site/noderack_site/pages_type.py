@@ -13,6 +13,7 @@ from noderack_site.names import slug
 from noderack_site.render import Page, Renderer, fingerprint, json_bytes
 from noderack_site.shelf import Shelf, top_category
 from noderack_site.sockets import fields, input_sockets, output_names, output_types
+from noderack_site.text import command, install_command
 
 _LINKED = 5
 _GATES = {
@@ -30,7 +31,7 @@ def type_pages(renderer: Renderer) -> Iterator[Page]:
         claims, entry = shelf.data.claims.get(name, ()), shelf.data.schemas.get(name)
         record = {"type": name, "claims": list(claims), "schema": entry}
         own = fingerprint(record)
-        titles = [_title(shelf, claim) for claim in claims]
+        titles = [[_title(shelf, claim), _claim(shelf, claim)["install"]] for claim in claims]
         around = _neighbours(shelf, entry) if entry else ()
         key = fingerprint(own, titles, around, shelf.used_in.get(name, ()))
         yield Page(f"nodes/{page}.html", key, lambda record=record: _type_html(renderer, record))  # type: ignore[misc]
@@ -83,8 +84,14 @@ def _type_html(renderer: Renderer, record: Raw) -> bytes:
 
 
 def _claim(shelf: Shelf, claim: Raw) -> dict[str, Any]:
-    built_in = bool(shelf.data.packs.get(str(claim["pack"]), {}).get("built_in"))
-    return {"ambiguous": False, "yanked": False, **claim, "title": _title(shelf, claim), "built_in": built_in}
+    unknown = {"name": claim["pack"], "latest": claim.get("version")}
+    pack = shelf.data.packs.get(str(claim["pack"]), unknown)
+    shown = {
+        "title": _title(shelf, claim),
+        "install": install_command(pack),
+        "built_in": pack.get("built_in"),
+    }
+    return {"ambiguous": False, "yanked": False, **claim, **shown}
 
 
 def _workflow_titles(shelf: Shelf, names: tuple[str, ...]) -> list[tuple[str, str]]:
@@ -115,6 +122,7 @@ def _model_render(renderer: Renderer, name: str, model: Raw) -> Any:
         json=f"models/{name}.json",
         model={**dict.fromkeys(keys.split()), **model},
         family=slug(str(model.get("base") or "other")),
+        get=command("nodes", "models", "get", model["name"]),
         gate=_GATES.get(str(model.get("gated") or "none"), ""),
         workflows=_workflow_titles(shelf, shelf.model_users.get(name, ())),
         packs=[pack for pack in model.get("used_by") or () if pack in shelf.data.packs],
@@ -147,6 +155,7 @@ def _workflow_render(renderer: Renderer, name: str, models: list[str]) -> Any:
         section="workflows",
         json=f"workflows/{name}.json",
         workflow={"title": None, "description": None, **workflow},
+        install=command("nodes", "install-missing", f"{name}.workflow.json"),
         drawing=draw_graph(workflow["graph"], title, display_names(shelf, workflow["graph"])),
         needs=workflow_needs(shelf, workflow["graph"]),
         models=[(page, shelf.data.models[page]) for page in models],

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import re
+import shlex
 from functools import lru_cache
 from urllib.parse import urlsplit
 
 import nh3
 from markdown_it import MarkdownIt
+
+from noderack_site.data import Raw
 
 UGC = "nofollow ugc noopener"
 _TAGS = {
@@ -99,6 +102,17 @@ def safe_url(url: object) -> str | None:
     except ValueError:
         return None
     return url.strip() if parts.scheme in ("http", "https") and parts.netloc else None
+
+
+def command(*words: object) -> str:
+    """A line for a shell; names of strangers are quoted, so that a copied line does what it says."""
+    return shlex.join(" ".join(str(word).split()) for word in words)
+
+
+def install_command(pack: Raw) -> str:
+    """How a pack is installed: by its name, or from its repository where no version of it was published."""
+    address = None if pack.get("latest") else safe_url(pack.get("repository"))
+    return command("nodes", "install", address or pack["name"])
 
 
 def size_text(size: object) -> str:

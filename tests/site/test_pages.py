@@ -8,7 +8,7 @@ from xml.etree import ElementTree
 import pytest
 from noderack_site.build import build
 from noderack_site.data import from_export
-from noderack_site.text import safe_html, safe_markdown, safe_url, size_text
+from noderack_site.text import install_command, safe_html, safe_markdown, safe_url, size_text
 from poison import XSS, poisoned
 
 ATOM = "{http://www.w3.org/2005/Atom}"
@@ -113,6 +113,20 @@ def test_feeds_hold_versions_and_changes(site: Path) -> None:
 )
 def test_which_links_are_made(url: object, safe: bool) -> None:
     assert (safe_url(url) is not None) is safe
+
+
+@pytest.mark.parametrize(
+    ("pack", "line"),
+    [
+        ({"name": "film-looks", "latest": "1.0"}, "nodes install film-looks"),
+        ({"name": "old", "repository": "https://a.b/c"}, "nodes install https://a.b/c"),
+        ({"name": "old", "repository": "https://a.b/c;rm -rf ~"}, "nodes install 'https://a.b/c;rm -rf ~'"),
+        ({"name": "old", "repository": "javascript:x"}, "nodes install old"),
+        ({"name": "$(x)\n`y`", "latest": "1"}, "nodes install '$(x) `y`'"),
+    ],
+)
+def test_a_copied_command_does_what_it_says(pack: dict[str, str], line: str) -> None:
+    assert install_command(pack) == line
 
 
 @pytest.mark.parametrize(
