@@ -7,6 +7,7 @@ asked for.
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -17,7 +18,7 @@ from typing import Protocol
 from noderack_host.folder import Host
 
 from noderack_cli import generations, verify
-from noderack_cli.errors import InstallError, NodesError
+from noderack_cli.errors import InstallError, NodesError, NoSpace
 from noderack_cli.generations import Draft, Generation, InstalledPack
 from noderack_cli.installed import Constraint, Installed, constraints, installed
 from noderack_cli.plan import PackChoice, Plan
@@ -108,6 +109,9 @@ def _uv(
         args=["--quiet", "--refresh-package", pack.pack],
         left_out=left_out,
     )
+    if ran.code != 0 and re.search(r"No space left|os error 28|Read-only file system|os error 30", ran.err):
+        hint = "Free some space (nodes prune --keep 1 removes old generations); the host is as it was."
+        raise NoSpace(f"There is no room for {pack.pack} {pack.version} in {host.root}", hint)
     if ran.code != 0:
         lines = [line.strip() for line in ran.err.splitlines() if line.strip()]
         said = " ".join(line.removeprefix("error: ").removeprefix("cause: ") for line in lines)

@@ -158,7 +158,9 @@ def _clearly_first(first: Claimant, second: Claimant) -> bool:
         return True
     if _TRUST[first.claim.origin] + 1 < _TRUST[second.claim.origin]:
         return True
-    return first.share < 0.5 and first.popularity >= _MUCH * max(second.popularity, 1)
+    # A pack that others copied shares its types too; what tells it from the copies is how many use it.
+    original = first.share < 0.5 or second.share >= 0.5
+    return original and first.popularity >= _MUCH * max(second.popularity, 1)
 
 
 def _shown(one: Claimant, at: int, of: int, doubtful: bool) -> TypeClaim:

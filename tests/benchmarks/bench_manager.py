@@ -1,0 +1,331 @@
+"""Figures of the manager: choosing, planning, cloning, going back, installing, downloading.
+
+    make bench-manager                 small inputs of its own, and the catalogue beside the repository
+    make bench-manager CORPUS=DIR      workflows that name their packs (else tests/cases/manager/pairs.json)
+
+`type_right`, `type_silent_wrong`: of the node types whose pack a workflow names, the name hidden, the share
+(percent) that is led to that pack, and to another one without a question; `…_listed` the same for those whose
+pack the catalogue lists under that name. Without a catalogue all four are left out.
+`plan_s`, `plan_solved_s`: a plan for 40 types, without and with Python solving. `clone_s`: 40,000 files.
+`rollback_ms`, `help_ms`: as they say. `ten_packs_vs_uv`, `ten_packs_vs_pip`: ten packs with a library each, as
+ten verified generations, in times of what uv and pip take for the same into one environment, unchecked.
+`download_vs_curl`: throughput from a loopback server, in parts of curl's (1.0 is the same).
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "cli"))  # for wheels.py
+
+from noderack_cli import generations, links
+from noderack_cli.choose_packs import choose_packs, normal
+from noderack_cli.fetch import fetch
+from noderack_cli.generations import InstalledPack
+from noderack_cli.host_init import FOLDERS
+from noderack_cli.missing import Missing, MissingType
+from noderack_cli.plan import Claims
+from noderack_cli.planning import Wishes, make_plan
+from noderack_cli.sources import Access
+from noderack_cli.uv_tool import find_uv
+from noderack_host.folder import Host, HostConfig
+from noderack_registry.client import RegistryClient
+from noderack_registry.schema import ModelManifest, Source
+from noderack_registry.server import Settings, open_registry, serving
+from noderack_registry.server.accounts import create_token
+from wheels import wheel
+
+ROOT = Path(__file__).parents[2]
+PAIRS = ROOT / "tests/cases/manager/pairs.json"
+CATALOGUE = ROOT.parent / "shared/data/catalogue"
+Figures = dict[str, float]
+# node type → (registry id, owner/repository) that the workflow names
+Workflow = Mapping[str, tuple[str | None, str | None]]
+
+
+def said(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+def seconds(work: Callable[[], object], rounds: int = 3) -> float:
+    """The best of some runs: a busy machine only ever adds time."""
+    best = float("inf")
+    for _ in range(rounds):
+        start = time.perf_counter()
+        work()
+        best = min(best, time.perf_counter() - start)
+    return best
+
+
+# -- which pack for a type
+
+
+def workflows(corpus: Path | None) -> list[Workflow]:
+    if corpus is None:
+        return [{t: (a, b) for t, (a, b) in flow.items()} for flow in json.loads(PAIRS.read_text("utf-8"))]
+    from noderack_host.workflow import WorkflowError, read_workflow
+
+    found = []
+    for file in sorted(p for p in corpus.rglob("*") if p.suffix in (".json", ".png", ".webp")):
+        try:
+            uses = read_workflow(file).node_uses()
+        except WorkflowError:
+            continue
+        found.append({use.type: (use.pack_id, use.aux_id) for use in uses})
+    return found
+
+
+def type_figures(corpus: Path | None, folder: Path) -> Figures:
+    from noderack_registry.server import catalogue, seeding
+    from noderack_registry.server.claims import claims_for
+
+    if not CATALOGUE.is_dir():
+        said("no catalogue beside the repository: type_right and type_silent_wrong are left out")
+        return {}
+    settings = Settings(data=folder / "seeded")
+    registry = open_registry(settings)
+    registry.database.writing(seeding.store, catalogue.read(CATALOGUE), settings.now())
+    outcomes: dict[tuple[str, str], str] = {}
+    for flow in workflows(corpus):
+        wanted = [MissingType(t) for t, (pack, _) in flow.items() if pack != "comfy-core"]
+        types = [want.type for want in wanted]
+        claims = registry.database.reading(claims_for, types)
+        packs, tosses, _ = choose_packs(wanted, Claims(_as_if_published(claims)), {}, {})
+        tossed = {toss.name for toss in tosses}
+        chosen = {t: pack.pack for pack in packs for t in pack.node_types}
+        for type_, (pack, repository) in flow.items():
+            if (pack or repository) and pack != "comfy-core":
+                same = [c for c in claims.get(type_, ()) if _is(c, pack, repository)]
+                right = chosen.get(type_) in {c.pack for c in same}
+                outcome = "right" if right else "asked" if type_ in tossed else "none"
+                if type_ in chosen and not right:
+                    outcome = f"wrong: {chosen[type_]}" if same else f"unlisted: {chosen[type_]}"
+                outcomes[(type_, pack or repository or "")] = outcome
+    registry.database.close()
+    return _shares(outcomes)
+
+
+def _as_if_published(claims: Mapping[str, Any]) -> dict[str, Any]:
+    """The catalogue's packs have no versions here; give them one, since only the choice counts."""
+    return {t: tuple(replace(c, version=c.version or "0") for c in found) for t, found in claims.items()}
+
+
+def _is(claim: Any, pack: str | None, repository: str | None) -> bool:
+    if pack and normal(claim.pack) == normal(pack):
+        return True
+    place = (claim.repository or "").lower().removesuffix(".git").rstrip("/")
+    return (bool(repository) and place.endswith("/" + str(repository).lower())) or (
+        bool(pack) and normal(place.rpartition("/")[2]) == normal(str(pack))
+    )
+
+
+def _shares(outcomes: Mapping[tuple[str, str], str]) -> Figures:
+    """Over all pairs; a pack that the catalogue does not list under that name counts against us too."""
+    for (type_, pack), outcome in sorted(outcomes.items()):
+        if outcome != "right":
+            said(f"  {outcome}: {type_} (of {pack})")
+    kinds = [outcome.partition(":")[0] for outcome in outcomes.values()]
+    counts = {kind: kinds.count(kind) for kind in ("right", "asked", "none", "wrong", "unlisted")}
+    said(f"types: {counts}")
+    listed = len(kinds) - counts["unlisted"] or 1
+    return {
+        "type_right": round(100 * counts["right"] / (len(kinds) or 1), 1),
+        "type_silent_wrong": round(100 * (counts["wrong"] + counts["unlisted"]) / (len(kinds) or 1), 1),
+        "type_right_listed": round(100 * counts["right"] / listed, 1),
+        "type_silent_wrong_listed": round(100 * counts["wrong"] / listed, 1),
+    }
+
+
+# -- hosts and a registry to measure on
+
+
+def thin(folder: Path) -> Path:
+    """A small virtualenv that borrows what this one has."""
+    root = folder / "thin"
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(root)], check=True)
+    packages = links.site_packages(root)[0]
+    rooms = [str(ROOT / room) for room in ("host", "registry", "cli", "plugins/nodes")]
+    here = [path for path in sys.path if path.endswith("site-packages")]
+    (packages / "borrowed.pth").write_text("\n".join([*rooms, *here]) + "\n")
+    return root
+
+
+def host_at(root: Path, source: Path, registry: str) -> Host:
+    host = Host(root, HostConfig(registry=registry, python_index="none"))
+    for name in FOLDERS:
+        (root / name).mkdir(parents=True)
+    host.save()
+    with generations.draft(host, source, None) as draft:
+        generations.commit(host, draft, "init", {"core": InstalledPack("core", "1", ("KSampler",), "host")})
+    return host
+
+
+@contextmanager
+def shop(folder: Path, packs: int, types_each: int) -> Iterator[RegistryClient]:
+    """A registry with packs p0…, each with its types and a library of its own."""
+    settings = Settings(data=folder / "registry")
+    registry = open_registry(settings)
+    scopes = ("publish", "models", "admin")
+    minted = registry.database.writing(create_token, "a", settings.now(), scopes=scopes, days=1, admin=True)
+    registry.database.close()
+    with serving(settings) as url, RegistryClient(url, minted.text) as client:
+        for n in range(packs):
+            library = {"files": {f"m{k}.py": b"x = 1\n" * 50 for k in range(40)}, "library": True}
+            client.upload_wheel(wheel(folder / "wheels", f"lib-{n}", **library))
+            types = [f"P{n}T{k}" for k in range(types_each)]
+            client.upload_wheel(wheel(folder / "wheels", f"pack-{n}", types=types, requires=[f"lib-{n}"]))
+        yield client
+
+
+def plan_figures(client: RegistryClient, host: Host) -> Figures:
+    lacking = Missing(tuple(MissingType(f"P{n}T{k}") for n in range(10) for k in range(4)))
+    make_plan(host, client, lacking, Wishes({}))  # warm: uv has read the metadata once
+    return {
+        "plan_s": round(seconds(lambda: make_plan(host, client, lacking, Wishes({}, solve=False))), 3),
+        "plan_solved_s": round(seconds(lambda: make_plan(host, client, lacking, Wishes({}))), 3),
+    }
+
+
+def ten_packs(client: RegistryClient, folder: Path, source: Path) -> Figures:
+    """Ten packs through `nodes install`, and the same by uv and by pip into one copy of the environment."""
+    names = [f"pack-{n}" for n in range(10)]
+    index = ["--index-url", client.simple_index]
+    ours, others = [], {"uv": [], "pip": []}  # type: ignore[var-annotated]
+    for n in range(2):
+        host = host_at(folder / f"ten{n}", source, client.url)
+        command = [sys.executable, "-m", "noderack_cli", "install", *names, "--yes", "--host", str(host.root)]
+        ours.append(timed(command))
+        for tool, start in {
+            "uv": [find_uv(), "pip", "install", "-q", "--python"],
+            "pip": [sys.executable, "-m", "pip", "-q", "--no-cache-dir", "--python"],
+        }.items():
+            env = folder / f"{tool}{n}"
+            links.clone(source, env)
+            links.relocate(env, source)
+            python = str(env / "bin/python")
+            args = [*start, python, *([] if tool == "uv" else ["install"]), *index, *names]
+            others[tool].append(timed(args))
+    said(f"ten packs: nodes {min(ours):.2f} s, uv {min(others['uv']):.2f} s, pip {min(others['pip']):.2f} s")
+    return {f"ten_packs_vs_{tool}": round(min(ours) / min(times), 2) for tool, times in others.items()}
+
+
+def timed(command: list[str]) -> float:
+    start = time.perf_counter()
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+    return time.perf_counter() - start
+
+
+def clone_figures(folder: Path, files: int) -> Figures:
+    """A tree shaped like an environment: many small files, about ten in a folder."""
+    source = folder / "large"
+    for n in range(files // 10):
+        place = source / f"p{n % 50}" / f"d{n}"
+        place.mkdir(parents=True)
+        for k in range(10):
+            (place / f"f{k}.py").write_bytes(b"x")
+    taken = []
+    for n in range(3):
+        start = time.perf_counter()
+        links.clone(source, folder / f"clone{n}")
+        taken.append(time.perf_counter() - start)
+        shutil.rmtree(folder / f"clone{n}")
+    return {"clone_s": round(min(taken) * 40_000 / files, 2)}
+
+
+def rollback_figure(host: Host) -> Figures:
+    now = generations.current(host)
+    with generations.draft(host, now.path, now.number) as draft:
+        generations.commit(host, draft, "second", now.packs)
+    taken = []
+    for n in range(9):
+        start = time.perf_counter()
+        generations.rollback(host, 1 + n % 2)
+        taken.append(1000 * (time.perf_counter() - start))
+    return {"rollback_ms": round(statistics.median(taken), 2)}
+
+
+def help_figure() -> Figures:
+    command = [str(Path(sys.executable).with_name("nodes")), "--help"]
+    return {"help_ms": round(1000 * seconds(lambda: timed(command), 7), 1)}
+
+
+SERVE = """
+import sys
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+server = ThreadingHTTPServer(("127.0.0.1", 0), SimpleHTTPRequestHandler)
+print(server.server_address[1], flush=True)
+server.serve_forever()
+"""
+
+
+def download_figure(folder: Path, size: int) -> Figures:
+    """The same file from the same loopback server, by curl and by us (hashing as it comes)."""
+    if shutil.which("curl") is None:
+        said("no curl: download_vs_curl is left out")
+        return {}
+    (folder / "served").mkdir()
+    body = os.urandom(1 << 20) * (size >> 20)
+    (folder / "served/model").write_bytes(body)
+    manifest = ModelManifest("model", "loras", hashlib.sha256(body).hexdigest(), len(body))
+    server = subprocess.Popen(
+        [sys.executable, "-c", SERVE], cwd=folder / "served", stdout=subprocess.PIPE, stderr=-3, text=True
+    )
+    assert server.stdout is not None
+    url = f"http://127.0.0.1:{int(server.stdout.readline())}/model"
+    manifest = replace(manifest, sources=(Source("url", url),))
+    access = Access(trusted=frozenset([url.split("/")[2]]))
+    target = folder / "mine"
+    try:
+        curl = seconds(lambda: timed(["curl", "-s", "-o", str(folder / "curls"), url]), 5)
+        ours = seconds(lambda: (target.unlink(missing_ok=True), fetch(manifest, target, access)), 5)
+    finally:
+        server.kill()
+        server.wait()
+    said(f"download of {size >> 20} MiB: curl {curl:.2f} s, nodes {ours:.2f} s")
+    return {"download_vs_curl": round(curl / ours, 2)}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--corpus", type=Path, default=os.environ.get("CORPUS") or None)
+    parser.add_argument("--files", type=int, default=40_000, help="of the tree that is cloned")
+    parser.add_argument("--megabytes", type=int, default=256, help="of the download")
+    parser.add_argument("--only", nargs="*", help="types plan ten clone help download")
+    options = parser.parse_args()
+    figures: Figures = {}
+
+    def chosen(name: str) -> bool:
+        return not options.only or name in options.only
+
+    with tempfile.TemporaryDirectory(prefix="noderack-bench-") as name:
+        folder = Path(name)
+        if chosen("types"):
+            figures |= type_figures(Path(options.corpus) if options.corpus else None, folder)
+        if chosen("plan") or chosen("ten"):
+            with shop(folder, 10, 4) as client:
+                source = thin(folder)
+                host = host_at(folder / "host", source, client.url)
+                figures |= plan_figures(client, host) | rollback_figure(host)
+                figures |= ten_packs(client, folder, source) if chosen("ten") else {}
+        figures |= clone_figures(folder, options.files) if chosen("clone") else {}
+        figures |= help_figure() if chosen("help") else {}
+        figures |= download_figure(folder, options.megabytes << 20) if chosen("download") else {}
+    print(json.dumps({"bench": "manager", "figures": figures}))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,180 @@
+"""kill -9, EIO and ENOSPC in the middle of an install: `env` is the old generation or the new one, and a
+second run finishes the work. The default run takes a sample; `make test-all` takes many more points."""
+
+import json
+import os
+import random
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from noderack_cli import generations
+from noderack_cli.exits import Exit
+from noderack_cli.installed import installed
+from noderack_host.folder import Host
+
+NODES = [sys.executable, "-m", "noderack_cli"]
+INSTALL = [*NODES, "install", "film", "--yes"]
+# Calls that change the disk; strace counts each name on its own.
+CALLS = (
+    "link,linkat,rename,renameat,renameat2,unlink,unlinkat,rmdir,mkdir,symlink,symlinkat,write,fsync,chmod"
+)
+QUIET: dict[str, Any] = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+
+
+@pytest.fixture
+def stand(shop: Any, rack: Host, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Host:
+    """A host and a registry with a pack of a few files, not installed yet."""
+    monkeypatch.setenv("UV_CACHE_DIR", str(tmp_path / "uv-cache"))
+    monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
+    files = {f"data/{n}.txt": b"x" * 1000 for n in range(20)}
+    shop.sell("film", types=["FilmGrain"], requires=["lib"], files=files)
+    shop.sell("lib", library=True)
+    return rack
+
+
+def whole(host: Host) -> generations.Generation:
+    """The generation in use; fails unless it is complete and starts."""
+    now = generations.current(host)
+    have = installed(now.path)
+    assert set(now.packs) <= set(have), "every recorded pack is there"
+    assert ("film" in have) == ("film" in now.packs), "old or new, no mix"
+    code = "import film" if "film" in now.packs else "pass"
+    subprocess.run([now.python, "-c", code], check=True)
+    return now
+
+
+def finish(host: Host) -> None:
+    """A second run ends the work; then all is as at the start."""
+    done = subprocess.run(INSTALL, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "film" in whole(host).packs
+    generations.rollback(host, 1)
+    generations.prune(host, 0)
+    assert [p.name for p in host.generations.iterdir()] == ["1"]
+
+
+def killed_after(seconds: float) -> bool:
+    child = subprocess.Popen(
+        INSTALL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+    )
+    try:
+        child.wait(seconds)
+        return False
+    except subprocess.TimeoutExpired:
+        os.killpg(child.pid, signal.SIGKILL)
+        child.wait()
+        return True
+
+
+def random_kills(host: Host, rounds: int, seed: int) -> int:
+    """Kill `rounds` installs at random moments of a normal run's time; returns how many were really cut."""
+    start = time.monotonic()
+    finish(host)
+    usual, chance = time.monotonic() - start, random.Random(seed)
+    cut = 0
+    for _ in range(rounds):
+        cut += killed_after(chance.uniform(0.2, 1.0) * usual)
+        whole(host)
+        if "film" in generations.current(host).packs:
+            generations.rollback(host, 1)
+    finish(host)
+    return cut
+
+
+def test_random_kills_leave_the_old_or_the_new(stand: Host) -> None:
+    assert random_kills(stand, 4, seed=1) > 0
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(7200)
+def test_two_hundred_random_kills(stand: Host) -> None:
+    assert random_kills(stand, 200, seed=2) > 100
+
+
+def calls_of_an_install(host: Host, log: Path) -> dict[str, int]:
+    """How often a normal install makes each call, children included."""
+    subprocess.run(["strace", "-f", "-o", str(log), "-e", f"trace={CALLS}", *INSTALL], check=True, stdout=-3)
+    names = re.findall(r"^\d+ +(\w+)\(", log.read_text("utf-8", "replace"), re.MULTILINE)
+    generations.rollback(host, 1)
+    generations.prune(host, 0)
+    return {name: names.count(name) for name in sorted(set(names))}
+
+
+def points(counts: dict[str, int], most: int, seed: int) -> list[tuple[str, int]]:
+    every = [(name, n) for name, count in counts.items() for n in range(1, count + 1)]
+    return every if len(every) <= most else random.Random(seed).sample(every, most)
+
+
+def inject(host: Host, fault: str, most: int, log: Path) -> int:
+    """An install with `fault` at each of up to `most` calls: the host is whole each time, and recovers."""
+    found = points(calls_of_an_install(host, log), most, seed=3)
+    for name, number in found:
+        rule = f"inject={name}:{fault}:when={number}" + ("+" if "ENOSPC" in fault else "")
+        command = ["strace", "-f", "-o", "/dev/null", "-e", f"trace={name}", "-e", rule, *INSTALL]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert "Traceback" not in done.stderr, f"{rule}: {done.stderr}"
+        now = whole(host)
+        if "film" in now.packs:
+            generations.rollback(host, 1)
+    finish(host)
+    return len(found)
+
+
+@pytest.mark.skipif(shutil.which("strace") is None, reason="strace injects the faults")
+@pytest.mark.parametrize("fault", ["signal=KILL", "error=EIO", "error=ENOSPC"])
+def test_a_fault_at_a_call_leaves_the_old_or_the_new(stand: Host, fault: str, tmp_path: Path) -> None:
+    assert inject(stand, fault, 3, tmp_path / "log") == 3
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(36000)
+@pytest.mark.skipif(shutil.which("strace") is None, reason="strace injects the faults")
+@pytest.mark.parametrize("fault", ["signal=KILL", "error=EIO", "error=ENOSPC"])
+def test_a_fault_at_every_call(stand: Host, fault: str, tmp_path: Path) -> None:
+    assert (
+        inject(stand, fault, int(os.environ.get("NODERACK_FAULT_POINTS", "1000000")), tmp_path / "log") > 50
+    )
+
+
+SMALL = """
+set -e
+mount -t tmpfs -o size={size} small {place}
+cp -a {host}/. {place}/
+cd {place}
+export NODERACK_HOST={place}
+rm -f env; ln -s generations/1 env
+{python} -m noderack_cli install film --yes --json || echo "exit=$?"
+ls generations
+readlink env
+"""
+
+
+def test_a_full_disk_is_one_sentence(stand: Host, shop: Any, tmp_path: Path) -> None:
+    place = tmp_path / "small"
+    place.mkdir()
+    shop.sell("film", "2.0", types=["FilmGrain"], files={"big.bin": os.urandom(6 << 20)})
+    script = SMALL.format(size="4m", place=place, host=stand.root, python=sys.executable)
+    done = subprocess.run(["unshare", "-m", "sh", "-c", script], capture_output=True, text=True, check=False)
+    if "mount:" in done.stderr or "unshare" in done.stderr:
+        pytest.skip("this machine lets nobody mount a small filesystem")
+    error = next(json.loads(line)["error"] for line in done.stdout.splitlines() if '"error"' in line)
+    assert (error["code"], error["exit"]) == ("no-space", Exit.NO_SPACE), done.stdout
+    assert done.stdout.split()[-3:] == [f"exit={int(Exit.NO_SPACE)}", "1", "generations/1"]
+
+
+def test_two_installers_at_once(stand: Host, shop: Any) -> None:
+    shop.sell("other", types=["Other"])
+    first = subprocess.Popen(INSTALL, stdout=subprocess.PIPE)
+    second = subprocess.run(
+        [*NODES, "install", "other", "--yes"], capture_output=True, text=True, check=False
+    )
+    first.communicate()
+    assert first.returncode == 0 and second.returncode == 0, second.stderr
+    assert {"film", "other"} <= set(generations.current(stand).packs)
