@@ -113,7 +113,7 @@ def _from_node_output(value: Any, contract: Contract) -> Returned:
     ui = value.ui.as_dict() if hasattr(value.ui, "as_dict") else value.ui
     result = value.result
     if value.block_execution is not None:
-        result = ExecutionBlocker(value.block_execution)
+        result = ExecutionBlocker(value.block_execution or None)
     return Returned(_outputs(result, contract), ui, value.expand)
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from noderack_host.call import gather, slices
 from noderack_host.check_input import check_link, check_literal, convert
-from noderack_host.contract import Contract, ContractError, InputInfo, contract_of
+from noderack_host.contract import Contract, ContractError, InputInfo, contract_of, find_input
 from noderack_host.fingerprint import bound_method
 from noderack_host.graph import ExecutionBlocker, is_link
 from noderack_host.lane import finish
@@ -222,9 +222,10 @@ class _Checker:
 
 def _declared(contract: Contract, inputs: Mapping[str, Any]) -> Iterator[tuple[str, InputInfo]]:
     """The declared inputs, in order; never the ones that magic containers would invent."""
+    declared = contract.cls.LIVE_INPUT_TYPES(inputs) if contract.is_v3 else contract.declared
     for kind in ("required", "optional"):
-        for name in list(contract.declared.get(kind) or ()):
-            info = contract.input(name)
+        for name in list(declared.get(kind) or ()):
+            info = find_input(declared, name)
             if info is not None:
                 yield name, info
 
@@ -276,7 +277,7 @@ class _OwnCheck:
 
     def checks(self, name: str) -> bool:
         """Whether it checks this input, so that ranges and choices do not count."""
-        return self._all or name in self._names
+        return self._all or name in self._names or name.partition(".")[0] in self._names
 
     def problems(self, inputs: Mapping[str, Any], received: Mapping[str, Any]) -> list[Problem]:
         """What the class says about its inputs; links come to it as None."""

@@ -12,6 +12,9 @@ from noderack_host.schema import COMBO
 _CONVERTERS: Mapping[str, Callable[[Any], Any]] = {"INT": int, "FLOAT": float, "STRING": str, "BOOLEAN": bool}
 
 
+_WILD = frozenset({"*", "COMFY_MATCHTYPE_V3"})
+
+
 def types_fit(received: Any, wanted: Any) -> bool:
     """Whether an output of one type may go into an input of another. Source: host contract §1.4.
 
@@ -25,7 +28,7 @@ def types_fit(received: Any, wanted: Any) -> bool:
         return False
     have = {part.strip() for part in received.split(",")}
     want = {part.strip() for part in wanted.split(",")}
-    return bool(have & want) or "*" in have or "*" in want
+    return bool(have & want) or bool(_WILD & (have | want))
 
 
 def _is_choice(kind: Any) -> bool:

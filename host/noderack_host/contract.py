@@ -111,7 +111,7 @@ def contract_of(node_type: str, cls: Any) -> Contract:
     v3 = is_v3(cls)
     function = _function_name(node_type, cls)
     returns = _return_types(node_type, cls)
-    declared = input_types(node_type, cls)
+    declared = _all_inputs(node_type, cls) if v3 else input_types(node_type, cls)
     return Contract(
         node_type=node_type,
         cls=cls,
@@ -125,7 +125,7 @@ def contract_of(node_type: str, cls: Any) -> Contract:
         output_is_list=_list_flags(cls, len(returns)),
         hidden=_hidden(declared),
         declared=declared,
-        building=_Building(cls).get_input_info(node_type),
+        building=declared if v3 else _Building(cls).get_input_info(node_type),
         fingerprint=_override(cls, "fingerprint_inputs" if v3 else "IS_CHANGED"),
         validator=_override(cls, "validate_inputs" if v3 else "VALIDATE_INPUTS"),
         lazy_status=_override(cls, "check_lazy_status"),
@@ -141,6 +141,15 @@ def input_types(node_type: str, cls: Any) -> Mapping[str, Any]:
         raise ContractError(node_type, f"INPUT_TYPES failed: {type(cause).__name__}: {cause}") from cause
     if not isinstance(found, Mapping):
         raise ContractError(node_type, f"INPUT_TYPES gave {type(found).__name__}, expected a dict")
+    return found
+
+
+def _all_inputs(node_type: str, cls: Any) -> Mapping[str, Any]:
+    """Every flat input that a V3 class could have, those of its dynamic inputs too."""
+    try:
+        found: Mapping[str, Any] = cls.LIVE_INPUT_TYPES(None)
+    except Exception as cause:  # pack code
+        raise ContractError(node_type, f"define_schema failed: {type(cause).__name__}: {cause}") from cause
     return found
 
 

@@ -309,6 +309,8 @@ class Run:
         method = bound_method(work.contract, owner, gathered.hidden, str(work.contract.lazy_status))
         wanted: dict[str, None] = {}
         for at, arguments in enumerate(slices(gathered.values, work.contract.input_is_list)):
+            if blocker_in(arguments, work.contract.input_is_list) is not None:
+                continue
             with use(self._running_for(work.id, at)):
                 answer = finish(method(**arguments))
             if isinstance(answer, (list, tuple, set)):

@@ -1,0 +1,216 @@
+"""Inputs that grow and change with what is chosen or connected. Source: host contract §1.7.
+
+In a prompt they are flat, with dotted names (`model`, `model.size`, `images.image0`); a node's `execute` gets
+them as nested dicts. `leaves(values)` says which flat inputs there are for given values; for None, every one
+that there could be.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from noderack_host.v3.sockets import Input, Leaf, Output, SocketType, comfytype
+
+MOST = 100
+
+
+class DynamicInput(Input):
+    """An input that stands for others."""
+
+    def nested(self) -> bool:
+        """Whether `execute` gets a dict for it even when nothing is given."""
+        return True
+
+
+class TemplatePrefix:
+    """Inputs `prefix0`, `prefix1` …: at least `min`, at most `max`."""
+
+    def __init__(self, input: Input, prefix: str, min: int = 1, max: int = 10) -> None:
+        self.input = input
+        self.names = [f"{prefix}{at}" for at in range(max if max < MOST else MOST)]
+        self.min = min
+        self.wire = {"prefix": prefix, "min": min, "max": max}
+
+
+class TemplateNames:
+    """Inputs of these names; the first `min` must be given."""
+
+    def __init__(self, input: Input, names: Sequence[str], min: int = 1) -> None:
+        self.input = input
+        self.names = list(names)[:MOST]
+        self.min = min
+        self.wire = {"names": self.names, "min": min}
+
+
+class _AutogrowInput(DynamicInput):
+    io_type = "COMFY_AUTOGROW_V3"
+
+    def __init__(
+        self, id: str, template: TemplatePrefix | TemplateNames, *words: Any, **options: Any
+    ) -> None:
+        super().__init__(id, *words, **options)
+        self.template = template
+
+    def as_dict(self) -> dict[str, Any]:
+        return {
+            **super().as_dict(),
+            "template": {"input": _sections([self.template.input]), **self.template.wire},
+        }
+
+    def leaves(self, values: Mapping[str, Any] | None, prefix: str = "") -> dict[str, Leaf]:
+        one = self.template.input
+        options = {**one.as_dict(), **({"lazy": self.lazy} if self.lazy else {})}
+        return {
+            f"{prefix}{self.id}.{name}": Leaf(
+                self.optional or one.optional or at >= self.template.min, one.get_io_type(), options
+            )
+            for at, name in enumerate(self.template.names)
+        }
+
+
+@comfytype(io_type="COMFY_AUTOGROW_V3")
+class Autogrow(SocketType):
+    """As many inputs of one kind as are connected."""
+
+    Type = dict[str, Any]
+    Input = _AutogrowInput
+    TemplatePrefix = TemplatePrefix
+    TemplateNames = TemplateNames
+
+
+class Option:
+    """One choice of a DynamicCombo and the inputs that it brings."""
+
+    def __init__(self, key: str, inputs: Sequence[Input]) -> None:
+        self.key = key
+        self.inputs = list(inputs)
+
+    def as_dict(self) -> dict[str, Any]:
+        return {"key": self.key, "inputs": _sections(self.inputs)}
+
+
+class _DynamicComboInput(DynamicInput):
+    io_type = "COMFY_DYNAMICCOMBO_V3"
+
+    def __init__(self, id: str, options: Sequence[Option], *words: Any, **more: Any) -> None:
+        super().__init__(id, *words, **more)
+        self.choices = list(options)
+
+    def as_dict(self) -> dict[str, Any]:
+        return {**super().as_dict(), "options": [option.as_dict() for option in self.choices]}
+
+    def leaves(self, values: Mapping[str, Any] | None, prefix: str = "") -> dict[str, Leaf]:
+        own = prefix + self.id
+        keys = [option.key for option in self.choices]
+        found = {own: Leaf(self.optional, "COMBO", {**Input.as_dict(self), "options": keys})}
+        chosen = None if values is None else values.get(own)
+        for option in self.choices:
+            if values is None or option.key == chosen:
+                for item in option.inputs:
+                    found.update(item.leaves(values, own + "."))
+        return found
+
+
+@comfytype(io_type="COMFY_DYNAMICCOMBO_V3")
+class DynamicCombo(SocketType):
+    """A choice that brings further inputs."""
+
+    Type = dict[str, Any]
+    Input = _DynamicComboInput
+    Option = Option
+
+
+class _DynamicSlotInput(DynamicInput):
+    io_type = "COMFY_DYNAMICSLOT_V3"
+
+    def __init__(self, slot: Input, inputs: Sequence[Input], display_name: str | None = None) -> None:
+        super().__init__(slot.id, display_name or slot.display_name, True, slot.tooltip, slot.lazy)
+        self.slot = slot
+        self.inputs = list(inputs)
+
+    def as_dict(self) -> dict[str, Any]:
+        own = {"slotType": self.slot.get_io_type(), "inputs": _sections(self.inputs)}
+        return {**super().as_dict(), **own, "forceInput": True}
+
+    def leaves(self, values: Mapping[str, Any] | None, prefix: str = "") -> dict[str, Leaf]:
+        own = prefix + self.id
+        found = {own: Leaf(True, self.slot.get_io_type(), self.slot.as_dict())}
+        if values is None or own in values:
+            for item in self.inputs:
+                found.update(item.leaves(values, own + "."))
+        return found
+
+
+@comfytype(io_type="COMFY_DYNAMICSLOT_V3")
+class DynamicSlot(SocketType):
+    """A socket that brings further inputs when something is connected to it."""
+
+    Type = dict[str, Any]
+    Input = _DynamicSlotInput
+
+
+class Template:
+    """Ties inputs and outputs that must have one type, which may be any of `allowed_types`."""
+
+    def __init__(self, template_id: str, allowed_types: Any = None) -> None:
+        listed = allowed_types if isinstance(allowed_types, (list, tuple)) else [allowed_types]
+        self.template_id = template_id
+        self.allowed = [kind.io_type for kind in listed if kind is not None] or ["*"]
+
+    def as_dict(self) -> dict[str, Any]:
+        return {"template_id": self.template_id, "allowed_types": ",".join(self.allowed)}
+
+
+class _MatchTypeInput(Input):
+    io_type = "COMFY_MATCHTYPE_V3"
+
+    def __init__(self, id: str, template: Template, *words: Any, **options: Any) -> None:
+        super().__init__(id, *words, **options)
+        self.template = template
+
+    def as_dict(self) -> dict[str, Any]:
+        return {**super().as_dict(), "template": self.template.as_dict()}
+
+
+class _MatchTypeOutput(Output):
+    io_type = "COMFY_MATCHTYPE_V3"
+
+    def __init__(self, template: Template, *words: Any, **options: Any) -> None:
+        super().__init__(*words, **options)
+        self.template = template
+
+
+@comfytype(io_type="COMFY_MATCHTYPE_V3")
+class MatchType(SocketType):
+    """Sockets that have the same type as each other."""
+
+    Input = _MatchTypeInput
+    Output = _MatchTypeOutput
+    Template = Template
+
+
+class _MultiTypeInput(Input):
+    def __init__(self, id: Any, types: Sequence[Any], *words: Any, **options: Any) -> None:
+        self.widget = id if isinstance(id, Input) else None
+        super().__init__(id.id if isinstance(id, Input) else id, *words, **options)
+        self.types = list(types)
+
+    def get_io_type(self) -> str:
+        first = [self.widget.get_io_type()] if self.widget is not None else []
+        return ",".join(dict.fromkeys([*first, *(kind.io_type for kind in self.types)]))
+
+    def as_dict(self) -> dict[str, Any]:
+        return {**(self.widget.as_dict() if self.widget is not None else {}), **super().as_dict()}
+
+
+class MultiType(SocketType):
+    """An input that takes any of several types."""
+
+    Input = _MultiTypeInput
+
+
+def _sections(inputs: Sequence[Input]) -> dict[str, dict[str, Any]]:
+    """Inputs as the `required` and `optional` of INPUT_TYPES."""
+    found: dict[str, dict[str, Any]] = {"required": {}, "optional": {}}
+    for item in inputs:
+        found["optional" if item.optional else "required"][item.id] = (item.get_io_type(), item.as_dict())
+    return found
