@@ -5,6 +5,7 @@ Errors:
 """
 
 import asyncio
+import inspect
 import itertools
 import queue
 import threading
@@ -139,7 +140,7 @@ class Run:
         for node_id in outputs:
             try:
                 agenda.admit([node_id])
-            except Exception:  # noqa: S112: a branch that cannot be read has nothing to keep
+            except Exception:  # a branch that cannot be read has nothing to keep
                 continue
         return {work.key for work in agenda.works.values()}
 
@@ -276,19 +277,26 @@ class Run:
         """Each call's (what was running, result); whether any of the results must be awaited."""
         whole = work.contract.input_is_list
         results: list[tuple[Running, Any]] = []
-        awaited = False
-        for at, arguments in enumerate(slices(gathered.values, whole)):
-            running = self._running_for(work.id, at)
-            running.interrupted()
-            blocker = blocker_in(arguments, whole)
-            if blocker is not None:
-                results.append((running, self._blocked(work, blocker)))
-                continue
-            with use(running):
-                result = method(**arguments)
-            awaited = awaited or hasattr(result, "__await__")
-            results.append((running, result))
-        return results, awaited
+        try:
+            for at, arguments in enumerate(slices(gathered.values, whole)):
+                results.append(self._one_call(work, at, arguments, method))
+        except BaseException:
+            for _, result in results:
+                if inspect.iscoroutine(result):
+                    result.close()
+            raise
+        return results, any(hasattr(result, "__await__") for _, result in results)
+
+    def _one_call(
+        self, work: Work, at: int, arguments: dict[str, Any], method: Callable[..., Any]
+    ) -> tuple[Running, Any]:
+        running = self._running_for(work.id, at)
+        running.interrupted()
+        blocker = blocker_in(arguments, work.contract.input_is_list)
+        if blocker is not None:
+            return running, self._blocked(work, blocker)
+        with use(running):
+            return running, method(**arguments)
 
     def _running_for(self, node_id: str, at: int) -> Running:
         base = self._executor.running

@@ -22,7 +22,7 @@ BLOCKED = "blocked"
 
 @dataclass
 class Toys:
-    """The node classes; `calls` counts each call by the node's tag, `fault` is the tag of a node that fails."""
+    """The node classes; `calls` counts calls by the node's tag, `fault` is the tag of a node that fails."""
 
     calls: Counter[str] = field(default_factory=Counter)
     fault: str | None = None
