@@ -110,6 +110,8 @@ def strict_json(body: bytes) -> Any:
     """Parse JSON as strictly as every other reader might. Raises Refusal."""
     try:
         text = body.decode("utf-8")
+        if "\\u0000" in text:
+            raise ValueError("it holds a NUL character, which no text may")
         value = json.loads(
             text, parse_constant=_no_constant, parse_float=_finite, object_pairs_hook=_distinct
         )

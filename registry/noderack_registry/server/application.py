@@ -9,11 +9,10 @@ from importlib.metadata import version
 
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
-from sqlmodel import SQLModel
 from starlette.exceptions import HTTPException
 
 from noderack_registry.names import BadName
-from noderack_registry.server import documents, routes, search, tables
+from noderack_registry.server import documents, routes, schema_state
 from noderack_registry.server.answers import Registry, send_refusal
 from noderack_registry.server.blobs import open_store
 from noderack_registry.server.database import Database
@@ -30,9 +29,7 @@ def open_registry(settings: Settings) -> Registry:
     """Open (or make) the database and the blob store that the settings name."""
     settings.data.mkdir(parents=True, exist_ok=True)
     database = Database(settings.database_url)
-    with database.engine.begin() as connection:
-        SQLModel.metadata.create_all(connection, tables=[table.__table__ for table in tables.ALL])  # type: ignore[attr-defined]
-        search.create_index(connection)
+    schema_state.prepare(database)
     blobs = open_store(settings.blobs_url)
     return Registry(settings, database, blobs, Publisher(settings, database, blobs), Downloads(database))
 

@@ -131,4 +131,8 @@ def disk_errors() -> Iterator[None]:
 
 def open_store(url: str) -> BlobStore:
     """The store at `url`: a folder, or s3://bucket/prefix."""
+    if url.startswith("s3://"):
+        from noderack_registry.server.s3 import S3Blobs
+
+        return S3Blobs(url)
     return FolderBlobs(Path(url))

@@ -14,7 +14,7 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from anyio import to_thread
 from sqlalchemy import Engine, create_engine, event, text
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import IntegrityError, OperationalError
 from sqlmodel import Session
 from sqlmodel.sql.expression import SelectOfScalar
 
@@ -90,6 +90,8 @@ class Database:
             yield
         except OperationalError as cause:
             raise _refusal(cause) from cause
+        except IntegrityError as cause:
+            raise Refusal("already-there", "another request did the same at the same moment") from cause
 
 
 def _refusal(cause: OperationalError) -> Exception:

@@ -50,6 +50,12 @@ class Edge:
         if hosts and said.rpartition(":")[0 if ":" in said and not said.endswith("]") else 2] not in hosts:
             raise Refusal("bad-host", f"this registry is not called {said[:80]!r}")
 
+    def check_path(self, scope: Scope) -> None:
+        """Raise Refusal for an address that some layer below would read in another way."""
+        raw = scope.get("raw_path", b"") + b"?" + scope.get("query_string", b"")
+        if b"%00" in raw or "\0" in scope["path"]:
+            raise Refusal("bad-path", "the address holds a NUL character")
+
     async def call(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Hand on to the app."""
         await self._app(scope, receive, send)
@@ -66,6 +72,7 @@ class _Answering:
     async def run(self) -> None:
         try:
             self._edge.check_host(self._scope)
+            self._edge.check_path(self._scope)
             await self._edge.call(self._scope, self._bounded, self._marked)
         except Refusal as refusal:
             await self._refuse(refusal)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
+from sqlalchemy import text
 from sqlmodel import Session
 
 from noderack_registry.server.tables import Event
@@ -26,6 +27,9 @@ def record(
     public: bool = True,
 ) -> None:
     """Write down that `kind` happened to `name`; the same transaction as the thing itself."""
+    if session.get_bind().dialect.name == "postgresql":
+        # serials must appear in their order, or a mirror that asks "since" would miss some
+        session.execute(text("SELECT pg_advisory_xact_lock(7102)"))
     session.add(
         Event(
             kind=kind,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator
 
+from sqlalchemy import Connection
 from sqlmodel import Session, col, select
 
 from noderack_registry.schema import ModelManifest
@@ -56,7 +57,7 @@ def of_model(row: Model) -> Found:
     about = (manifest.base or "", manifest.kind or "", manifest.description, *manifest.trigger_words)
     return Found(
         kind="model",
-        ref=f"{manifest.name}\0{row.id}",
+        ref=f"{manifest.name}\n{row.id}",
         title=manifest.title or manifest.name,
         description=manifest.description or f"{manifest.kind or ''} {manifest.base or ''}".strip(),
         names=(manifest.name, *manifest.aliases),
@@ -89,3 +90,13 @@ def refresh_types(session: Session, types: Iterable[str]) -> None:
         gone = set(part) - {thing.ref for thing in found}
         search.remove(session, [("node-type", name) for name in gone])
         search.put(session, found)
+
+
+def refresh_all(connection: Connection) -> None:
+    """Make everything findable that is there: after the search tables were made, or emptied."""
+    with Session(connection) as session:
+        packs = session.exec(select(Pack).where(Pack.status != "quarantined")).all()
+        search.put(session, (of_pack(pack) for pack in packs))
+        refresh_types(session, session.exec(select(Claim.type).distinct()).all())
+        search.put(session, (of_model(row) for row in session.exec(select(Model)).all()))
+        session.flush()

@@ -82,9 +82,12 @@ class Publisher:
             try:
                 now = self._settings.now()
                 return self._database.writing(show, wheel, upload, actor, now)
-            except BaseException:  # even Ctrl-C must not leave bytes that nothing shows
+            except BaseException as cause:  # even Ctrl-C must not leave bytes that nothing shows
                 self._forget_unused(upload.sha256)
-                raise
+                stored = self._beaten(upload, cause)
+                if stored is None:
+                    raise
+                return stored
 
     def publish_archive(self, archive: Path, ticket: Ticket, actor: Actor) -> Published:
         """Make a wheel of an announced archive, without running it, and publish that. Raises Refusal."""
@@ -92,6 +95,12 @@ class Publisher:
             wheel = tickets.build(archive, ticket, Path(work))
             digest = hashlib.sha256(wheel.read_bytes()).hexdigest()
             return self.publish(Upload(wheel, wheel.name, digest, ticket.publisher, ticket.changelog), actor)
+
+    def _beaten(self, upload: Upload, cause: BaseException) -> Published | None:
+        """If another process published the same name meanwhile: its answer, or the refusal that fits."""
+        if isinstance(cause, Refusal) and cause.code == "already-there":
+            return self._database.reading(_stored, upload)
+        return None
 
     def _inspected(self, upload: Upload) -> InspectedWheel:
         try:

@@ -45,6 +45,7 @@ REFUSALS: dict[str, tuple[int, str]] = {
     "method-not-allowed": (405, "see /docs for what can be asked"),
     "not-acceptable": (406, "accept JSON or HTML"),
     "no-space": (507, "the registry's disk is full; its admin has to make room"),
+    "store-failed": (503, "try again in a moment; the registry's admin finds the reason in its log"),
     "database-busy": (503, "try again in a moment"),
     "internal": (500, "this is a fault of the registry; its log has the details"),
 }

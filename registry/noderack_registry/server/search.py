@@ -105,8 +105,11 @@ def _naming(thing: Found) -> list[str]:
 
 
 def _grams(word: str) -> set[str]:
+    """What misspellings share with a word: three letters in a row, or all letters in another order."""
+    if len(word) < 4:
+        return set()
     padded = f"^{word[:24]}$"
-    return {padded[at : at + 3] for at in range(len(padded) - 2)} if len(word) > 3 else set()
+    return {padded[at : at + 3] for at in range(len(padded) - 2)} | {"~" + "".join(sorted(word[:24]))}
 
 
 def search(session: Session, query: str, kind: str | None, page: int, limit: int) -> SearchPage:
@@ -206,7 +209,7 @@ def _hit(doc: SearchDoc, score: float) -> SearchHit:
     sha256 = doc.pack if doc.kind == 2 else None
     return SearchHit(
         kind=KINDS[doc.kind],  # type: ignore[arg-type]
-        name=doc.ref.partition("\0")[0],
+        name=doc.ref.partition("\n")[0],
         title=doc.title,
         description=doc.description,
         pack=doc.pack if doc.kind == 1 else None,

@@ -1,0 +1,1 @@
+"""The database's schema, step by step. `upgrade(database)` brings any older one to the newest."""
