@@ -56,6 +56,12 @@ def settings(data: Path, database: str | None = None, blobs: str | None = None) 
     help="Write a token that may do everything into this file, unless it exists.",
 )
 @click.option("--public-url", metavar="URL", help="The address that clients use, behind a proxy.")
+@click.option("--read-only", is_flag=True, help="Answer questions only: for a mirror.")
+@click.option("--reads", type=int, default=0, help="Reads a minute that one address may make; 0: any number.")
+@click.option(
+    "--writes", type=int, default=0, help="Writes a minute that one address may make; 0: any number."
+)
+@click.option("--log", is_flag=True, help="Write a line of JSON for each request to stderr.")
 @JSON
 def serve(
     data: Path,
@@ -65,13 +71,22 @@ def serve(
     port: int,
     token_file: Path | None,
     public_url: str | None,
+    read_only: bool,
+    reads: int,
+    writes: int,
+    log: bool,
     as_json: bool,
 ) -> None:
     """Run a registry until interrupted. Nothing needs to be configured."""
     from dataclasses import replace
 
-    chosen = replace(settings(data, database, blobs), public_url=public_url)
+    chosen = replace(settings(data, database, blobs), public_url=public_url, read_only=read_only)
+    from noderack_registry.server import RateLimits
     from noderack_registry.server import serve as run
+
+    chosen = replace(chosen, rates=RateLimits(reads, writes))
+    if log:
+        start_log()
 
     if token_file is not None and not token_file.exists():
         write_token(chosen, token_file)
@@ -88,6 +103,17 @@ def serve(
         raise BadInput(
             f"cannot listen on {host}:{port}: {cause.strerror}", "choose another --port"
         ) from cause
+
+
+def start_log() -> None:
+    """A line of JSON for each request, on stderr."""
+    import logging
+
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("%(message)s"))
+    logger = logging.getLogger("noderack.registry")
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
 
 
 @contextmanager
@@ -169,6 +195,39 @@ def token_create(
             admin=admin,
         )
     click.echo(json.dumps({"token": minted.text, "account": account}) if as_json else minted.text)
+
+
+@token.command("list", epilog="Example:\n\n  nodes registry token list")
+@DATA
+@DATABASE
+def token_list(data: Path, database: str | None) -> None:
+    """List all tokens, without their secrets, as JSON lines."""
+    from noderack_registry.server.tables import Account, Token
+    from sqlmodel import select
+
+    with opened(settings(data, database)) as registry:
+        rows = registry.database.reading(
+            lambda session: session.exec(
+                select(Token, Account.name).join(Account, Account.id == Token.account_id)  # type: ignore[arg-type]
+            ).all()
+        )
+    for row, account in rows:
+        shown = row.model_dump(include={"public", "label", "scopes", "created", "expires", "revoked"})
+        click.echo(json.dumps({"account": account, **shown}))
+
+
+@token.command("revoke", epilog="Example:\n\n  nodes registry token revoke 1f0c6a2b9d3e4f50")
+@click.argument("public")
+@DATA
+@DATABASE
+def token_revoke(public: str, data: Path, database: str | None) -> None:
+    """Make a token worthless at once. PUBLIC is the part between the underscores."""
+    chosen = settings(data, database)
+    from noderack_registry.server.accounts import revoke_token
+
+    with opened(chosen) as registry:
+        registry.database.writing(revoke_token, public, chosen.now(), "operator")
+    click.echo(f"{public}: revoked")
 
 
 @click.command(

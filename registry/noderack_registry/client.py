@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -167,6 +167,17 @@ class RegistryClient:
         files = {"content": (path.name, content, "application/octet-stream")}
         self._json("POST", "/legacy/", data=form, files=files, headers={"Accept": "application/json"})
         return self.version(name.replace("_", "-").lower(), version)
+
+    def stream(self, place: str) -> Iterator[bytes]:
+        """The bytes of the file at `place` below the address, as they come. Raises as the others do."""
+        try:
+            with self._http.stream("GET", self.url + place) as answer:
+                if not answer.is_success:
+                    answer.read()
+                    _body(answer)
+                yield from answer.iter_bytes(CHUNK)
+        except (httpx.HTTPError, httpx.InvalidURL) as cause:
+            raise Unreachable(f"{self.url}{place} broke off: {cause}", "try again") from cause
 
     def _json(self, method: str, path: str, missing: Any = None, **request: Any) -> Any:
         headers = {**request.pop("headers", {})}

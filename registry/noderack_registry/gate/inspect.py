@@ -165,8 +165,8 @@ def _check_modules(files: Mapping[str, Any], info: str, several: bool) -> None:
             raise BadWheel("startup-hook", "would run at every start of Python", name)
         if top.endswith(".data") and rest:
             raise BadWheel("data-directory", "would be installed outside of the pack", name)
-        if top == SHARED and "/" in rest:
-            tops.add(f"{SHARED}/{rest.partition('/')[0]}")
+        if top == SHARED and rest != "__init__.py":
+            tops.add(f"{SHARED}/{rest.partition('/')[0].removesuffix('.py')}")
         elif top != info:
             tops.add(top if rest else top.partition(".")[0])
     if several:

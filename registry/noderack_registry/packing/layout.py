@@ -45,7 +45,8 @@ def identifier(folder: str) -> str:
 
 def lay_out(source: Source) -> Layout:
     """Finds what a host has to import; raises NoNodes when there is nothing."""
-    if source.files and all("/" not in f for f in source.files) and len(source.files) == 1:
+    alone = len(source.files) == 1 and "/" not in source.files[0]
+    if alone and source.files[0] != "__init__.py":
         file = source.files[0]
         return Layout(PARENT, ((file, f"{PARENT}.{identifier(Path(file).stem)}"),))
     prefix = f"{PARENT}/{identifier(source.folder)}"

@@ -21,6 +21,7 @@ from noderack_registry.server.accounts import Actor
 from noderack_registry.server.blobs import BlobStore
 from noderack_registry.server.database import Database
 from noderack_registry.server.downloads import Downloads
+from noderack_registry.server.metrics import Metrics
 from noderack_registry.server.publish import Publisher
 from noderack_registry.server.refusals import Refusal
 from noderack_registry.server.settings import Settings
@@ -38,6 +39,7 @@ class Registry:
     blobs: BlobStore
     publisher: Publisher
     downloads: Downloads
+    metrics: Metrics
 
     @property
     def incoming(self) -> Path:

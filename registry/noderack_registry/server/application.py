@@ -18,6 +18,7 @@ from noderack_registry.server.blobs import open_store
 from noderack_registry.server.database import Database
 from noderack_registry.server.downloads import Downloads
 from noderack_registry.server.edge import Edge
+from noderack_registry.server.metrics import Metrics
 from noderack_registry.server.publish import Publisher
 from noderack_registry.server.refusals import Refusal
 from noderack_registry.server.settings import Settings
@@ -31,7 +32,9 @@ def open_registry(settings: Settings) -> Registry:
     database = Database(settings.database_url)
     schema_state.prepare(database)
     blobs = open_store(settings.blobs_url)
-    return Registry(settings, database, blobs, Publisher(settings, database, blobs), Downloads(database))
+    return Registry(
+        settings, database, blobs, Publisher(settings, database, blobs), Downloads(database), Metrics()
+    )
 
 
 def app(settings: Settings) -> FastAPI:
@@ -53,7 +56,7 @@ def app(settings: Settings) -> FastAPI:
     api.add_exception_handler(RequestValidationError, _invalid)
     api.add_exception_handler(BadName, _bad_name)
     api.add_exception_handler(HTTPException, _http)
-    api.add_middleware(Edge, settings=settings)
+    api.add_middleware(Edge, settings=settings, metrics=registry.metrics)
     return api
 
 

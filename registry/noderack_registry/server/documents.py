@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib
 import types
 import typing
 from collections.abc import Mapping
@@ -27,7 +28,21 @@ _ERROR = {
 
 def says(answer: type, body: type | None = None) -> dict[str, Any]:
     """For `openapi_extra`: the record that a route answers with, and the one that it takes."""
-    return {"x-answer": answer, "x-body": body}
+    return {"x-answer": _place(answer), "x-body": _place(body) if body else None}
+
+
+def serves(*media: str) -> dict[str, Any]:
+    """For `openapi_extra`: the content types of a route that sends files or pages, whole or in parts."""
+    return {"x-media": list(media)}
+
+
+def _place(kind: type) -> str:
+    return f"{kind.__module__}:{kind.__qualname__}"
+
+
+def _at(place: str) -> Any:
+    module, _, name = place.partition(":")
+    return getattr(importlib.import_module(module), name)
 
 
 def schema_of(kind: Any) -> dict[str, Any]:
@@ -82,13 +97,18 @@ def _complete(method: str, operation: dict[str, Any]) -> None:
     answer, body = operation.pop("x-answer", None), operation.pop("x-body", None)
     responses = operation["responses"]
     responses.pop("422", None)
+    if media := operation.pop("x-media", None):
+        content = {name: {} for name in media}
+        responses["200"]["content"] = content
+        responses["206"] = {"description": "The part that was asked for", "content": content}
+        responses["304"] = {"description": "What the client has is current"}
     for status, response in responses.items():
         if answer is not None and status.startswith("2"):
-            response["content"] = {"application/json": {"schema": schema_of(answer)}}
+            response["content"] = {"application/json": {"schema": schema_of(_at(answer))}}
     for status in ("4XX", "5XX"):
         responses[status] = {"description": "Why not", "content": {"application/json": {"schema": _ERROR}}}
     if body is not None:
-        content = {"application/json": {"schema": schema_of(body)}}
+        content = {"application/json": {"schema": schema_of(_at(body))}}
         operation["requestBody"] = {"required": True, "content": content}
     if method not in ("get", "head") and not operation["summary"].startswith("Resolve"):
         operation["security"] = [{"token": []}, {"basic": []}]

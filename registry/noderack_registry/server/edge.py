@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import logging
+import time
 from collections.abc import MutableMapping
 from typing import Any
 
@@ -10,6 +12,8 @@ from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from noderack_registry.server.answers import send_refusal
+from noderack_registry.server.metrics import Metrics
+from noderack_registry.server.rates import Buckets, Standing
 from noderack_registry.server.refusals import Refusal
 from noderack_registry.server.settings import Settings
 
@@ -25,8 +29,10 @@ _HEADERS = [
 class Edge:
     """The outermost layer of the app."""
 
-    def __init__(self, app: ASGIApp, settings: Settings) -> None:
-        self._app, self._settings = app, settings
+    def __init__(self, app: ASGIApp, settings: Settings, metrics: Metrics) -> None:
+        self._app, self._settings, self._metrics = app, settings, metrics
+        self._reads = Buckets(settings.rates.reads, time.monotonic)
+        self._writes = Buckets(settings.rates.writes, time.monotonic)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -56,6 +62,21 @@ class Edge:
         if b"%00" in raw or "\0" in scope["path"]:
             raise Refusal("bad-path", "the address holds a NUL character")
 
+    def take(self, scope: Scope) -> Standing | None:
+        """Count the request against its client's limit."""
+        client = scope["client"][0] if scope.get("client") else ""
+        buckets = self._reads if scope["method"] in ("GET", "HEAD") else self._writes
+        return buckets.take(client)
+
+    def answered(self, scope: Scope, status: int, seconds: float) -> None:
+        """Count and log an answer: one line of JSON, without the query (it may hold what is private)."""
+        route = getattr(scope.get("route"), "path", "none")
+        self._metrics.answered(route, scope["method"], status, seconds)
+        if LOG.isEnabledFor(logging.INFO):
+            line = {"method": scope["method"], "path": scope["path"][:300], "status": status}
+            client = scope["client"][0] if scope.get("client") else None
+            LOG.info(json.dumps({**line, "ms": round(seconds * 1000, 2), "client": client}))
+
     async def call(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Hand on to the app."""
         await self._app(scope, receive, send)
@@ -68,9 +89,20 @@ class _Answering:
         self._edge, self._scope, self._receive, self._send = edge, scope, receive, send
         self._most, self._read = edge.largest(scope["path"]), 0
         self.status = 0
+        self._standing: Standing | None = None
 
     async def run(self) -> None:
+        started = time.perf_counter()
         try:
+            await self._pass()
+        finally:
+            self._edge.answered(self._scope, self.status, time.perf_counter() - started)
+
+    async def _pass(self) -> None:
+        try:
+            self._standing = self._edge.take(self._scope)
+            if self._standing and not self._standing.passes:
+                raise Refusal("too-many-requests", f"more than {self._standing.limit} requests a minute")
             self._edge.check_host(self._scope)
             self._edge.check_path(self._scope)
             await self._edge.call(self._scope, self._bounded, self._marked)
@@ -90,7 +122,9 @@ class _Answering:
     async def _marked(self, message: MutableMapping[str, Any]) -> None:
         if message["type"] == "http.response.start":
             self.status = message["status"]
-            message["headers"] = [*message.get("headers", []), *_HEADERS]
+            limits = self._standing.headers() if self._standing else {}
+            more = [(name.lower().encode(), value.encode()) for name, value in limits.items()]
+            message["headers"] = [*message.get("headers", []), *_HEADERS, *more]
         await self._send(message)
 
     async def _refuse(self, refusal: Refusal) -> None:

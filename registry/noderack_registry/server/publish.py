@@ -50,6 +50,7 @@ class Upload:
     sha256: str
     publisher: str | None = None
     changelog: str = ""
+    commit: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,8 +79,8 @@ class Publisher:
         wheel = self._inspected(upload)
         self._database.reading(may_publish, wheel, upload, actor, self._settings.now())
         with self._committing:
-            self._keep(upload, wheel)
             try:
+                self._keep(upload, wheel)
                 now = self._settings.now()
                 return self._database.writing(show, wheel, upload, actor, now)
             except BaseException as cause:  # even Ctrl-C must not leave bytes that nothing shows
@@ -110,10 +111,13 @@ class Publisher:
 
     def _keep(self, upload: Upload, wheel: InspectedWheel) -> None:
         beside = upload.file.with_name(f"{upload.file.name}.{secrets.token_hex(4)}.metadata")
-        with disk_errors():
-            beside.write_bytes(wheel.metadata_bytes)
-        self._blobs.put(f"{upload.sha256}.metadata", beside)
-        self._blobs.put(upload.sha256, upload.file)
+        try:
+            with disk_errors():
+                beside.write_bytes(wheel.metadata_bytes)
+            self._blobs.put(f"{upload.sha256}.metadata", beside)
+            self._blobs.put(upload.sha256, upload.file)
+        finally:
+            beside.unlink(missing_ok=True)
 
     def _forget_unused(self, sha256: str) -> None:
         """Remove the bytes of an upload that did not become visible, unless others show the same bytes."""
@@ -236,6 +240,7 @@ def _new_version(
     session: Session, pack: Pack, wheel: InspectedWheel, upload: Upload, actor: Actor, now: datetime
 ) -> Version:
     facts = facts_of(wheel)
+    facts["commit"] = facts["commit"] or upload.commit
     facts["changelog"] = upload.changelog or facts.get("changelog", "")
     facts["new_capabilities"] = _new_capabilities(session, pack, wheel)
     version = Version(

@@ -6,6 +6,7 @@ from fastapi import APIRouter, Request, Response
 from sqlmodel import Session, select
 
 from noderack_registry.server.answers import registry_of, send_blob
+from noderack_registry.server.documents import serves
 from noderack_registry.server.refusals import Refusal
 from noderack_registry.server.tables import Blob, File, Pack, Version
 
@@ -13,7 +14,7 @@ router = APIRouter(tags=["files"])
 _METADATA = ".metadata"
 
 
-@router.get("/files/{sha256}/{filename}")
+@router.get("/files/{sha256}/{filename}", openapi_extra=serves("application/zip", "text/plain"))
 async def wheel(request: Request, sha256: str, filename: str) -> Response:
     """A wheel, or with '.metadata' behind its name the METADATA that stands in it."""
     registry = registry_of(request)
@@ -39,7 +40,7 @@ def _need_wheel(session: Session, sha256: str, filename: str) -> tuple[int, str]
     return row[2], row[3]
 
 
-@router.get("/blobs/{sha256}/{name}")
+@router.get("/blobs/{sha256}/{name}", openapi_extra=serves("application/octet-stream"))
 async def model_file(request: Request, sha256: str, name: str) -> Response:
     """A model file that the registry keeps itself. Ranges are honoured; `name` is for the receiver only."""
     registry = registry_of(request)

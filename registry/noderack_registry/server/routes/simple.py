@@ -7,12 +7,14 @@ from sqlmodel import Session
 
 from noderack_registry.server import packs, simple
 from noderack_registry.server.answers import registry_of, send_cached
+from noderack_registry.server.documents import serves
 from noderack_registry.server.refusals import Refusal
 
+MEDIA = (simple.JSON_TYPE, simple.HTML_TYPE, "text/html")
 router = APIRouter(tags=["simple index"])
 
 
-@router.get("/simple/")
+@router.get("/simple/", openapi_extra=serves(*MEDIA))
 @router.get("/simple", include_in_schema=False)
 async def projects(request: Request) -> Response:
     """All packs of which something can be installed."""
@@ -21,7 +23,7 @@ async def projects(request: Request) -> Response:
     return send_cached(request, simple.render(simple.root(found), media), media)
 
 
-@router.get("/simple/{name}/")
+@router.get("/simple/{name}/", openapi_extra=serves(*MEDIA))
 @router.get("/simple/{name}", include_in_schema=False)
 async def project(request: Request, name: str) -> Response:
     """The files of one pack, with hashes, metadata files, yanks, sizes and times."""

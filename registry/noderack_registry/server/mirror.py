@@ -1,0 +1,141 @@
+"""A read-only mirror: what another registry published, fetched over its API, checked by the same gate.
+
+The changes feed says what to look at; the last serial seen is kept with the data, so a mirror goes on where
+it stopped, also after a crash.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+from sqlmodel import Session
+
+from noderack_registry.client import RegistryClient
+from noderack_registry.errors import NotFound
+from noderack_registry.schema import PackFile, PackVersion
+from noderack_registry.server import accounts, lifecycle, manifests
+from noderack_registry.server.accounts import Actor
+from noderack_registry.server.answers import Registry
+from noderack_registry.server.incoming import waiting_room
+from noderack_registry.server.publish import Upload
+from noderack_registry.server.refusals import Refusal
+from noderack_registry.server.tables import Note
+
+PAGE = 1000
+_PACK_KINDS = ("version-", "pack-")
+
+
+@dataclass(frozen=True, slots=True)
+class Mirrored:
+    """What a run did: versions and models fetched, and the serial up to which all is here."""
+
+    versions: int
+    models: int
+    serial: int
+
+
+def mirror(
+    registry: Registry,
+    url: str,
+    http: httpx.Client | None = None,
+    report: Callable[[str], None] = lambda line: None,
+) -> Mirrored:
+    """Bring this registry up to date with the one at `url`. Raises RegistryError or Refusal."""
+    client = RegistryClient(url, http=http)
+    note = f"mirror:{url}"
+    serial = int(registry.database.reading(_noted, note) or 0)
+    actor = registry.database.writing(_actor, registry)
+    versions = models = 0
+    while changes := client.changes(serial, PAGE):
+        packs = dict.fromkeys(item.name for item in changes if item.kind.startswith(_PACK_KINDS))
+        for name in packs:
+            versions += _pack(registry, client, name, actor, report)
+        for sha256 in dict.fromkeys(item.name for item in changes if item.kind == "model-published"):
+            models += _model(registry, client, sha256, actor)
+        serial = changes[-1].serial
+        registry.database.writing(_note, note, str(serial))
+    return Mirrored(versions, models, serial)
+
+
+def _noted(session: Session, key: str) -> str | None:
+    note = session.get(Note, key)
+    return note.value if note else None
+
+
+def _note(session: Session, key: str, value: str) -> None:
+    session.merge(Note(key=key, value=value))
+
+
+def _actor(session: Session, registry: Registry) -> Actor:
+    account = accounts.ensure_account(session, "mirror", registry.settings.now(), admin=True)
+    return Actor(account.id or 0, "mirror", True, frozenset({"admin"}))
+
+
+def _pack(
+    registry: Registry, client: RegistryClient, name: str, actor: Actor, report: Callable[[str], None]
+) -> int:
+    """Fetch the versions that are not here, oldest first, then take over yanks and statuses."""
+    try:
+        page, versions = client.pack(name), client.versions(name)
+    except NotFound:
+        return 0
+    fetched = 0
+    for version in reversed(versions):
+        for file in version.files:
+            if version.status != "quarantined" and _fetch(registry, client, file, page.publisher, actor):
+                report(f"{name} {version.version}")
+                fetched += 1
+    for version in versions:
+        _follow(registry, version, actor)
+    if versions:
+        wish = (page.status, page.status_reason, None)
+        registry.database.writing(lifecycle.set_status, name, *wish, actor, registry.settings.now())
+    return fetched
+
+
+def _fetch(
+    registry: Registry, client: RegistryClient, file: PackFile, publisher: str | None, actor: Actor
+) -> bool:
+    if registry.blobs.size(file.sha256) is not None:
+        return False
+    with waiting_room(registry.incoming) as path:
+        digest = _download(client, f"/files/{file.sha256}/{file.filename}", path)
+        if digest != file.sha256:
+            raise Refusal("wrong-hash", f"{file.filename} came with sha256 {digest}, not {file.sha256}")
+        return registry.publisher.publish(Upload(path, file.filename, digest, publisher), actor).created
+
+
+def _download(client: RegistryClient, place: str, path: Path) -> str:
+    digest = hashlib.sha256()
+    with path.open("wb") as file:
+        for block in client.stream(place):
+            file.write(block)
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def _follow(registry: Registry, version: PackVersion, actor: Actor) -> None:
+    now = registry.settings.now()
+    try:
+        if version.yanked:
+            reason = version.yanked_reason
+            registry.database.writing(lifecycle.yank, version.pack, version.version, reason, actor, now)
+        if version.status == "quarantined":
+            wish = (version.version, "quarantined", version.status_reason)
+            registry.database.writing(lifecycle.set_version_status, version.pack, *wish, actor, now)
+    except Refusal as refusal:
+        if refusal.status != 404:  # a version that never came here needs no status
+            raise
+
+
+def _model(registry: Registry, client: RegistryClient, sha256: str, actor: Actor) -> int:
+    try:
+        manifest = client.model(sha256)
+    except NotFound:
+        return 0
+    registry.database.writing(manifests.put, manifest, actor.account_id, registry.settings.now())
+    return 1
