@@ -4,10 +4,10 @@
     make bench-workflows CORPUS=DIR        any folder of files
     .venv/bin/python tests/benchmarks/bench_workflows.py DIR --schemas object_info.json
 
-Figures: `read_crashes`; `nodes_equal` and `files_equal` in percent (`files_equal_unedited` leaves out files that
-prove that their graph was edited after the prompt was made); `ms_median`, `ms_p99` and `ms_largest`: reading
-and converting one file, the better of two runs, CPU time; `import_ms`. Every refused file and every file that
-differs is listed with the reason.
+Figures: `read_crashes`; `nodes_equal` and `files_equal` in percent; `files_equal_unedited` leaves out files
+that prove that their graph was edited after the prompt was made; `ms_median`, `ms_p99`, `ms_largest`: to
+read and convert one file, the better of two runs, CPU time; `import_ms`. Every refused file and every file
+that differs is listed with the reason.
 
 What "equal" means for a node: the same class and the same links; and for a type whose schema is known the
 same value for each input that the schema has. Values that the file has none for are left out on both sides

@@ -90,6 +90,27 @@ def test_use_everywhere_links_of_the_file_count() -> None:
     assert prompt(graph([LOAD, lonely], [], extra={"ue_links": links}))["9"]["images"] == ["1", 0]
 
 
+@pytest.mark.parametrize(
+    ("senders", "fed"),
+    [
+        ([("Anything Everywhere", [])], ["1", 0]),
+        ([("Anything Everywhere", []), ("Anything Everywhere", [])], None),
+        ([("Anything Everywhere", []), ("Anything Everywhere?", ["Preview", "im"])], ["1", 0]),
+        ([("Anything Everywhere?", ["Save", ".*"])], None),
+        ([("Anything Everywhere?", ["(a*)*$", ".*"])], None),
+        ([("Anything Everywhere?", ["[", ""])], None),
+    ],
+)
+def test_older_files_broadcast_by_rule(senders: list[tuple[str, list[str]]], fed: Any) -> None:
+    nodes = [
+        node(20 + n, kind, ("*:anything", 50 + n), widgets_values=v) for n, (kind, v) in enumerate(senders)
+    ]
+    links = [[50 + n, 1, 0, 20 + n, 0] for n in range(len(senders))]
+    found = prompt(graph([LOAD, node(9, "PreviewImage", ("IMAGE:images", None)), *nodes], links))
+    assert found["9"].get("images") == fed
+    assert {"20", "1"} <= found.keys(), "the senders are real nodes of their pack"
+
+
 def body(name: str = "scale", **more: Any) -> Json:
     inner = node(3, "ImageScale", ("IMAGE:image", 1), ("INT:~width", 2), out="IMAGE")
     inner["widgets_values"] = ["bilinear", 512, 256, "disabled"]

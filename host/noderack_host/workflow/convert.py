@@ -98,8 +98,11 @@ def _inputs(place: Placed, schema: NodeSchema | None, job: _Job) -> dict[str, An
 
 
 def _takes_value(slot: Input, schema: NodeSchema | None) -> bool:
-    declared = schema.input(slot.name) if schema else None
-    return slot.widget is not None or schema is None or (declared is not None and is_widget(declared))
+    """Whether a value may stand where a link was: for a widget, and for nothing that the schema lacks."""
+    if schema is None:
+        return True
+    declared = schema.input(slot.name) or schema.input(slot.name.partition(".")[0])
+    return declared is not None and (slot.widget is not None or is_widget(declared))
 
 
 def _overrides(place: Placed) -> dict[str, Any]:
