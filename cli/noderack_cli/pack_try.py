@@ -36,6 +36,9 @@ def main(job: Mapping[str, Any]) -> dict[str, Any]:
     sys.path[:0] = job.get("paths", [])
     if job.get("host"):
         _other_host(job["host"])
+    for name in job.get("warm", ()):
+        if importlib.util.find_spec(name.partition(".")[0]):
+            importlib.import_module(name)
     started = time.perf_counter()
     result: dict[str, Any] = {"loaded": False, "error": "", "types": [], "nodes": {}}
     try:

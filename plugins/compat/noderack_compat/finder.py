@@ -39,6 +39,7 @@ class Finder(MetaPathFinder, Loader):
     def exec_module(self, module: ModuleType) -> None:
         package = module.__name__ in self.packages
         found: Any = children(module.__name__) if package else gap(module.__name__)
+        module.__all__ = sorted(interface().get(module.__name__, ()))  # type: ignore[attr-defined]
         module.__getattr__ = found  # type: ignore[method-assign]
         module.__doc__ = "Not provided by Noderack: its names can be imported, and refuse to be used."
 

@@ -8,13 +8,14 @@ import json
 import re
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from packaging.utils import canonicalize_name
 
 from noderack_registry.packing import backend, metadata, wheel
+from noderack_registry.packing.check_needs import host_modules
 from noderack_registry.packing.layout import GROUPS, Layout, entry_points, lay_out
 from noderack_registry.packing.metadata import PackMetadata, metadata_text
 from noderack_registry.packing.models import wanted_models
@@ -23,6 +24,8 @@ from noderack_registry.packing.syntax import TypesFound, read_modules
 from noderack_registry.packing.wheel import Entry
 
 GENERATOR = "noderack"
+# What provides the modules that untouched packs import from their host.
+COMPAT = "noderack-compat"
 SIDE_SCRIPTS = {"install_script": "install.py", "prestartup": "prestartup_script.py"}
 
 
@@ -53,6 +56,9 @@ def _by_layout(source: Source, pack: PackMetadata, out: Path) -> BuiltWheel:
     """The tree as a package, with metadata of our making."""
     layout = lay_out(source)
     types = read_modules(source.root, [file for file, _ in layout.modules])
+    needs = host_modules(source)
+    if needs:
+        pack = replace(pack, requires=(*pack.requires, COMPAT))
     info = wheel.dist_info(pack.name, pack.version)
     entries = layout.entries(source)
     entries.update(
@@ -62,6 +68,7 @@ def _by_layout(source: Source, pack: PackMetadata, out: Path) -> BuiltWheel:
     entries[f"{info}/WHEEL"] = Entry(_wheel_text())
     entries[f"{info}/entry_points.txt"] = Entry(entry_points(pack.name, layout))
     facts = _facts(source, pack, types, layout.prefix) | _side_scripts(source, layout)
+    facts["host_modules"] = list(needs)
     entries[f"{info}/noderack.json"] = Entry(_json(facts))
     path = out / f"{wheel.wheel_name(pack.name)}-{pack.version}-py3-none-any.whl"
     return _finish(path, entries, info, pack, types, tuple(module for _, module in layout.modules))

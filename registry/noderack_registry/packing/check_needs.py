@@ -48,6 +48,18 @@ HOST_MODULES = frozenset(
         "noderack_nodes",
     ]
 )
+FIELD_MODULES = frozenset(
+    {"folder_paths", "nodes", "server", "execution", "node_helpers", "latent_preview"}
+) | {
+    "comfy",
+    "comfy_execution",
+    "comfy_api",
+    "comfy_extras",
+}
+# Names that a pack's own files hardly have by chance.
+CERTAIN = frozenset(
+    {"folder_paths", "comfy", "comfy_api", "comfy_execution", "node_helpers", "latent_preview"}
+)
 # Module to distribution, where the two differ.
 DISTRIBUTIONS = {
     "cv2": "opencv-python-headless",
@@ -142,6 +154,16 @@ def imports(source: Source, pack: PackMetadata, texts: Mapping[str, bytes]) -> I
                 continue
             seen.add(module)
             yield _undeclared(source, file, line, module, name, guarded)
+
+
+def host_modules(source: Source) -> tuple[str, ...]:
+    """The modules of the field's host that a pack imports, by their top names."""
+    own = _own_modules(source)
+    found: set[str] = set()
+    for file in source.files:
+        if file.endswith(".py"):
+            found.update(module for module, _, _ in _imported((source.root / file).read_bytes()))
+    return tuple(sorted(name for name in found & FIELD_MODULES if name not in own or name in CERTAIN))
 
 
 def _flavour(name: str, declared: Collection[str]) -> bool:

@@ -1,0 +1,203 @@
+"""How existing packs fare, untouched: built, types seen, loaded, and giving the results they give elsewhere.
+
+    make bench-packs                             # small packs of its own
+    make bench-packs PACKS=DIR                   # a folder of repositories
+    make bench-packs PACKS=DIR PEER=COMFYUI PACKS_PYTHON=PYTHON
+
+PACKS_PYTHON is a Python that has what the packs need, and what ComfyUI needs; without it this one is used,
+and packs whose dependencies are absent do not load. Without PEER, a wheel is compared with its own folder.
+The last line is JSON: shares of packs, and of nodes that ran on both sides; import_vs_peer is a ratio.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import tempfile
+import zipfile
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from noderack_cli.pack_test import run_job
+from noderack_registry.packing import BuiltWheel, PackError, build_wheel
+
+ROOT = Path(__file__).parents[2]
+OWN = ROOT / "tests" / "cases" / "packs"
+ROOMS = ("registry", "host", "cli", "plugins/nodes", "plugins/compat", "plugins/compat/modules")
+
+
+# What a host has imported before its first pack; import times count from there on, on both sides.
+WARM = (
+    "torch",
+    "folder_paths",
+    "nodes",
+    "server",
+    "comfy.utils",
+    "comfy.sd",
+    "comfy.samplers",
+    "comfy_api.latest",
+)
+
+
+@dataclass
+class Row:
+    """What was found out about one pack."""
+
+    name: str
+    built: bool = False
+    why: str = ""
+    types: int = 0
+    types_seen: bool | None = None
+    loaded: bool = False
+    ours: dict[str, Any] = field(default_factory=dict)
+    peer: dict[str, Any] = field(default_factory=dict)
+
+    def compared(self) -> tuple[list[str], list[str]]:
+        """Nodes that ran on both sides, and those of them that gave the same."""
+        mine, theirs = self.ours.get("nodes", {}), self.peer.get("nodes", {})
+        both = [n for n in mine if mine[n]["state"] == "ran" and theirs.get(n, {}).get("state") == "ran"]
+        return both, [n for n in both if close(mine[n]["result"], theirs[n]["result"])]
+
+
+def close(a: Any, b: Any) -> bool:
+    """Equal, numbers within what single precision leaves open."""
+    if isinstance(a, float | int) and isinstance(b, float | int) and not isinstance(a, bool):
+        return abs(a - b) <= 2e-3 * max(1.0, abs(a), abs(b))
+    if isinstance(a, list) and isinstance(b, list):
+        return len(a) == len(b) and all(map(close, a, b))
+    if isinstance(a, dict) and isinstance(b, dict):
+        return a.keys() == b.keys() and all(close(a[key], b[key]) for key in a)
+    return bool(a == b)
+
+
+def measure(pack: Path, python: Path, peer: Path | None, work: Path, *, run: bool) -> Row:
+    """One pack, from its folder to the comparison."""
+    row = Row(pack.stem)
+    try:
+        built = build_wheel(pack, work / "wheels")
+    except PackError as cause:
+        row.why = f"not built: {cause}"
+        return row
+    row.built = True
+    row.ours = _ours(built, python, work, run=run)
+    row.loaded, row.types = row.ours["loaded"], len(row.ours["types"])
+    theirs = {"folder": str(pack), "host": str(peer) if peer else "", "run": run}
+    theirs.update(paths=[] if peer else _paths(), warm=() if peer else WARM)
+    row.peer = run_job(theirs, python, work)
+    truth = row.ours if row.loaded else row.peer
+    if truth["loaded"]:
+        row.types_seen = set(truth["types"]) == set(built.types.node_types)
+        missed = sorted(set(truth["types"]) ^ set(built.types.node_types))
+        row.why = "" if row.types_seen else f"types differ: {', '.join(missed[:4])}"
+    if not row.loaded:
+        row.why = row.ours["error"]
+    return row
+
+
+def _ours(built: BuiltWheel, python: Path, work: Path, *, run: bool) -> dict[str, Any]:
+    site = work / "site" / built.metadata.name
+    with zipfile.ZipFile(built.path) as wheel:
+        wheel.extractall(site)
+    return run_job(
+        {"paths": [str(site), *_paths()], "modules": built.entry_modules, "run": run, "warm": WARM},
+        python,
+        work,
+    )
+
+
+def _paths() -> list[str]:
+    return [str(ROOT / room) for room in ROOMS]
+
+
+def figures(rows: list[Row]) -> dict[str, float]:
+    """The numbers that are tracked."""
+    told = [row for row in rows if row.types_seen is not None]
+    compared = [row.compared() for row in rows]
+    both = sum(len(all_) for all_, _ in compared)
+    timed = [row for row in rows if row.loaded and row.peer.get("loaded")]
+    theirs = sum(row.peer["seconds"] for row in timed)
+    return {
+        "packs": len(rows),
+        "built": share(sum(row.built for row in rows), len(rows)),
+        "types_seen": share(sum(bool(row.types_seen) for row in told), len(told)),
+        "loaded": share(sum(row.loaded for row in rows), len(rows)),
+        "same_result": share(sum(len(same) for _, same in compared), both),
+        "nodes_compared": both,
+        "import_vs_peer": round(sum(row.ours["seconds"] for row in timed) / theirs, 3) if theirs else 0.0,
+    }
+
+
+def share(part: int, whole: int) -> float:
+    return round(part / whole, 4) if whole else 0.0
+
+
+def table(rows: list[Row]) -> str:
+    """A Markdown table of all packs."""
+    lines = [
+        "| pack | built | types | seen from syntax | loads | same result | why not |",
+        "|---|---|--:|---|---|--:|---|",
+    ]
+    for row in rows:
+        both, same = row.compared()
+        seen = {True: "all", False: "not all", None: "?"}[row.types_seen]
+        shown = f"{len(same)}/{len(both)}" if both else ""
+        why = row.why.replace("|", "/").replace("\n", " ")[:110]
+        built, loads = ("yes" if flag else "no" for flag in (row.built, row.loaded))
+        lines.append(f"| {row.name} | {built} | {row.types} | {seen} | {loads} | {shown} | {why} |")
+    return "\n".join(lines)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    given = {key: Path(os.environ[key]) for key in ("PACKS", "PEER", "PACKS_PYTHON") if os.environ.get(key)}
+    parser.add_argument("packs", nargs="?", type=Path, default=given.get("PACKS", OWN))
+    parser.add_argument("--peer", type=Path, default=given.get("PEER"), help="a ComfyUI folder")
+    parser.add_argument("--python", type=Path, default=given.get("PACKS_PYTHON", Path(sys.executable)))
+    parser.add_argument("--table", type=Path, help="where to write the Markdown table")
+    parser.add_argument("--no-run", action="store_true", help="load only: do not run nodes")
+    parser.add_argument("--only", help="names of packs, with commas")
+    asked = parser.parse_args()
+    wanted = set(asked.only.split(",")) if asked.only else None
+    packs = [
+        p
+        for p in sorted(asked.packs.iterdir())
+        if (p.is_dir() or p.suffix == ".py") and p.name[0] not in "._"
+    ]
+    rows: list[Row] = []
+    with tempfile.TemporaryDirectory(prefix="noderack-bench-") as temporary:
+        os.environ.setdefault("NODERACK_HOST", _host(Path(temporary)))
+        for pack in packs:
+            if wanted is None or pack.name in wanted:
+                row = measure(pack, asked.python, asked.peer, Path(temporary), run=not asked.no_run)
+                rows.append(row)
+                both, same = row.compared()
+                told = f"{row.types} types, seen {row.types_seen}, loaded {row.loaded}"
+                print(f"{row.name}: {told}, {len(same)}/{len(both)} same. {row.why}", flush=True)
+                _differences(row, both, same)
+    if asked.table:
+        asked.table.write_text(table(rows) + "\n", "utf-8")
+    print(table(rows))
+    print(json.dumps({"bench": "packs", "figures": figures(rows)}))
+
+
+def _differences(row: Row, both: list[str], same: list[str]) -> None:
+    mine, theirs = row.ours.get("nodes", {}), row.peer.get("nodes", {})
+    for name in sorted(set(both) - set(same))[:8]:
+        print(f"    {name}: {str(mine[name]['result'])[:120]} | {str(theirs[name]['result'])[:120]}")
+
+
+def _host(folder: Path) -> str:
+    """A host for the packs to ask about, with nothing in it."""
+    for name in ("models", "input", "output", "temp", "user"):
+        (folder / "host" / name).mkdir(parents=True)
+    (folder / "host" / "host.toml").touch()
+    return str(folder / "host")
+
+
+if __name__ == "__main__":
+    main()

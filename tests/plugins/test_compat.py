@@ -1,0 +1,109 @@
+"""The modules that existing packs import: backed by the runtime, and honest about what they lack."""
+
+# ruff: noqa: E501 - code of packs in strings
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[2]
+PATHS = [str(ROOT / p) for p in ("host", "plugins/nodes", "plugins/compat", "plugins/compat/modules")]
+
+
+def ask(code: str, host: Path) -> Any:
+    """Runs code in a process that has the modules on its path; the value of `answer` comes back."""
+    (host / "host.toml").touch()
+    lines = f"import sys, json\nsys.path[:0] = {PATHS!r}\n{code}\nprint(json.dumps(answer))"
+    env = {**os.environ, "NODERACK_HOST": str(host), "OMP_NUM_THREADS": "1"}
+    done = subprocess.run([sys.executable, "-c", lines], capture_output=True, text=True, env=env, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def test_folders_are_the_hosts_and_can_be_added_to(tmp_path: Path) -> None:
+    (tmp_path / "models" / "loras" / "deep").mkdir(parents=True)
+    (tmp_path / "models" / "loras" / "deep" / "a.safetensors").touch()
+    (tmp_path / "models" / "secret.safetensors").touch()
+    answer = ask(
+        "import folder_paths as f\n"
+        "f.add_model_folder_path('mine', f.models_dir + '/loras')\n"
+        "answer = [f.get_filename_list('loras'), f.get_full_path('loras', '../secret.safetensors'),\n"
+        " f.get_filename_list('mine'), f.get_output_directory(), f.get_save_image_path('x/pic', f.output_directory)[2],\n"
+        " f.get_annotated_filepath('a.png [temp]'), 'unet' in f.folder_names_and_paths]",
+        tmp_path,
+    )
+    assert answer[0] == answer[2] == ["deep/a.safetensors"] and answer[1] is None
+    assert answer[3] == str(tmp_path / "output") and answer[4] == 1
+    assert answer[5] == str(tmp_path / "temp" / "a.png") and answer[6] is False
+
+
+def test_one_process_sees_the_rest_of_the_interface(tmp_path: Path) -> None:
+    answer = ask(
+        "import torch, nodes, comfy, comfy.utils, comfy.samplers, comfy.model_management as mm, node_helpers\n"
+        "from comfy_execution.graph_utils import GraphBuilder, ExecutionBlocker\n"
+        "from server import PromptServer\n"
+        "@PromptServer.instance.routes.get('/x')\nasync def x(request): ...\n"
+        "image = torch.rand(1, 3, 40, 40)\n"
+        "tiled = comfy.utils.tiled_scale(image, lambda t: t.repeat_interleave(2, 2).repeat_interleave(2, 3), 16, 16, 4, 2)\n"
+        "from comfy.comfy_types import IO\n"
+        "answer = {'ksampler': nodes.KSampler.RETURN_TYPES, 'size': list(comfy.utils.common_upscale(image, 20, 10, 'bilinear', 'center').shape),\n"
+        " 'tiles': float((tiled - image.repeat_interleave(2, 2).repeat_interleave(2, 3)).abs().max()) < 1e-5,\n"
+        " 'samplers': 'euler' in comfy.samplers.KSampler.SAMPLERS, 'device': str(mm.get_torch_device()),\n"
+        " 'set': node_helpers.conditioning_set_values([[1, {'a': 1}]], {'b': 2}), 'routes': len(PromptServer.instance.routes),\n"
+        " 'any': [IO.ANY != 'IMAGE', IO.IMAGE != 'MASK'], 'max': nodes.MAX_RESOLUTION}",
+        tmp_path,
+    )
+    assert answer["ksampler"] == ["LATENT"] and answer["size"] == [1, 3, 10, 20] and answer["tiles"]
+    assert answer["samplers"] and answer["device"] and answer["set"] == [[1, {"a": 1, "b": 2}]]
+    assert answer["routes"] == 1 and answer["any"] == [False, True] and answer["max"] == 16384
+
+
+def test_what_is_lacking_imports_refuses_and_names_name_and_pack(tmp_path: Path) -> None:
+    pack = tmp_path / "site" / "custom_nodes" / "needy"
+    pack.mkdir(parents=True)
+    (pack / "__init__.py").write_text(
+        "import comfy.ldm.modules.attention as a\nfrom comfy.controlnet import ControlNet\n"
+        "class Mine(ControlNet): pass\ndef use(): return a.optimized_attention(1)\n"
+    )
+    answer = ask(
+        f"sys.path.insert(0, {str(tmp_path / 'site')!r})\n"
+        "import custom_nodes.needy as needy\nfrom noderack_compat.missing import TALLY\n"
+        "try: needy.use()\nexcept NotImplementedError as error: said = str(error)\n"
+        "try: from comfy.samplers import never_heard_of\nexcept ImportError as error: unknown = str(error)\n"
+        "answer = [said, unknown, [[*key, n] for key, n in TALLY.asked.items()]]",
+        tmp_path,
+    )
+    assert "needy uses comfy.ldm.modules.attention.optimized_attention" in answer[0]
+    assert "never_heard_of" in answer[1]
+    assert answer[2] == [["comfy.ldm.modules.attention.optimized_attention", "needy", 1]]
+
+
+def test_schema_form_nodes_run_under_the_hosts_contract(tmp_path: Path) -> None:
+    answer = ask(
+        "from comfy_api.latest import ComfyExtension, io\n"
+        "from noderack_host.contract import contract_of, schema_of\n"
+        "class N(io.ComfyNode):\n"
+        "    @classmethod\n"
+        "    def define_schema(cls):\n"
+        "        return io.Schema(node_id='N', display_name='En', category='c', is_output_node=True,\n"
+        "            inputs=[io.Image.Input('image', optional=True), io.Int.Input('n', default=2, min=1, max=9),\n"
+        "                    io.Combo.Input('how', options=['a', 'b'])], outputs=[io.Int.Output(display_name='twice')])\n"
+        "    @classmethod\n"
+        "    def execute(cls, n, how, image=None):\n        return io.NodeOutput(n * 2, ui={'text': [how]})\n"
+        "c = contract_of('N', N)\n"
+        "answer = [c.is_v3, c.output_node, c.fingerprint, N.execute(n=3, how='a').result, N.INPUT_TYPES()['required']['n'],\n"
+        " list(N.RETURN_NAMES), sorted(N.INPUT_TYPES()['hidden']), schema_of('N', N).to_object_info()['display_name']]",
+        tmp_path,
+    )
+    assert answer[:4] == [True, True, None, [6]]
+    assert answer[4] == ["INT", {"default": 2, "min": 1, "max": 9}] and answer[5] == ["twice"]
+    assert answer[6] == ["extra_pnginfo", "prompt"] and answer[7] == "En"
+
+
+def test_the_interface_table_reads() -> None:
+    lines = (ROOT / "plugins/compat/noderack_compat/interface.txt").read_text().splitlines()
+    rows = [line.split(":", 1) for line in lines if line and not line.startswith("#")]
+    assert len(rows) > 80 and all(len(row) == 2 and row[0].replace(".", "_").isidentifier() for row in rows)
