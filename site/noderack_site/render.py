@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
 
 from noderack_site.data import Raw
 from noderack_site.draw_plot import short_count
@@ -75,16 +76,16 @@ class Renderer:
         self.environment.globals.update(
             site=shelf.data.name,
             exported=shelf.data.exported,
-            assets=assets,
-            navigation=NAVIGATION,
-            policy=POLICY,
+            assets={key: Markup(path) for key, path in assets.items()},
+            navigation=[tuple(Markup(part) for part in row) for row in NAVIGATION],
+            policy=Markup(POLICY),
         )
 
     def page(
         self, template: str, path: str, title: str, description: str, section: str = "", **more: Any
     ) -> bytes:
         """One HTML page; `root` is the way from it to the site's root, so the site can lie in any folder."""
-        root = "../" * path.count("/")
+        root = Markup("../" * path.count("/"))  # ours, and on every line: not to be escaped each time
         context = {"json": None, "path": path, **more}
         html = self.environment.get_template(template).render(
             root=root, title=title, description=first_line(description, 160), section=section, **context

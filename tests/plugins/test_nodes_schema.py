@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from noderack_host.contract import schema_of
 from noderack_nodes import NODE_CLASS_MAPPINGS, NODE_DISPLAY_NAME_MAPPINGS
 
 REFERENCE = Path(__file__).parents[2].parent / "shared/data/object_info.json"
@@ -74,3 +75,10 @@ def test_listing_the_nodes_loads_no_torch() -> None:
     code = "import sys, noderack_nodes; assert not {'torch', 'PIL', 'numpy'} & set(sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("name", ["CheckpointLoaderSimple", "CLIPTextEncode", "SaveImage", "CaseConverter"])
+def test_the_host_serves_the_reference_entry(name: str, reference: dict[str, Any]) -> None:
+    served = schema_of(name, NODE_CLASS_MAPPINGS[name], NODE_DISPLAY_NAME_MAPPINGS.get(name)).to_object_info()
+    expected = {key: reference[name][key] for key in reference[name] if key != "input"}
+    assert {key: served[key] for key in expected} == expected
