@@ -12,6 +12,7 @@ from noderack_host.folder import Host
 from noderack_host.folders import ModelFolders
 from noderack_host.packs import Packs
 from noderack_host.server import (
+    pack_routes,
     routes_catalog,
     routes_files,
     routes_jobs,
@@ -64,6 +65,7 @@ def make_app(
     app = web.Application(middlewares=[guard(settings)], client_max_size=settings.max_body)
     app[SERVER] = server
     add_routes(app, api_routes(), [*routes_system.INTERNAL_ROUTES, *routes_files.INTERNAL_ROUTES])
+    pack_routes.adopt(app, clients)
     add_pages(app, editor)
     app.cleanup_ctx.append(_life)
     return app

@@ -105,6 +105,11 @@ class Clients:
         if self._loop is not None and not self._loop.is_closed():
             self._loop.call_soon_threadsafe(self.send, message, client_id)
 
+    def tell_bytes(self, frame: bytes, client_id: str | None = None) -> None:
+        """`send_bytes` from any thread."""
+        if self._loop is not None and not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self.send_bytes, frame, client_id)
+
     def _chosen(self, client_id: str | None) -> list[Client]:
         if client_id is None:
             return list(self._by_id.values())

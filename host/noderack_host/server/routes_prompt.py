@@ -9,6 +9,7 @@ from aiohttp import web
 from noderack_host.check import Checked, check_prompt
 from noderack_host.problems import PromptInvalid, node_errors
 from noderack_host.running import use
+from noderack_host.server import pack_routes
 from noderack_host.server.queue import PENDING, RUNNING, Entry, QueueFull, SamePrompt
 from noderack_host.server.state import SERVER, Server, json_body
 
@@ -16,7 +17,7 @@ from noderack_host.server.state import SERVER, Server, json_body
 async def accept_prompt(request: web.Request) -> web.Response:
     """Checks a prompt and queues it; 400 with every problem if no output of it can run."""
     server = request.app[SERVER]
-    body = await json_body(request)
+    body = pack_routes.rewritten(await json_body(request))
     for handler in server.prompt_handlers:
         body = handler(body)
     prompt = body.get("prompt") if isinstance(body, dict) else None
