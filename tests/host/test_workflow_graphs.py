@@ -317,3 +317,20 @@ def test_bypass_takes_the_same_place_first() -> None:
         0,
     ]
     assert (bypass_input(made, 1, "*"), bypass_input(made, 0, "VAE")) == (1, None)
+
+
+def test_components_stay_whole_in_the_prompt_and_are_looked_into_for_what_they_need() -> None:
+    inner = {
+        "nodes": [node(1, "ComponentInput"), node(2, "VAEDecode"), node(3, "VAEEncode", mode=2)],
+        "links": [],
+    }
+    ui = graph(
+        [node(5, "## mine [abc]", widgets_values=["m.safetensors"])], [], components={"## mine [abc]": inner}
+    )
+    workflow = read_workflow(json.dumps(ui))
+    assert workflow.prompt({}).prompt["5"]["class_type"] == "## mine [abc]"
+    assert [(use.type, use.ids) for use in workflow.node_uses()] == [
+        ("ComponentInput", ("5:1",)),
+        ("VAEDecode", ("5:2",)),
+    ]
+    assert [use.name for use in workflow.model_uses()] == ["m.safetensors"]

@@ -87,11 +87,12 @@ class Graph:
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """A whole file: its root, the sub-graphs by id, group nodes by name, and remarks."""
+    """A whole file: its root, sub-graphs by id, group nodes by name, components by type, and remarks."""
 
     root: Graph
     definitions: Mapping[str, Graph]
     groups: Mapping[str, Mapping[str, Any]]
+    components: Mapping[str, Graph] = field(default_factory=dict)
     notes: tuple[Note, ...] = ()
 
 
@@ -131,7 +132,12 @@ def read_document(ui: Mapping[str, Any]) -> Document:
     _definitions(ui, "definitions.subgraphs", definitions, notes, 0)
     extra = mapping(ui.get("extra"))
     groups = {str(k): v for k, v in mapping(extra.get("groupNodes")).items() if isinstance(v, Mapping)}
-    return Document(read_graph(ui, "", notes), definitions, groups, tuple(notes))
+    components = {
+        str(kind): read_graph(raw, f"components.{kind}", notes)
+        for kind, raw in mapping(ui.get("components")).items()
+        if isinstance(raw, Mapping)
+    }
+    return Document(read_graph(ui, "", notes), definitions, groups, components, tuple(notes))
 
 
 def _definitions(

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from noderack_host.workflow.graph import Node, mapping, read_document, sequence
-from noderack_host.workflow.scope import flatten
+from noderack_host.workflow.scope import flatten, with_components
 
 if TYPE_CHECKING:
     from noderack_host.workflow.model import Workflow
@@ -134,8 +134,9 @@ def _nodes(
     workflow: Workflow, inactive: bool
 ) -> Iterator[tuple[str, str, list[tuple[str | None, Any]], Any]]:
     if workflow.ui is not None:
-        _, placed = flatten(read_document(workflow.ui), {}, inactive=inactive)
-        for place in placed:
+        document = read_document(workflow.ui)
+        _, placed = flatten(document, {}, inactive=inactive)
+        for place in with_components(placed, document):
             values = [*_named(place.node), *_set_from_outside(place)]
             yield place.id, place.node.type, values, place.node.properties.get("models")
         return

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,6 +18,7 @@ MAX_NODES = 20_000
 """Most nodes a workflow may have when flat; the largest seen has 1,391."""
 MAX_DEPTH = 32
 _DEEPER = ": "
+_DEEPEST_COMPONENT = 3
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -78,6 +80,22 @@ def flatten(
     placed: list[Placed] = []
     _grow(root, (), growth, placed)
     return root, placed
+
+
+def with_components(placed: Sequence[Placed], document: Document) -> Iterator[Placed]:
+    """The same nodes, and those inside components: a prompt keeps a component whole, its needs are inside."""
+    waiting, count = deque((place, 0) for place in placed), 0
+    while waiting:
+        place, depth = waiting.popleft()
+        count += 1
+        if count > MAX_NODES:
+            raise WorkflowError(f"more than {MAX_NODES} nodes with those of its components", place.node.where)
+        yield place
+        body = document.components.get(place.node.type)
+        if body is not None and depth < _DEEPEST_COMPONENT:
+            inner = Scope(body, f"{place.id}:")
+            nodes = (node for node in body.nodes.values() if node.active and not is_virtual(node.type))
+            waiting.extendleft((Placed(inner, node), depth + 1) for node in reversed(list(nodes)))
 
 
 def body_of(node: Node, document: Document, schemas: Mapping[str, NodeSchema]) -> Graph | None:

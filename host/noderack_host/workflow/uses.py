@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from noderack_host.workflow.graph import Node, mapping, read_document
-from noderack_host.workflow.scope import flatten
+from noderack_host.workflow.scope import flatten, with_components
 from noderack_host.workflow.virtual import is_virtual
 
 if TYPE_CHECKING:
@@ -39,9 +39,11 @@ def node_uses(workflow: Workflow, *, inactive: bool = False) -> tuple[NodeUse, .
 
 def _nodes(workflow: Workflow, inactive: bool) -> Iterator[tuple[str, str, Mapping[str, Any]]]:
     if workflow.ui is not None:
-        _, placed = flatten(read_document(workflow.ui), {}, inactive=inactive)
-        for place in placed:
-            yield place.id, place.node.type, _origin(place.node)
+        document = read_document(workflow.ui)
+        _, placed = flatten(document, {}, inactive=inactive)
+        for place in with_components(placed, document):
+            if place.node.type not in document.components:
+                yield place.id, place.node.type, _origin(place.node)
         return
     for key, raw in (workflow.api or {}).items():
         kind = mapping(raw).get("class_type")
