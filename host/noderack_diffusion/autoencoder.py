@@ -8,6 +8,7 @@ from torch import Tensor
 
 from noderack_diffusion.errors import MismatchError
 from noderack_diffusion.patch import PatchSet
+from noderack_diffusion.tiling import Scale, Tile, averaged, tiled, tilings
 from noderack_diffusion.vae import AutoencoderKL, VaeConfig
 from noderack_diffusion.weights import Live
 
@@ -52,6 +53,42 @@ class Vae:
             for row in torch.split(pixels, 1)
         )
         return torch.cat([row.float().cpu() for row in rows])
+
+    @torch.no_grad()
+    def decode_tiled(
+        self, latent: Tensor, tile: int = 64, overlap: int = 16, *, compatible: bool = True
+    ) -> Tensor:
+        """As ``decode``, in tiles of ``tile`` cells; ``compatible`` averages three tilings, else there is
+        one.
+        """
+        network, live, factor = self.network(), self.live, self.config.factor
+
+        def run(shape: Tile) -> Tensor:
+            scale = Scale(up=factor)
+            return tiled(one, latent, shape, overlap, scale, self.config.colours)
+
+        def one(part: Tensor) -> Tensor:
+            return network.decode(part.to(live.device, live.dtype))
+
+        pictures = averaged(run, tilings(tile, compatible=compatible))
+        return ((pictures + 1.0) / 2.0).clamp(0.0, 1.0).movedim(1, -1)
+
+    @torch.no_grad()
+    def encode_tiled(
+        self, image: Tensor, tile: int = 512, overlap: int = 64, *, compatible: bool = True
+    ) -> Tensor:
+        """As ``encode``, in tiles of ``tile`` pixels."""
+        network, live, factor = self.network(), self.live, self.config.factor
+        pixels = crop_to_cells(image, factor)[..., :3].movedim(-1, 1).float() * 2.0 - 1.0
+
+        def run(shape: Tile) -> Tensor:
+            scale = Scale(down=factor)
+            return tiled(one, pixels, shape, overlap, scale, self.config.latent)
+
+        def one(part: Tensor) -> Tensor:
+            return network.encode(part.to(live.device, live.dtype))
+
+        return averaged(run, tilings(tile, compatible=compatible))
 
 
 def crop_to_cells(image: Tensor, factor: int) -> Tensor:

@@ -13,7 +13,6 @@ import torch
 from torch import Tensor
 
 from noderack_diffusion import areas
-from noderack_diffusion.errors import MismatchError
 from noderack_diffusion.sigma import Parametrisation
 
 Conditioning = Sequence[Sequence[Any]]
@@ -30,7 +29,9 @@ class Predictor(Protocol):
     def predict(self) -> Callable[..., Tensor]:
         """(x ``[B, C, h, w]``, sigma ``[B]``, context, extras by name) -> the clean latent."""
 
-    def extras(self, entry: Mapping[str, Any], latent: Tensor, *, positive: bool) -> dict[str, Tensor]:
+    def extras(
+        self, entry: Mapping[str, Any], latent: Tensor, *, positive: bool, mask: Tensor | None = None
+    ) -> dict[str, Tensor]:
         """What beside the text one conditioning entry gives the network, each with a batch axis."""
 
 
@@ -56,28 +57,36 @@ class Condition:
 
 
 def prepare(
-    model: Predictor, positive: Conditioning, negative: Conditioning, latent: Tensor
-) -> tuple[tuple[Condition, ...], tuple[Condition, ...]]:
-    """Both lists as Conditions; every area in one list gets its counterpart in the other."""
-    yes = [_ready(model, row, latent, positive=True) for row in positive]
-    no = [_ready(model, row, latent, positive=False) for row in negative]
-    wanted, unwanted = _with_areas(yes, no), _with_areas(no, yes)
-    return tuple(wanted), tuple(_with_control(unwanted, yes))
+    model: Predictor, lists: Sequence[Conditioning], latent: Tensor, mask: Tensor | None = None
+) -> tuple[tuple[Condition, ...], ...]:
+    """Conditioning lists as Conditions, the first being the positive one.
+
+    Every area in one list gets its counterpart in the others, and a ControlNet that asks for it is given to
+    all.
+    """
+    ready = [[_ready(model, row, latent, i == 0, mask) for row in rows] for i, rows in enumerate(lists)]
+    whole = [_with_areas(own, [c for other in ready if other is not own for c in other]) for own in ready]
+    shared = next((row[1].get("control") for row in lists[0] if row[1].get("control_apply_to_uncond")), None)
+    if shared is not None:
+        whole[1:] = [[c if c.control else replace(c, control=shared) for c in own] for own in whole[1:]]
+    return tuple(tuple(own) for own in whole)
 
 
-def _ready(model: Predictor, row: Sequence[Any], latent: Tensor, *, positive: bool) -> Condition:
+def _ready(
+    model: Predictor, row: Sequence[Any], latent: Tensor, positive: bool, mask: Tensor | None
+) -> Condition:
     context, entry = row[0], row[1]
-    area, mask = areas.resolve(entry, (latent.shape[-2], latent.shape[-1]))
+    area, part = areas.resolve(entry, (latent.shape[-2], latent.shape[-1]))
     percent = model.param.times.percent
     return Condition(
         context=context.to(latent.device),
-        extras=model.extras(entry, latent, positive=positive),
+        extras=model.extras(entry, latent, positive=positive, mask=mask),
         area=area,
-        mask=None if mask is None else mask.to(latent.device) * entry.get("mask_strength", 1.0),
+        mask=None if part is None else part.to(latent.device) * entry.get("mask_strength", 1.0),
         strength=float(entry.get("strength", 1.0)),
         first=percent(entry["start_percent"]) if "start_percent" in entry else math.inf,
         last=percent(entry["end_percent"]) if "end_percent" in entry else 0.0,
-        control=entry.get("control") if positive or not entry.get("control_apply_to_uncond") else None,
+        control=entry.get("control"),
         default=bool(entry.get("default", False)),
     )
 
@@ -106,10 +115,6 @@ def _smallest(conditions: list[Condition], area: areas.Area) -> Condition | None
 
 def _cells(condition: Condition) -> int:
     return condition.area[0] * condition.area[1] if condition.area else 0
-
-
-def _with_control(conditions: list[Condition], positive: list[Condition]) -> list[Condition]:
-    return conditions
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -209,43 +214,3 @@ def _even(contexts: list[Tensor]) -> Tensor:
     """Contexts of different length, repeated to a common one (which attention does not notice)."""
     length = math.lcm(*(c.shape[1] for c in contexts))
     return torch.cat([c.repeat(1, length // c.shape[1], 1) for c in contexts])
-
-
-Guidance = Callable[[Tensor, float], Tensor]
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Cfg:
-    """Classifier-free guidance: ``u + scale (c - u)``. At scale 1 the negative side is not evaluated."""
-
-    guide: Guide
-    positive: tuple[Condition, ...]
-    negative: tuple[Condition, ...]
-    scale: float
-
-    def __call__(self, x: Tensor, sigma: float) -> Tensor:
-        """The clean latent."""
-        if math.isclose(self.scale, 1.0):
-            return self.guide.predict([self.positive], x, sigma)[0]
-        return self.both(x, sigma)[0]
-
-    def both(self, x: Tensor, sigma: float) -> tuple[Tensor, Tensor]:
-        """The clean latent, and the one of the negative side alone."""
-        wanted, unwanted = self.guide.predict([self.positive, self.negative], x, sigma)
-        return unwanted + (wanted - unwanted) * self.scale, unwanted
-
-
-def denoiser(
-    model: Predictor,
-    positive: Conditioning,
-    negative: Conditioning,
-    cfg: float,
-    latent: Tensor,
-    *,
-    batch: bool = True,
-) -> Cfg:
-    """A denoiser for latents like ``latent`` from two conditioning lists and a guidance scale."""
-    if not positive:
-        raise MismatchError("the positive conditioning is empty: connect a text encoder to the sampler")
-    wanted, unwanted = prepare(model, positive, negative, latent)
-    return Cfg(Guide(model, batch=batch), wanted, unwanted, cfg)

@@ -7,7 +7,10 @@ from typing import Any, cast
 import torch
 from torch import Tensor
 
+from noderack_diffusion.concat import beside
+from noderack_diffusion.control import Control
 from noderack_diffusion.errors import MismatchError
+from noderack_diffusion.guiders import Hooks
 from noderack_diffusion.labels import LABELS
 from noderack_diffusion.patch import PatchSet
 from noderack_diffusion.sigma import Parametrisation
@@ -26,6 +29,7 @@ class Model:
     live: Live
     param: Parametrisation
     patches: PatchSet = field(default_factory=PatchSet)
+    hooks: Hooks = field(default_factory=Hooks)
 
     @property
     def key(self) -> str:
@@ -54,6 +58,10 @@ class Model:
         """This model, its output read another way (v-prediction, other noise levels ...)."""
         return replace(self, param=param)
 
+    def with_hooks(self, hooks: Hooks) -> "Model":
+        """This model, its answers combined another way."""
+        return replace(self, hooks=hooks)
+
     def network(self) -> UNet:
         """The network with exactly this handle's patches on it."""
         return cast(UNet, self.live.use(self.patches))
@@ -66,7 +74,7 @@ class Model:
         *,
         y: Tensor | None = None,
         concat: Tensor | None = None,
-        control: Mapping[str, list[Tensor | None]] | None = None,
+        control: Control | None = None,
     ) -> Tensor:
         """The clean latent of ``x [B, C, h, w]`` at ``sigma [B]`` given ``context [B, n, D]``, in fp32.
 
@@ -78,7 +86,8 @@ class Model:
         if concat is not None:
             given = torch.cat([given, concat.to(given)], dim=1)
         time = self.param.times.time(sigma).float()
-        out = network(given.to(dtype), time, context.to(x.device, dtype), y=y, control=control)
+        steer = control and control.residuals(self.param, given, sigma, context=context, y=y)
+        out = network(given.to(dtype), time, context.to(x.device, dtype), y=y, control=steer)
         return self.param.clean(x, out.float(), sigma)
 
     def _fits(self, context: Tensor) -> None:
@@ -89,8 +98,12 @@ class Model:
                 f"{self.spec.family.title} here wants {config.context}; use this checkpoint's text encoder"
             )
 
-    def extras(self, entry: Mapping[str, Any], latent: Tensor, *, positive: bool) -> dict[str, Tensor]:
+    def extras(
+        self, entry: Mapping[str, Any], latent: Tensor, *, positive: bool, mask: Tensor | None = None
+    ) -> dict[str, Tensor]:
         """What beside the text one conditioning entry gives the network."""
-        label = LABELS[self.spec.family.label]
-        y = label(entry, latent, positive, self.spec)
-        return {} if y is None else {"y": y.to(latent.device)}
+        config, form = self.spec.unet, self.spec.family.latent
+        y = LABELS[self.spec.family.label](entry, latent, positive, self.spec)
+        extra = config.in_channels - form.channels if config else 0
+        found = {"y": y, "concat": beside(extra, entry, latent, mask, form)}
+        return {name: value.to(latent.device) for name, value in found.items() if value is not None}

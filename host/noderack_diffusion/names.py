@@ -94,6 +94,19 @@ def _transformer(theirs: str, ours: str, depth: int) -> Iterator[Pair]:
     return ((f"{theirs}.{leaf}", f"{ours}.{leaf}") for leaf in leaves)
 
 
+def control_modules(config: UNetConfig) -> Iterator[Pair]:
+    """Every module of a ControlNet: those of the U-Net's first half, the picture's head, the outputs."""
+    halves = ("conv_in", "time_embedding", "add_embedding", "down_blocks", "mid_block")
+    yield from (pair for pair in unet_modules(config) if pair[0].startswith(halves))
+    stages = 1 + sum(len(level.down) + 1 for level in config.levels) - 1
+    yield from ((f"controlnet_down_blocks.{i}", f"zero_convs.{i}.0") for i in range(stages))
+    yield "controlnet_mid_block", "middle_block_out.0"
+    head = "controlnet_cond_embedding"
+    yield f"{head}.conv_in", "input_hint_block.0"
+    yield from ((f"{head}.blocks.{i}", f"input_hint_block.{2 * i + 2}") for i in range(6))
+    yield f"{head}.conv_out", "input_hint_block.14"
+
+
 def vae_modules(config: VaeConfig) -> Iterator[Pair]:
     """Every module of a KL autoencoder."""
     last = len(config.mults) - 1

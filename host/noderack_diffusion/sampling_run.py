@@ -8,12 +8,14 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from noderack_diffusion.checkpoint import Model
-from noderack_diffusion.guide import Conditioning, denoiser
+from noderack_diffusion.errors import MismatchError
+from noderack_diffusion.guide import Conditioning, Guide, prepare
+from noderack_diffusion.guiders import Cfg, Guider, Hooks
 from noderack_diffusion.noise import Noise
 from noderack_diffusion.sampling import FRESH_MASK_NOISE, OnStep, Task, sampler
 from noderack_diffusion.sigma import Parametrisation, schedule
 
-__all__ = ["run", "sample", "sigmas_for"]
+__all__ = ["guided_by", "run", "sample", "sigmas_for"]
 
 
 def sigmas_for(
@@ -70,7 +72,7 @@ def sample(
     first = noise.initial(latent, batch_index) if add_noise else torch.zeros_like(latent, device="cpu")
     if len(sigmas) < 2:
         return latent
-    guided = _guided(model, positive, negative, cfg, latent)
+    guided = guided_by(model, positive, negative, cfg, latent, mask=noise_mask)
     return run(
         model,
         guided,
@@ -84,13 +86,25 @@ def sample(
     )
 
 
-def _guided(model: Model, positive: Conditioning, negative: Conditioning, cfg: float, latent: Tensor) -> Any:
-    return denoiser(model, positive, negative, cfg, latent.to(model.device))
+def guided_by(
+    model: Model,
+    positive: Conditioning,
+    negative: Conditioning,
+    cfg: float,
+    latent: Tensor,
+    *,
+    mask: Tensor | None = None,
+) -> Cfg:
+    """Classifier-free guidance over two conditioning lists, for latents like ``latent``."""
+    if not positive:
+        raise MismatchError("the positive conditioning is empty: connect a text encoder to the sampler")
+    wanted, unwanted = prepare(model, [positive, negative], latent.to(model.device), mask)
+    return Cfg(Guide(model), wanted, unwanted, cfg, getattr(model, "hooks", Hooks()))
 
 
 def run(
     model: Model,
-    guided: Any,
+    guided: Guider,
     name: str,
     sigmas: Sequence[float],
     *,
@@ -113,7 +127,7 @@ def run(
         denoise=inpaint(guided),
         noise=noise,
         param=model.param,
-        with_uncond=inpaint(guided.both) if hasattr(guided, "both") else None,
+        with_uncond=inpaint(guided.both),
         seen=_reporter(on_step, len(sigmas) - 1),
     )
     with torch.no_grad():

@@ -271,9 +271,9 @@ class UNet(nn.Module):
             mlp = nn.Sequential(nn.Linear(config.adm, emb), nn.SiLU(), nn.Linear(emb, emb))
             self.label_emb = nn.Sequential(mlp)
         skips: list[int] = []
-        self.input_blocks = nn.ModuleList(_input_stages(config, skips))
+        self.input_blocks = nn.ModuleList(input_stages(config, skips))
         deepest = skips[-1]
-        self.middle_block = Stage(_middle_layers(config, deepest))
+        self.middle_block = Stage(middle_layers(config, deepest))
         self.output_blocks = nn.ModuleList(_output_stages(config, skips))
         last = config.width * config.levels[0].mult
         self.out = nn.Sequential(
@@ -331,7 +331,8 @@ def _layers(config: UNetConfig, inner: int, outer: int, depth: int) -> list[nn.M
     return layers
 
 
-def _input_stages(config: UNetConfig, skips: list[int]) -> Iterator[Stage]:
+def input_stages(config: UNetConfig, skips: list[int]) -> Iterator[Stage]:
+    """The stages of the first half; appends the channels of each one's output to ``skips``."""
     channels = config.width
     yield Stage([conv3(config.in_channels, channels)])
     skips.append(channels)
@@ -345,7 +346,8 @@ def _input_stages(config: UNetConfig, skips: list[int]) -> Iterator[Stage]:
             skips.append(channels)
 
 
-def _middle_layers(config: UNetConfig, channels: int) -> list[nn.Module]:
+def middle_layers(config: UNetConfig, channels: int) -> list[nn.Module]:
+    """The layers between the halves."""
     if config.middle == NO_MIDDLE:
         return []
     layers = _layers(config, channels, channels, max(config.middle, 0))

@@ -34,7 +34,7 @@ class Analytic:
         side, s = context[:, :1, :1, None], sigma[:, None, None, None]
         return x / (1 + s**2) + 0.1 * x.tanh() + 0.05 * side * (x + 0.5).sin()
 
-    def extras(self, entry: dict, latent: Tensor, *, positive: bool) -> dict:
+    def extras(self, entry: dict, latent: Tensor, *, positive: bool, mask: object = None) -> dict:
         return {}
 
 

@@ -1,0 +1,70 @@
+"""What goes beside the latent's channels into networks that take more of them: inpainting and instruction
+models.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from noderack_diffusion.spec import LatentFormat
+
+NOTHING = (0.8223, -0.6876, 0.6364, 0.1380)
+"""The scaled latent of a plain grey picture, which stands for "no picture given"."""
+
+Beside = Callable[[Mapping[str, Any], Tensor, "Tensor | None", LatentFormat], Tensor]
+"""(conditioning entry, unscaled latent, denoise mask, format) -> extra channels ``[B, c, h, w]``."""
+
+
+def _fit(value: Tensor, like: Tensor) -> Tensor:
+    """A latent at the size and batch of another: cut around the middle to its proportions, then bilinear."""
+    h, w = like.shape[-2:]
+    if value.shape[-2:] != like.shape[-2:]:
+        wide, high = value.shape[-1], value.shape[-2]
+        if wide * h > high * w:
+            cut = round((wide - high * w / h) / 2)
+            value = value[..., cut : wide - cut]
+        else:
+            cut = round((high - wide * h / w) / 2)
+            value = value[..., cut : high - cut, :]
+        value = F.interpolate(value.float(), size=(h, w), mode="bilinear")
+    return value.repeat(-(-like.shape[0] // value.shape[0]), 1, 1, 1)[: like.shape[0]]
+
+
+def _mask(mask: Tensor, like: Tensor) -> Tensor:
+    mask = mask[:, :1] if mask.dim() == like.dim() else mask
+    mask = mask.reshape(-1, 1, mask.shape[-2], mask.shape[-1]).float()
+    if mask.shape[-2:] != like.shape[-2:]:
+        mask = F.interpolate(mask, size=like.shape[-2:], mode="bilinear")
+    return mask.round().repeat(-(-like.shape[0] // mask.shape[0]), 1, 1, 1)[: like.shape[0]]
+
+
+def _inpaint(entry: Mapping[str, Any], latent: Tensor, mask: Tensor | None, form: LatentFormat) -> Tensor:
+    """The mask, then the picture with the masked part grey; both from the entry, else from the run."""
+    hole = entry.get("concat_mask", mask)
+    if hole is None:
+        grey = torch.tensor(NOTHING).view(1, -1, 1, 1)
+        return torch.cat([torch.ones_like(latent[:, :1]), grey.to(latent) * torch.ones_like(latent)], dim=1)
+    given = entry.get("concat_latent_image")
+    picture = (latent if given is None else given).float()
+    picture = (picture - form.shift) * form.scale
+    return torch.cat([_mask(hole, latent), _fit(picture, latent)], dim=1)
+
+
+def _instruct(entry: Mapping[str, Any], latent: Tensor, mask: Tensor | None, form: LatentFormat) -> Tensor:
+    """The picture to be changed, unscaled."""
+    given = entry.get("concat_latent_image")
+    return torch.zeros_like(latent) if given is None else _fit(given, latent)
+
+
+BESIDE: Mapping[int, Beside] = {5: _inpaint, 4: _instruct}
+"""By the number of channels that a network takes beyond the latent's."""
+
+
+def beside(
+    extra: int, entry: Mapping[str, Any], latent: Tensor, mask: Tensor | None, form: LatentFormat
+) -> Tensor | None:
+    """The extra channels of a network that takes ``extra`` of them; None if it takes none."""
+    return BESIDE[extra](entry, latent.float(), mask, form) if extra else None

@@ -1,0 +1,195 @@
+"""What stays in a device's memory, what goes, what is streamed: one pure function, testable without a device.
+
+``plan`` knows no torch and no clock. It gets the device, what is loaded, and what is wanted next, and says
+what to keep, what to evict, which blocks of the wanted model stay resident and which are streamed in while
+it runs, how long it expects to stand still for that, and why.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+
+SLOTS = 2
+"""Buffers for streamed blocks: one is computed with while the next fills."""
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """A part of a model that can be resident or streamed on its own."""
+
+    name: str
+    bytes: int
+    flops: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A model that has weights in the device's memory. ``resident`` names the blocks that are there."""
+
+    key: str
+    blocks: tuple[Block, ...]
+    resident: frozenset[str]
+    last_use: int = 0
+    pinned: bool = False
+
+    @property
+    def bytes(self) -> int:
+        """Bytes in the device's memory."""
+        return sum(b.bytes for b in self.blocks if b.name in self.resident)
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """A device: bytes of memory, bytes kept free, bytes per second to it, operations per second on it."""
+
+    capacity: int
+    reserve: int = 0
+    link: float = 12e9
+    flops: float = 25e12
+
+
+@dataclass(frozen=True, slots=True)
+class Demand:
+    """What is wanted next: a model (its blocks in forward order), room for activations, and models used
+    beside it.
+    """
+
+    key: str
+    blocks: tuple[Block, ...]
+    activations: int = 0
+    also: frozenset[str] = field(default_factory=frozenset)
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What to do. ``evict`` maps a loaded model's key to the blocks that leave."""
+
+    resident: frozenset[str]
+    stream: tuple[str, ...]
+    evict: tuple[tuple[str, frozenset[str]], ...]
+    slots: int
+    stall: float
+    """Seconds per run through the model in which it waits for weights."""
+    fits: bool
+    """Whether even this plan stays within the device (False: the activations alone are too large)."""
+    why: tuple[str, ...]
+
+
+def plan(device: Device, loaded: Sequence[Loaded], demand: Demand) -> Plan:
+    """The plan for the next run. Deterministic; evicts no more than it must, and nothing that is used
+    beside it.
+    """
+    room = device.capacity - device.reserve - demand.activations
+    others = [m for m in loaded if m.key != demand.key]
+    kept = sum(m.bytes for m in others)
+    wanted = sum(b.bytes for b in demand.blocks)
+    why = [f"{demand.key} wants {_size(wanted)} of weights and {_size(demand.activations)} for activations"]
+    evict, freed = _evictions(others, demand, kept + wanted - room, device)
+    why += [f"{key} gives back {_size(size)}: {reason}" for key, size, reason in freed]
+    left = room - kept + sum(size for _, size, _ in freed)
+    if wanted <= left:
+        return Plan(frozenset(b.name for b in demand.blocks), (), evict, 0, 0.0, True, tuple(why))
+    return _streamed(device, demand, left, evict, why)
+
+
+def _evictions(
+    others: Sequence[Loaded], demand: Demand, lacking: int, device: Device
+) -> tuple[tuple[tuple[str, frozenset[str]], ...], list[tuple[str, int, str]]]:
+    """Blocks to give back until ``lacking`` bytes are freed, from the models that are cheapest to be
+    without.
+    """
+    evict: list[tuple[str, frozenset[str]]] = []
+    freed: list[tuple[str, int, str]] = []
+    now = max((m.last_use for m in others), default=0) + 1
+    for model in sorted(others, key=lambda m: (_worth(m, now, device), m.key)):
+        if lacking <= 0:
+            break
+        if model.pinned or model.key in demand.also:
+            continue
+        going, size = _cheapest(model, lacking)
+        if going:
+            lacking -= size
+            evict.append((model.key, going))
+            freed.append((model.key, size, f"last used {now - model.last_use} runs ago"))
+    return tuple(evict), freed
+
+
+def _worth(model: Loaded, now: int, device: Device) -> float:
+    """Seconds that loading it again takes, over how long it has not been used."""
+    return model.bytes / device.link / (now - model.last_use)
+
+
+def _cheapest(model: Loaded, lacking: int) -> tuple[frozenset[str], int]:
+    """The last blocks of a model, as few as free what is lacking; its first ones are wanted first again."""
+    going: list[str] = []
+    size = 0
+    for block in reversed(model.blocks):
+        if size >= lacking:
+            break
+        if block.name in model.resident:
+            going.append(block.name)
+            size += block.bytes
+    return frozenset(going), size
+
+
+def _streamed(
+    device: Device, demand: Demand, left: int, evict: tuple[tuple[str, frozenset[str]], ...], why: list[str]
+) -> Plan:
+    """Stream as few blocks as make the rest fit, spread evenly over the forward order."""
+    blocks = demand.blocks
+    chosen: frozenset[str] = frozenset()
+    for count in range(1, len(blocks) + 1):
+        chosen = frozenset(blocks[i].name for i in _spread(len(blocks), count))
+        if _held(blocks, chosen) <= left:
+            break
+    held = _held(blocks, chosen)
+    stall = _stall(device, blocks, chosen)
+    moved = sum(b.bytes for b in blocks if b.name in chosen)
+    why.append(
+        f"{len(chosen)} of {len(blocks)} blocks ({_size(moved)}) are streamed on each run; "
+        f"expected wait {stall * 1000:.0f} ms"
+    )
+    if held > left:
+        why.append(f"it still lacks {_size(held - left)}: use a smaller picture or batch")
+    resident = frozenset(b.name for b in blocks) - chosen
+    stream = tuple(b.name for b in blocks if b.name in chosen)
+    return Plan(resident, stream, evict, SLOTS, stall, held <= left, tuple(why))
+
+
+def _spread(length: int, count: int) -> list[int]:
+    """``count`` places, evenly over ``length``, the last ones of equal stretches."""
+    return [((i + 1) * length) // count - 1 for i in range(count)]
+
+
+def _held(blocks: Iterable[Block], chosen: frozenset[str]) -> int:
+    """Bytes that are in memory at once: what is resident, and the buffers for the largest streamed blocks."""
+    rows = list(blocks)
+    streamed = sorted((b.bytes for b in rows if b.name in chosen), reverse=True)
+    return sum(b.bytes for b in rows if b.name not in chosen) + sum(streamed[:1]) * min(SLOTS, len(streamed))
+
+
+def _stall(device: Device, blocks: Sequence[Block], chosen: frozenset[str]) -> float:
+    """Seconds of waiting when each transfer hides behind the compute since the one before it."""
+    waited, hidden = 0.0, 0.0
+    for block in blocks:
+        if block.name in chosen:
+            needs = block.bytes / device.link
+            waited += max(0.0, needs - hidden)
+            hidden = 0.0
+        hidden += block.flops / device.flops
+    return waited
+
+
+def _size(count: int) -> str:
+    for unit, power in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if count >= power:
+            return f"{count / power:.1f} {unit}"
+    return f"{count} B"
+
+
+def after(loaded: Sequence[Loaded], demand: Demand, made: Plan, now: int) -> tuple[Loaded, ...]:
+    """What is loaded once a plan was carried out at time ``now``."""
+    gone = dict(made.evict)
+    rest = [
+        replace(m, resident=m.resident - gone.get(m.key, frozenset())) for m in loaded if m.key != demand.key
+    ]
+    return (*(m for m in rest if m.resident), Loaded(demand.key, demand.blocks, made.resident, now))
