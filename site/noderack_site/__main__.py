@@ -9,7 +9,15 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 from noderack_site.build import build
-from noderack_site.data import SiteData, SiteDataError, SiteError, read, with_built_in
+from noderack_site.data import (
+    SiteData,
+    SiteDataError,
+    SiteError,
+    from_export,
+    read,
+    with_built_in,
+    write_export,
+)
 from noderack_site.docs import DOCS
 from noderack_site.reference import Pages, command_pages, registry_pages
 
@@ -46,6 +54,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--from", dest="source", type=Path, help=source)
     parser.add_argument("--data", type=Path, default=Path("registry-data"), help="the registry's folder")
     parser.add_argument("--database", help="postgresql://… instead of a file in --data")
+    parser.add_argument(
+        "--export", type=Path, help="also keep the registry's data in this file (.json, .json.gz)"
+    )
     parser.add_argument("--built-in", type=Path, help="/object_info JSON of the nodes that every host has")
     parser.add_argument("--commands", type=Path, help="the command line's description of itself, as JSON")
     parser.add_argument("--docs", type=Path, default=DOCS, help="folder of Markdown pages")
@@ -56,9 +67,12 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _registry(options: argparse.Namespace) -> SiteData:
-    from noderack_site.from_registry import read_registry
+    from noderack_site.from_registry import export
 
-    return read_registry(options.data, options.database, options.url.rstrip("/"))
+    exported = export(options.data, options.database, options.url.rstrip("/"))
+    if options.export:
+        write_export(exported, options.export)
+    return from_export(exported, str(options.data))
 
 
 def _reference(options: argparse.Namespace) -> Pages:

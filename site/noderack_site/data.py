@@ -95,6 +95,12 @@ def read(path: Path) -> SiteData:
         raise SiteDataError(f"{path} is not a site export: {cause}") from cause
 
 
+def write_export(export: Raw, path: Path) -> None:
+    """Keep an export as a file, packed if its name ends in .gz; equal data gives equal bytes."""
+    content = json.dumps(export, ensure_ascii=False, sort_keys=True).encode("utf-8", "replace")
+    path.write_bytes(gzip.compress(content, mtime=0) if path.suffix == ".gz" else content)
+
+
 def with_built_in(data: SiteData, entries: Mapping[str, Raw], name: str = BUILT_IN) -> SiteData:
     """The same with a pack of the nodes that every host has, from /object_info entries."""
     from dataclasses import replace

@@ -1,4 +1,4 @@
-"""A registry's own database as site data. Nothing is written; quarantined packs are left out.
+"""A registry's own database as an export. Nothing is written; quarantined packs are left out.
 
 Server modules of the registry are imported here only, when a site is made from a database.
 """
@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from noderack_site.data import Raw, SiteData, SiteDataError, from_export
+from noderack_site.data import Raw, SiteDataError
 from noderack_site.names import slug
 
 _CHANGES = 200
@@ -20,18 +20,14 @@ _DAYS = 90
 _WORKFLOWS_A_PACK, _LARGEST_WORKFLOW = 20, 4 << 20
 
 
-def read_registry(data: Path, database: str | None = None, url: str = "") -> SiteData:
-    """Read the registry whose folder is `data`; `url` is where its files are served from.
+def export(data: Path, database: str | None = None, url: str = "") -> dict[str, Any]:
+    """An export of schema 1 (see `data`) of the registry whose folder is `data`.
 
-    Raises SiteDataError when there is no registry, or when the registry extra is not installed.
+    `url` is where its files are served from. Raises SiteDataError when there is no registry, or when the
+    registry extra is not installed.
     """
     if database is None and not (data / "registry.db").exists():
         raise SiteDataError(f"{data} is no registry's folder: it has no registry.db; name it with --data")
-    return from_export(export(data, database, url), str(database or data))
-
-
-def export(data: Path, database: str | None = None, url: str = "") -> dict[str, Any]:
-    """The same as an export of schema 1 (see `data`), to be kept or sent."""
     try:
         from noderack_registry.server import Settings, open_registry
     except ModuleNotFoundError as cause:

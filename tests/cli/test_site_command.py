@@ -30,14 +30,20 @@ def data(tmp_path: Path) -> Path:
 
 
 def test_what_is_published_is_shown(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    out, url = tmp_path / "site", "https://packs.example"
-    assert nodes(["registry", "site", str(out), "--data", str(data), "--url", url, "--json"]) == 0
+    out, url, kept = tmp_path / "site", "https://packs.example", tmp_path / "export.json.gz"
+    options = ["--data", str(data), "--url", url, "--export", str(kept), "--json"]
+    assert nodes(["registry", "site", str(out), *options]) == 0
     assert json.loads(capsys.readouterr().out)["written"] > 0
     page = (out / "packs/grain-pack.html").read_text(encoding="utf-8")
     assert "nodes install grain-pack" in page and "first steps" in page and "ann" in page
     assert "declared" in (out / "nodes/Grain.html").read_text(encoding="utf-8")
     assert (out / "workflows/grain-pack-first-steps.workflow.json").exists()
     assert "https://packs.example/packs/grain-pack.html" in (out / "feed.atom").read_text(encoding="utf-8")
+    assert "GET /api/v1/packs" in (out / "docs/http-api.html").read_text(encoding="utf-8")
+    assert nodes(["registry", "site", str(tmp_path / "again"), "--from", str(kept), "--url", url]) == 0
+    assert (tmp_path / "again/packs/grain-pack.json").read_bytes() == (
+        out / "packs/grain-pack.json"
+    ).read_bytes()
 
 
 def test_no_registry_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -26,12 +26,14 @@ _FILE = click.Path(dir_okay=False, path_type=Path)
 
 @click.command(
     epilog="Examples:\n\n  nodes registry site public --data registry-data --url https://packs.example.org\n\n"
+    "  nodes registry site public --export export.json.gz\n\n"
     "  nodes registry site public --from export.json.gz"
 )
 @click.argument("out", type=_FOLDER)
 @click.option("--data", type=_FOLDER, default=Path("registry-data"), show_default=True, help="The registry.")
 @click.option("--database", metavar="URL", help="postgresql://… instead of a file in --data.")
 @click.option("--from", "source", type=click.Path(path_type=Path), help="An export or a catalogue instead.")
+@click.option("--export", type=_FILE, help="Also keep the registry's data in this file (.json, .json.gz).")
 @click.option("--built-in", type=_FILE, help="/object_info JSON of the nodes that every host has.")
 @click.option("--url", metavar="URL", help="Where the site will be; feeds and sitemap need it.")
 @click.option("--name", help="The site's name.")
@@ -41,6 +43,7 @@ def site(
     data: Path,
     database: str | None,
     source: Path | None,
+    export: Path | None,
     built_in: Path | None,
     url: str | None,
     name: str | None,
@@ -51,7 +54,8 @@ def site(
     if missing:
         hint = "install it with: pip install 'noderack[site]'"
         raise BadInput(f"writing the site needs {missing!r}, which is not installed here", hint)
-    given = {"--from": source, "--built-in": built_in, "--url": url, "--name": name, "--database": database}
+    given = {"--from": source, "--export": export, "--built-in": built_in, "--url": url, "--name": name}
+    given["--database"] = database
     options = [part for option, value in given.items() if value is not None for part in (option, str(value))]
     command = [sys.executable, "-m", "noderack_site", str(out), "--data", str(data), *options]
     with TemporaryDirectory() as folder:
