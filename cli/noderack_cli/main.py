@@ -81,13 +81,32 @@ COMMANDS: tuple[Row, ...] = (
     Row("Registry", "registry site", f"{HERE}.site:site", "Write a registry's static site."),
     Row("Registry", "registry token", "noderack_cli.registry:token", "Make, list and revoke upload tokens."),
     Row("Registry", "registry import", "noderack_cli.registry:import_catalogue", "Take in a catalogue."),
-    Row("Registry", "registry index", "noderack_cli.registry_care:index", "Build and publish a repository's tags."),
-    Row("Registry", "registry check", "noderack_cli.registry_care:check", "Prove that database and files agree."),
+    Row(
+        "Registry",
+        "registry index",
+        "noderack_cli.registry_care:index",
+        "Build and publish a repository's tags.",
+    ),
+    Row(
+        "Registry",
+        "registry check",
+        "noderack_cli.registry_care:check",
+        "Prove that database and files agree.",
+    ),
     Row("Registry", "registry backup", "noderack_cli.registry_care:backup", "Copy a registry while it runs."),
-    Row("Registry", "registry restore", "noderack_cli.registry_care:restore", "Make a registry from a backup."),
+    Row(
+        "Registry", "registry restore", "noderack_cli.registry_care:restore", "Make a registry from a backup."
+    ),
     Row("Registry", "registry mirror", "noderack_cli.registry_care:mirror", "Follow another registry."),
-    Row("Registry", "registry export", "noderack_cli.registry_care:export", "Write the public data as files."),
-    Row("Registry", "registry admin", "noderack_cli.registry_care:admin", "Yank, quarantine, transfer, revoke."),
+    Row(
+        "Registry", "registry export", "noderack_cli.registry_care:export", "Write the public data as files."
+    ),
+    Row(
+        "Registry",
+        "registry admin",
+        "noderack_cli.registry_care:admin",
+        "Yank, quarantine, transfer, revoke.",
+    ),
 )
 
 GROUPS: dict[str, str] = {

@@ -1,4 +1,4 @@
-"""The published editor in a real browser: it opens on our server, knows our nodes, runs a workflow, shows it."""
+"""The published editor in a real browser: opens on our server, knows our nodes, runs and shows a workflow."""
 
 import json
 import os

@@ -98,7 +98,7 @@ def _complete(method: str, operation: dict[str, Any]) -> None:
     responses = operation["responses"]
     responses.pop("422", None)
     if media := operation.pop("x-media", None):
-        content = {name: {} for name in media}
+        content: dict[str, Any] = {name: {} for name in media}
         responses["200"]["content"] = content
         responses["206"] = {"description": "The part that was asked for", "content": content}
         responses["304"] = {"description": "What the client has is current"}
