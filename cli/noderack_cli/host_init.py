@@ -97,12 +97,14 @@ def _new(host: Host, torch: str, tell: Tell) -> Generation:
     path = host.generations / str(number)
     cache = cache_for(host.root)
     try:
-        _must(uv(["venv", "--quiet", "--python", sys.executable, path], cache=cache), "making a virtualenv")
+        _must(
+            uv(["venv", "--quiet", "--python", sys.executable, path], cache_at=cache), "making a virtualenv"
+        )
         draft = Draft(number, path, None, links.Cloned())
         command: list[str | Path] = ["pip", "install", "--quiet", "--python", draft.python]
         command += [*index_args(None, host.config.python_index), "--torch-backend", torch, ourselves()]
         tell("installing Noderack and torch into it")
-        _must(uv(command, cache=cache), "installing Noderack and torch")
+        _must(uv(command, cache_at=cache), "installing Noderack and torch")
         return _commit(host, draft, "init, new environment", tell)
     finally:
         if not (path / generations.RECORD).is_file():

@@ -21,6 +21,7 @@ from noderack_cli import generations, verify
 from noderack_cli.errors import InstallError, NodesError, NoSpace
 from noderack_cli.generations import Draft, Generation, InstalledPack
 from noderack_cli.installed import Constraint, Installed, constraints, installed
+from noderack_cli.model_files import digest
 from noderack_cli.plan import PackChoice, Plan
 from noderack_cli.solve import run_install
 
@@ -70,6 +71,8 @@ def install_pack(
 ) -> Generation:
     """The generation in use with `pack` added, verified and switched to; raises InstallError."""
     now = generations.current(host)
+    if pack.wheel and pack.sha256 and digest(Path(pack.wheel)) != pack.sha256:
+        raise InstallError(f"{pack.wheel} is not the wheel that was locked: its sha256 differs")
     report("pack-step", pack=pack.pack, step="clone")
     with generations.draft(host, now.path, now.number) as draft:
         before = installed(draft.path)

@@ -67,6 +67,11 @@ COMMANDS: tuple[Row, ...] = (
     Row("Host", "list", f"{HERE}.generations:list_packs", "List the packs of the host."),
     Row("Host", "generations", f"{HERE}.generations:generations", "List the generations of the host."),
     Row("Host", "diff", f"{HERE}.packs:diff", "Show what differs between two generations."),
+    Row("Host", "doctor", f"{HERE}.doctor:doctor", "Name what is wrong with the host, and what mends it."),
+    Row("Host", "lock", f"{HERE}.locks:lock", "Write nodes.lock: all of the host with its hashes."),
+    Row("Host", "sync", f"{HERE}.locks:sync", "Make the host what a lock says."),
+    Row("Host", "bundle create", f"{HERE}.locks:bundle_create", "Pack the host's needs for offline use."),
+    Row("Host", "bundle apply", f"{HERE}.locks:bundle_apply", "Make the host what a bundle holds."),
     Row("Host", "rollback", f"{HERE}.generations:rollback", "Go back to an earlier generation."),
     Row("Host", "prune", f"{HERE}.generations:prune", "Remove old generations."),
     # Authors
@@ -110,6 +115,7 @@ COMMANDS: tuple[Row, ...] = (
 )
 
 GROUPS: dict[str, str] = {
+    "bundle": "Carry a host to where no network is.",
     "pack": "Make, check and publish packs.",
     "models": "Find, download, check and tidy model files.",
     "registry": "Run and look after a registry.",

@@ -125,7 +125,7 @@ def run_install(
         command += index_args(registry, host.config.python_index)
         for option, file in files.items():
             command += [option, file]
-        return uv(command, cache=cache_for(host.root))
+        return uv(command, cache_at=cache_for(host.root))
 
 
 def _changes(said: Mapping[str, object]) -> tuple[Distribution, ...]:

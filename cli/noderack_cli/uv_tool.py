@@ -7,6 +7,7 @@ import shutil
 import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from noderack_cli.errors import InstallError
@@ -38,7 +39,7 @@ def find_uv() -> str:
         return found
 
 
-def uv(args: Sequence[str | Path], *, stdin: str | None = None, cache: Path | None = None) -> Ran:
+def uv(args: Sequence[str | Path], *, stdin: str | None = None, cache_at: Path | None = None) -> Ran:
     """Run `uv ARGS`, links rather than copies, never touching anything but the Python that args name."""
     environment = {
         k: v for k, v in os.environ.items() if k not in ("VIRTUAL_ENV", "PYTHONPATH", "CONDA_PREFIX")
@@ -50,8 +51,8 @@ def uv(args: Sequence[str | Path], *, stdin: str | None = None, cache: Path | No
         "NO_COLOR": "1",
     }
     environment.setdefault("UV_LINK_MODE", "hardlink")
-    if cache is not None:
-        environment["UV_CACHE_DIR"] = str(cache)
+    if cache_at is not None:
+        environment["UV_CACHE_DIR"] = str(cache_at)
     done = subprocess.run(
         [find_uv(), *map(str, args)],
         input=stdin,
@@ -66,11 +67,16 @@ def uv(args: Sequence[str | Path], *, stdin: str | None = None, cache: Path | No
 
 def cache_for(root: Path) -> Path | None:
     """A cache on the host's filesystem if uv's own is on another one (links cannot cross); else None."""
-    ran = uv(["cache", "dir"])
-    usual = Path(ran.out.strip() or Path.home())
+    usual = _usual_cache()
     while not usual.exists():
         usual = usual.parent
     return None if usual.stat().st_dev == root.stat().st_dev else root / ".uv-cache"
+
+
+@cache
+def _usual_cache() -> Path:
+    ran = uv(["cache", "dir"])
+    return Path(ran.out.strip() or Path.home())
 
 
 def index_args(registry: str | None, python_index: str) -> list[str]:

@@ -7,7 +7,7 @@
 (percent) that is led to that pack, and to another one without a question; `…_listed` the same for those whose
 pack the catalogue lists under that name. Without a catalogue all four are left out.
 `plan_s`, `plan_solved_s`: a plan for 40 types, without and with Python solving. `clone_s`: 40,000 files.
-`rollback_ms`, `help_ms`: as they say. `ten_packs_vs_uv`, `ten_packs_vs_pip`: ten packs, a library each, as
+`rollback_ms`, `help_ms`: as they say. `ten_packs_vs_uv`, `…_pip`: ten packs with a library each, as
 ten verified generations, in times of what uv and pip take for the same into one environment, unchecked.
 `download_vs_curl`: throughput from a loopback server, in parts of curl's (1.0 is the same).
 """

@@ -1,0 +1,167 @@
+"""`nodes lock`, `nodes sync`, `nodes bundle create/apply`: the same host again, elsewhere, offline."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import click
+from noderack_host.folder import Host
+
+from noderack_cli import generations as gens
+from noderack_cli import lock_file
+from noderack_cli.bring import bring
+from noderack_cli.commands.workflows import confirm, show_plan
+from noderack_cli.errors import InstallError, NotFound
+from noderack_cli.exits import Exit
+from noderack_cli.held import hold
+from noderack_cli.install import apply
+from noderack_cli.links import write_settled
+from noderack_cli.model_files import Index, link, scan, target_for
+from noderack_cli.options import FOLDER, dry_run_option, host_option, json_option, registry_option, yes_option
+from noderack_cli.progress import Progress
+from noderack_cli.show import count
+from noderack_cli.sources import Access
+from noderack_cli.sync import make_bundle, plan_of
+from noderack_cli.where import open_host, open_registry
+
+LOCK_NAME = "nodes.lock"
+
+
+@click.command("lock")
+@host_option
+@registry_option
+@json_option
+def lock(folder: Path | None, registry: str | None, as_json: bool) -> None:
+    """Write nodes.lock: every pack, distribution and model of the host with its hash.
+
+    \b
+    nodes lock
+    """
+    host = open_host(folder)
+    made = _lock(host, registry)
+    write_settled(host.lockfile, lock_file.text(made))
+    facts = {"lock": str(host.lockfile), "packages": len(made.packages), "models": len(made.models)}
+    told = (
+        f"{host.lockfile}: {count(len(made.packages), 'distribution')}, {count(len(made.models), 'model')}."
+    )
+    click.echo(json.dumps(facts) if as_json else told)
+
+
+def _lock(host: Host, registry: str | None) -> lock_file.Lock:
+    scan(host, Index.open(host))
+    with open_registry(host, registry) as client:
+        return lock_file.lock_of(host, gens.current(host), client)
+
+
+@click.command()
+@click.argument("file", type=FOLDER, required=False)
+@dry_run_option
+@yes_option
+@host_option
+@registry_option
+@json_option
+def sync(
+    *,
+    file: Path | None,
+    dry_run: bool,
+    yes: bool,
+    folder: Path | None,
+    registry: str | None,
+    as_json: bool,
+) -> int:
+    """Make the host what the lock FILE says (its own nodes.lock when none is named), each hash checked.
+
+    \b
+    nodes sync
+    nodes sync ../other/nodes.lock --dry-run
+    """
+    host = open_host(folder)
+    return _apply(host, file or host.lockfile, None, registry, Choices(dry_run, yes, as_json))
+
+
+@dataclass(frozen=True, slots=True)
+class Choices:
+    """How a lock is applied: only shown, agreed to beforehand, told as JSON."""
+
+    dry_run: bool
+    yes: bool
+    as_json: bool
+
+
+def _apply(host: Host, file: Path, bundle: Path | None, registry: str | None, choices: Choices) -> int:
+    if not file.is_file():
+        raise NotFound(f"There is no lock {file}", "Write one with: nodes lock")
+    made = lock_file.read(file.read_text("utf-8"), str(file))
+    plan = plan_of(made, host, gens.current(host), bundle / "wheels" if bundle else None)
+    show_plan(plan, as_json=choices.as_json)
+    if choices.dry_run or not plan:
+        return Exit.OK
+    confirm(choices.yes or choices.as_json)
+    progress = Progress(choices.as_json)
+    url = registry or host.config.registry or made.registry
+    with hold(host.root, "nodes sync", tell=progress.line):
+        applied = apply(plan, host, progress, registry=None if bundle else url, all_or_nothing=True)
+    if applied.failed:
+        raise applied.failed[0][1]
+    if bundle is not None:
+        _place_models(host, bundle)
+        return Exit.OK
+    brought = bring(plan.models, host, Access.of(os.environ, url), progress)
+    if brought.failed:
+        raise InstallError(brought.failed[0][1].message)
+    return Exit.OK
+
+
+def _place_models(host: Host, bundle: Path) -> None:
+    index = Index.open(host)
+    for source in sorted(p for p in (bundle / "models").rglob("*") if p.is_file()):
+        category, *rest = source.relative_to(bundle / "models").parts
+        target = target_for(host, category, "/".join(rest))
+        if not target.exists():
+            link(source, target)
+            index.sha256(target)
+    index.save()
+
+
+@click.command("create")
+@click.argument("out", type=FOLDER)
+@click.option("--models/--no-models", default=True, show_default=True, help="With the model files.")
+@host_option
+@registry_option
+@json_option
+def bundle_create(
+    *, out: Path, models: bool, folder: Path | None, registry: str | None, as_json: bool
+) -> None:
+    """Put all that the host's packs and models need into the folder OUT, to carry where no network is.
+
+    \b
+    nodes bundle create ~/stick/pictures
+    """
+    host = open_host(folder)
+    made = _lock(host, registry)
+    files = make_bundle(
+        made, host, out, Access.of(os.environ, registry or host.config.registry), models=models
+    )
+    write_settled(out / LOCK_NAME, lock_file.text(made))
+    click.echo(
+        json.dumps({"bundle": str(out), "files": len(files)})
+        if as_json
+        else f"{out}: {count(len(files), 'file')}."
+    )
+
+
+@click.command("apply")
+@click.argument("bundle", type=FOLDER)
+@yes_option
+@host_option
+@json_option
+def bundle_apply(bundle: Path, yes: bool, folder: Path | None, as_json: bool) -> int:
+    """Make the host what a bundle holds, without any network.
+
+    \b
+    nodes bundle apply /media/stick/pictures
+    """
+    return _apply(open_host(folder), bundle / LOCK_NAME, bundle.resolve(), None, Choices(False, yes, as_json))

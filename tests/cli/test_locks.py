@@ -1,0 +1,110 @@
+"""lock, sync, bundle, doctor: the same host again, and what is wrong with one."""
+
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+from noderack_cli import generations, lock_file
+from noderack_cli.doctor import look
+from noderack_cli.errors import BadInput
+from noderack_cli.exits import Exit
+from noderack_cli.main import run
+from noderack_host.folder import Host
+from noderack_registry.schema import ModelManifest, Source
+
+BODY = os.urandom(50_000)
+
+
+@pytest.fixture
+def full(shop: Any, rack: Host) -> Host:
+    """A host with a pack, its library, and a model."""
+    shop.sell("lib", library=True)
+    shop.sell("film", types=["FilmGrain"], requires=["lib"])
+    shop.sell_model("shapes.safetensors", BODY)
+    assert run(["install", "film", "--yes"]) == 0
+    assert run(["models", "get", "shapes.safetensors"]) == 0
+    return rack
+
+
+def codes(host: Host, *, deep: bool = False) -> list[str]:
+    return [ill.code for ill in look(host, deep=deep)]
+
+
+def test_a_lock_builds_the_host_again(full: Host) -> None:
+    assert run(["lock"]) == 0
+    made = lock_file.read(full.lockfile.read_text(), "nodes.lock")
+    film = next(p for p in made.packages if p.name == "film")
+    assert film.pack and film.node_types == ("FilmGrain",) and len(film.wheels[0].sha256) == 64
+    assert {p.name for p in made.packages if not p.host} == {"film", "lib"}
+    assert [m.name for m in made.models] == ["shapes.safetensors"]
+    assert run(["uninstall", "film", "--yes"]) == 0
+    assert run(["sync", "--yes"]) == 0
+    assert generations.current(full).packs["film"].version == "1.0"
+    assert run(["sync", "--yes"]) == 0, "nothing left to do"
+
+
+def test_a_bundle_needs_no_network(full: Host, tmp_path: Path) -> None:
+    assert run(["bundle", "create", str(tmp_path / "stick")]) == 0
+    assert run(["uninstall", "film", "--yes"]) == 0
+    shutil.rmtree(full.models / "checkpoints")
+    full.with_config(registry="http://127.0.0.1:9")
+    assert run(["bundle", "apply", str(tmp_path / "stick"), "--yes"]) == 0
+    assert "film" in generations.current(full).packs
+    assert (full.models / "checkpoints/shapes.safetensors").read_bytes() == BODY
+
+
+def test_a_changed_wheel_in_a_bundle_is_refused(
+    full: Host, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["bundle", "create", str(tmp_path / "stick")]) == 0
+    assert run(["uninstall", "film", "--yes"]) == 0
+    wheel = next((tmp_path / "stick/wheels").glob("film*"))
+    wheel.write_bytes(wheel.read_bytes() + b" ")
+    assert run(["bundle", "apply", str(tmp_path / "stick"), "--yes"]) == Exit.INSTALL_FAILED
+    assert "not the wheel that was locked" in capsys.readouterr().err
+    assert "film" not in generations.current(full).packs
+
+
+def test_a_lock_reads_back() -> None:
+    wheel = lock_file.LockedWheel("a-1-py3-none-any.whl", "https://example.org/a.whl", "0" * 64, 7)
+    model = ModelManifest("m", "loras", "1" * 64, 9, (Source("url", "https://example.org/m"),))
+    lock = lock_file.Lock(
+        (lock_file.Locked("a", "1", (wheel,), True, False, ("T",)),), (model,), "http://r", ">=3.10"
+    )
+    assert lock_file.read(lock_file.text(lock), "x") == lock
+
+
+@pytest.mark.parametrize(
+    "text", ["[", "lock-version = '2.0'", "lock-version = '1.0'\npackages = [{}]", "a = 1"]
+)
+def test_a_bad_lock_is_one_sentence(text: str) -> None:
+    with pytest.raises(BadInput):
+        lock_file.read(text, "nodes.lock")
+
+
+def test_doctor_finds_nothing_where_nothing_is_wrong(full: Host) -> None:
+    assert codes(full, deep=True) == []
+    assert run(["doctor"]) == 0
+
+
+def test_doctor_names_each_ill(full: Host) -> None:
+    now = generations.current(full)
+    packages = next(now.path.glob("lib/python3*/site-packages"))
+    (full.models / "checkpoints/shapes.safetensors").unlink()
+    edited = packages / "film/__init__.py"
+    edited.chmod(0o644)
+    edited.write_text("changed = True\n")
+    for name in ("opencv_python", "opencv_python_headless"):
+        (packages / f"{name}-1.0.dist-info").mkdir()
+        (packages / f"{name}-1.0.dist-info/METADATA").write_text(f"Name: {name}\nVersion: 1.0\n\n")
+    (packages / "lib-1.0.dist-info").rename(packages / "gone-1.0.dist-info")
+    assert {"model-gone", "overlap", "foreign-edit"} <= set(codes(full, deep=True))
+    shutil.rmtree(packages / "film-1.0.dist-info")
+    assert "pack-gone" in codes(full)
+    now.python.unlink()
+    assert "python" in codes(full)
+    full.env.unlink()
+    assert codes(full) == ["no-environment"]
+    assert run(["doctor"]) == Exit.BAD_INPUT
