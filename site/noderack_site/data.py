@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import re
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -27,6 +28,7 @@ from typing import Any, TypeAlias
 Raw: TypeAlias = Mapping[str, Any]
 
 SCHEMA = 1
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 BUILT_IN = "noderack-core"
 """The pack name under which the nodes that every host has are shown."""
 
@@ -60,11 +62,11 @@ def from_export(export: Any, where: str = "export") -> SiteData:
         raise SiteDataError(
             f"{where} is not a site export of schema {SCHEMA}; make one with the registry's export"
         )
-    packs = {_text(pack, "name", f"{where}: packs"): pack for pack in _part(export, "packs", list, where)}
+    packs = {_page_name(pack, f"{where}: packs"): pack for pack in _part(export, "packs", list, where)}
     claims, schemas = _part(export, "claims", dict, where), _part(export, "schemas", dict, where)
     claims = {**claims, **_unclaimed(packs, claims)}
     models = unique_names(_part(export, "models", list, where))
-    workflows = {_text(w, "name", f"{where}: workflows"): w for w in _part(export, "workflows", list, where)}
+    workflows = {_page_name(w, f"{where}: workflows"): w for w in _part(export, "workflows", list, where)}
     return SiteData(
         name=str(export.get("name") or "Noderack"),
         url=str(export.get("url") or "").rstrip("/"),
@@ -148,11 +150,16 @@ def _part(export: dict[str, Any], key: str, kind: type, where: str) -> Any:
     return value
 
 
-def _text(record: Any, key: str, where: str) -> str:
-    value = record.get(key) if isinstance(record, dict) else None
-    if not isinstance(value, str) or not value:
-        raise SiteDataError(f"{where}: a record has no {key}")
-    return value
+def _page_name(record: Any, where: str) -> str:
+    """The record's name, which becomes a file's name: nothing that could lead out of the site's folder."""
+    name = record.get("name") if isinstance(record, dict) else None
+    if not isinstance(name, str) or not name:
+        raise SiteDataError(f"{where}: a record has no name")
+    if not _NAME.fullmatch(name):
+        raise SiteDataError(
+            f"{where}: {name[:80]!r} cannot name a page; expected letters, digits, '.', '_' and '-'"
+        )
+    return name
 
 
 def _declared(packs: Mapping[str, Raw]) -> dict[str, Raw]:

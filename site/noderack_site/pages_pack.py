@@ -39,7 +39,13 @@ def _pages_of(renderer: Renderer, name: str) -> Iterator[Page]:
     own = fingerprint(pack)
     schemas = [shelf.data.schemas.get(t) for t in types[:_DRAWN]]
     workflows = [w for w in shelf.data.workflows.values() if w.get("pack") == name]
-    around = [[shelf.type_pages[t] for t in types], schemas, shelf.dependents.get(name, ()), workflows]
+    around = [
+        pack.get("successor") in shelf.data.packs,
+        [shelf.type_pages[t] for t in types],
+        schemas,
+        shelf.dependents.get(name, ()),
+        workflows,
+    ]
     base = f"packs/{name}"
     yield Page(f"{base}.html", fingerprint(own, around), lambda: _html(renderer, pack, workflows))
     yield Page(f"{base}.json", own, lambda: json_bytes(pack))
@@ -63,6 +69,7 @@ def _html(renderer: Renderer, pack: Raw, workflows: list[Raw]) -> bytes:
         pack={**_EMPTY, **pack},
         publisher=slug(str(pack.get("publisher") or pack.get("author") or "unknown")),
         install=install_command(pack),
+        successor_known=pack.get("successor") in shelf.data.packs,
         drawings=[(t, shelf.type_page(t), draw_node(t, shelf.data.schemas[t])) for t in drawn],
         nodes=[(t, shelf.type_page(t)) for t in types if t not in set(drawn)],
         workflows=[{**w, "drawing": draw_graph(w["graph"], str(w.get("title")))} for w in workflows],

@@ -31,9 +31,9 @@ def type_pages(renderer: Renderer) -> Iterator[Page]:
         claims, entry = shelf.data.claims.get(name, ()), shelf.data.schemas.get(name)
         record = {"type": name, "claims": list(claims), "schema": entry}
         own = fingerprint(record)
-        titles = [[_title(shelf, claim), _claim(shelf, claim)["install"]] for claim in claims]
+        shown = [_claim(shelf, claim) for claim in claims]
         around = _neighbours(shelf, entry) if entry else ()
-        key = fingerprint(own, titles, around, shelf.used_in.get(name, ()))
+        key = fingerprint(own, shown, around, shelf.used_in.get(name, ()))
         yield Page(f"nodes/{page}.html", key, lambda record=record: _type_html(renderer, record))  # type: ignore[misc]
         yield Page(f"nodes/{page}.json", own, lambda record=record: json_bytes(record))  # type: ignore[misc]
 
@@ -84,14 +84,15 @@ def _type_html(renderer: Renderer, record: Raw) -> bytes:
 
 
 def _claim(shelf: Shelf, claim: Raw) -> dict[str, Any]:
-    unknown = {"name": claim["pack"], "latest": claim.get("version")}
-    pack = shelf.data.packs.get(str(claim["pack"]), unknown)
+    name = str(claim["pack"])
+    pack = shelf.data.packs.get(name, {"name": name, "latest": claim.get("version")})
     shown = {
         "title": _title(shelf, claim),
         "install": install_command(pack),
-        "built_in": pack.get("built_in"),
+        "known": name in shelf.data.packs,
     }
-    return {"ambiguous": False, "yanked": False, **claim, **shown}
+    flags = {"ambiguous": False, "yanked": False, "built_in": bool(pack.get("built_in"))}
+    return {**flags, **claim, **shown}
 
 
 def _workflow_titles(shelf: Shelf, names: tuple[str, ...]) -> list[tuple[str, str]]:

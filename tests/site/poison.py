@@ -24,8 +24,9 @@ def poisoned(export: dict[str, Any]) -> dict[str, Any]:
     export["schemas"] = {
         text: {"input": {"required": inputs}, "output": [text], "output_name": [text], **names}
     }
+    export["packs"][3]["successor"] = text
     claim = {"type": text, "pack": "film-looks", "version": text, "origin": text, "rank": 1, "reason": text}
-    export["claims"][text] = [claim]
+    export["claims"][text] = [claim, {**claim, "pack": text, "rank": 2}]
     workflow = export["workflows"][0]
     workflow |= {"title": text, "description": text}
     workflow["graph"]["nodes"][0] |= {"title": text, "type": text}

@@ -108,6 +108,8 @@ def test_a_folder_of_somebody_else_is_left_alone(data: SiteData, tmp_path: Path)
         ('{"schema": 2}', "not a site export of schema 1"),
         ('{"schema": 1, "packs": {}}', "packs is a dict; expected a list"),
         ('{"schema": 1, "packs": [{"title": "x"}]}', "packs: a record has no name"),
+        ('{"schema": 1, "packs": [{"name": "../../x"}]}', "cannot name a page"),
+        ('{"schema": 1, "workflows": [{"name": "/etc/x"}]}', "cannot name a page"),
     ],
 )
 def test_a_bad_export_is_told_in_a_sentence(content: str, says: str, tmp_path: Path) -> None:
