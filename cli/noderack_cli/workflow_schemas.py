@@ -1,17 +1,21 @@
-"""Where the `nodes workflow` commands take node schemas from: a file, or the host's own packs."""
+"""Where the `nodes workflow` commands take node schemas from: a file, the host's own packs, a registry."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from noderack_host.folder import Host, HostError
 from noderack_host.schema import NodeSchema, SchemaError, read_schemas, schemas_from_object_info
 
 from noderack_cli import generations
 from noderack_cli.errors import BadInput
+
+if TYPE_CHECKING:
+    from noderack_registry.client import RegistryClient
 
 
 def find_schemas(file: Path | None, folder: Path | None, *, fresh: bool = False) -> dict[str, NodeSchema]:
@@ -64,3 +68,18 @@ def _keep(kept: Path, entries: Mapping[str, object]) -> None:
         part = kept.with_suffix(".part")
         part.write_text(json.dumps(entries), "utf-8")
         part.replace(kept)
+
+
+def ask_registry(client: RegistryClient, types: Iterable[str]) -> dict[str, NodeSchema]:
+    """Schemas of `types` as the best claiming pack published them; types that none describes are left out."""
+    claims = client.resolve(list(types)).node_types
+    best = {kind: ranked[0] for kind, ranked in claims.items() if ranked and ranked[0].version}
+    found: dict[str, NodeSchema] = {}
+    for pack, version in dict.fromkeys((c.pack, str(c.version)) for c in best.values()):
+        described = client.version(pack, version).node_types
+        wanted = {kind: described.get(kind) for kind, claim in best.items() if claim.pack == pack}
+        known = {
+            kind: entry for kind, entry in wanted.items() if isinstance(entry, Mapping) and "input" in entry
+        }
+        found.update(schemas_from_object_info(known))
+    return found

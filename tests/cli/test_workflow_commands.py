@@ -6,9 +6,12 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+import httpx
 import pytest
 from noderack_cli.main import run
+from noderack_cli.workflow_schemas import ask_registry
 from noderack_host.workflow import read_workflow
+from noderack_registry.client import RegistryClient
 
 CASES = Path(__file__).parents[1] / "cases/workflows"
 UI, API, SCHEMAS = (str(CASES / name) for name in ("txt2img.ui.json", "txt2img.api.json", "object_info.json"))
@@ -49,6 +52,33 @@ def test_notes_do_not_spoil_the_output(nodes: Nodes) -> None:
     _, out, err = nodes("convert", UI)
     assert json.loads(out)["3"]["class_type"] == "KSampler"
     assert "note: nodes[4]: no schema for 'KSampler'" in err
+
+
+def test_a_registry_describes_what_the_host_lacks() -> None:
+    entry = {"input": {"required": {"strength": ["FLOAT", {"default": 1.0}]}}, "output": ["IMAGE"]}
+    claim = {
+        "type": "Grain",
+        "pack": "film",
+        "version": "1.2",
+        "origin": "verified",
+        "rank": 1,
+        "reason": "only one",
+    }
+    unread = {**claim, "type": "Odd", "version": None, "origin": "catalogue"}
+    version = {"pack": "film", "version": "1.2", "node_types": {"Grain": entry, "Other": {}}}
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        if request.url.path.endswith("/resolve"):
+            return httpx.Response(
+                200, json={"node_types": {"Grain": [claim], "Odd": [unread], "No": []}, "models": {}}
+            )
+        assert request.url.path.endswith("/packs/film/versions/1.2")
+        return httpx.Response(200, json=version)
+
+    http = httpx.Client(transport=httpx.MockTransport(answer))
+    found = ask_registry(RegistryClient("http://registry.test", http=http), ["Grain", "Odd", "No"])
+    assert list(found) == ["Grain"]
+    assert found["Grain"].inputs[0].default == 1.0
 
 
 def test_there_and_back(nodes: Nodes, tmp_path: Path) -> None:

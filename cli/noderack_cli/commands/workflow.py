@@ -10,12 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import click
+from noderack_host.schema import NodeSchema
 from noderack_host.workflow import Note, Workflow, read_workflow
 
 from noderack_cli.exits import Exit
-from noderack_cli.options import FOLDER, host_option, json_option
+from noderack_cli.options import FOLDER, host_option, json_option, registry_option
 from noderack_cli.show import count
-from noderack_cli.workflow_schemas import find_schemas
+from noderack_cli.workflow_schemas import ask_registry, find_schemas
 
 _file = click.argument("file", type=FOLDER)
 _schemas = click.option(
@@ -31,6 +32,25 @@ _SEED_HELP = (
     "Also do what the editor does at queue time: strip comments, draw {a|b} choices from this seed, fill in "
     "%date% and %Node.widget% in file names."
 )
+
+
+def _known(
+    workflow: Workflow,
+    schemas: Path | None,
+    folder: Path | None,
+    registry: str | None,
+    *,
+    fresh: bool = False,
+) -> dict[str, NodeSchema]:
+    """Schemas from the file or the host, and from the registry for what those lack, if one is named."""
+    known = find_schemas(schemas, folder, fresh=fresh)
+    lacking = sorted({use.type for use in workflow.node_uses()} - known.keys())
+    if registry is None or not lacking:
+        return known
+    from noderack_registry.client import RegistryClient
+
+    with RegistryClient(registry) as client:
+        return {**ask_registry(client, lacking), **known}
 
 
 def _tell_notes(notes: Sequence[Note], quiet: bool) -> None:
@@ -87,6 +107,7 @@ def show(file: Path, schemas: Path | None, folder: Path | None, as_json: bool, v
 @click.option("--to", "form", type=click.Choice(["api", "ui"]), default="api", help="The form to make.")
 @_schemas
 @host_option
+@registry_option
 @_out
 @click.option("--seed", type=int, metavar="N", help=_SEED_HELP)
 @click.option("--quiet", "-q", is_flag=True, help="Leave out the notes on standard error.")
@@ -95,6 +116,7 @@ def convert(
     form: str,
     schemas: Path | None,
     folder: Path | None,
+    registry: str | None,
     out: Path | None,
     seed: int | None,
     quiet: bool,
@@ -104,6 +126,7 @@ def convert(
     \b
     nodes workflow convert portrait.png > prompt.json
     nodes workflow convert portrait.json --schemas object_info.json -o prompt.json
+    nodes workflow convert portrait.json --registry http://127.0.0.1:8190 -o prompt.json
     nodes workflow convert portrait.json --seed 7 -o prompt.json
     nodes workflow convert prompt.json --to ui -o portrait.json
     """
@@ -112,7 +135,7 @@ def convert(
         _tell_notes(workflow.notes, quiet)
         _write(_json(workflow.ui), out)
         return Exit.OK
-    known = find_schemas(schemas, folder)
+    known = _known(workflow, schemas, folder, registry)
     if form == "ui":
         from noderack_host.workflow.layout import to_ui
 
@@ -166,8 +189,9 @@ def diff(one: Path, other: Path, schemas: Path | None, folder: Path | None, as_j
 @_file
 @_schemas
 @host_option
+@registry_option
 @json_option
-def check(file: Path, schemas: Path | None, folder: Path | None, as_json: bool) -> int:
+def check(file: Path, schemas: Path | None, folder: Path | None, registry: str | None, as_json: bool) -> int:
     """Say what is wrong with a workflow, all of it, and where. Exit code 8 when it could not run.
 
     With --schemas or a host, inputs, ranges and choices are checked too.
@@ -179,7 +203,7 @@ def check(file: Path, schemas: Path | None, folder: Path | None, as_json: bool) 
     from noderack_host.workflow.check import check_workflow
 
     workflow = read_workflow(file)
-    found = check_workflow(workflow, find_schemas(schemas, folder, fresh=True))
+    found = check_workflow(workflow, _known(workflow, schemas, folder, registry, fresh=True))
     errors = sum(finding.level == "error" for finding in found)
     if as_json:
         click.echo(json.dumps({"findings": [finding.as_dict() for finding in found], "errors": errors}))
