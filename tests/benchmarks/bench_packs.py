@@ -17,7 +17,7 @@ import os
 import sys
 import tempfile
 import zipfile
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -161,7 +161,11 @@ def main() -> None:
     parser.add_argument("--table", type=Path, help="where to write the Markdown table")
     parser.add_argument("--no-run", action="store_true", help="load only: do not run nodes")
     parser.add_argument("--only", help="names of packs, with commas")
+    parser.add_argument(
+        "--resume", type=Path, help="keep rows in this file, and do not measure those in it again"
+    )
     asked = parser.parse_args()
+    kept = json.loads(asked.resume.read_text("utf-8")) if asked.resume and asked.resume.exists() else {}
     wanted = set(asked.only.split(",")) if asked.only else None
     packs = [
         p
@@ -173,7 +177,13 @@ def main() -> None:
         os.environ.setdefault("NODERACK_HOST", _host(Path(temporary)))
         for pack in packs:
             if wanted is None or pack.name in wanted:
+                if pack.name in kept:
+                    rows.append(Row(**kept[pack.name]))
+                    continue
                 row = measure(pack, asked.python, asked.peer, Path(temporary), run=not asked.no_run)
+                kept[pack.name] = asdict(row)
+                if asked.resume:
+                    asked.resume.write_text(json.dumps(kept), "utf-8")
                 rows.append(row)
                 both, same = row.compared()
                 told = f"{row.types} types, seen {row.types_seen}, loaded {row.loaded}"

