@@ -30,7 +30,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "cli"))  # for wheels.py
+sys.path.insert(0, str(Path(__file__).parents[1] / "cli"))  # for pack_wheels.py
 
 from noderack_cli import generations, links
 from noderack_cli.choose_packs import choose_packs, normal
@@ -47,7 +47,7 @@ from noderack_registry.client import RegistryClient
 from noderack_registry.schema import ModelManifest, Source
 from noderack_registry.server import Settings, open_registry, serving
 from noderack_registry.server.accounts import create_token
-from wheels import wheel
+from pack_wheels import wheel
 
 ROOT = Path(__file__).parents[2]
 PAIRS = ROOT / "tests/cases/manager/pairs.json"

@@ -22,9 +22,9 @@ from noderack_registry.schema import ModelManifest
 from noderack_registry.server import Settings, open_registry, serving
 from noderack_registry.server.accounts import create_token
 
-sys.path.insert(0, str(Path(__file__).parent))  # for wheels.py beside this file
+sys.path.insert(0, str(Path(__file__).parent))  # for pack_wheels.py beside this file
 
-from wheels import wheel
+from pack_wheels import wheel
 
 ROOT = Path(__file__).parents[2]
 

@@ -100,7 +100,7 @@ def test_a_pack_that_does_not_import_is_left_out(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     from noderack_cli import verify
-    from wheels import nodes_source
+    from pack_wheels import nodes_source
 
     monkeypatch.setattr(
         verify.inspect, "__kwdefaults__", {"seconds": 4 if name == "hangs" else 60, "memory": 4 << 30}

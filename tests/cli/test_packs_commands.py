@@ -9,7 +9,7 @@ from noderack_cli import generations
 from noderack_cli.exits import Exit
 from noderack_cli.main import run
 from noderack_host.folder import Host
-from wheels import wheel
+from pack_wheels import wheel
 
 
 def said(capsys: pytest.CaptureFixture[str], *args: str) -> dict[str, Any]:
@@ -62,7 +62,7 @@ def test_a_wheel_and_a_folder(shop: Any, rack: Host, tmp_path: Path) -> None:
     source = tmp_path / "my-pack"
     source.mkdir()
     (source / "__init__.py").write_text("from .nodes import NODE_CLASS_MAPPINGS\n")
-    from wheels import nodes_source
+    from pack_wheels import nodes_source
 
     (source / "nodes.py").write_text(nodes_source(["Mine"]))
     assert run(["install", str(source), "--yes"]) == 0

@@ -10,9 +10,9 @@ from noderack_registry.client import RegistryClient
 from noderack_registry.server import Settings, open_registry, serving
 from noderack_registry.server.accounts import create_token
 
-sys.path.insert(0, str(Path(__file__).parent))  # for wheels.py beside this file
+sys.path.insert(0, str(Path(__file__).parent))  # for pack_wheels.py beside this file
 
-from wheels import wheel
+from pack_wheels import wheel
 
 
 @pytest.fixture
