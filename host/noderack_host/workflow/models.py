@@ -77,7 +77,25 @@ _FOLDER_OF_TYPE: Mapping[str, str] = {
     "StyleModelLoader": "style_models",
     "GLIGENLoader": "gligen",
     "HypernetworkLoader": "hypernetworks",
+    "LoadBackgroundRemovalModel": "background_removal",
+    "FrameInterpolationModelLoader": "frame_interpolation",
+    "LoadMoGeModel": "geometry_estimation",
+    "LoadDA3Model": "geometry_estimation",
+    "LoadMediaPipeFaceLandmarker": "detection",
 }
+# Loaders of packs whose values have no names: what their own name says, where it says one thing only.
+_FOLDER_OF_LOADER: tuple[tuple[re.Pattern[str], str], ...] = tuple(
+    (re.compile(pattern, re.IGNORECASE), folder)
+    for pattern, folder in (
+        (r"lora", "loras"),
+        (r"control_?net", "controlnet"),
+        (r"vae", "vae"),
+        (r"text_?encoder|t5|gemma", "text_encoders"),
+        (r"checkpoint", "checkpoints"),
+        (r"upscale", "upscale_models"),
+        (r"transformer|unet|dit", "diffusion_models"),
+    )
+)
 # First widget of core loaders, for graphs whose values have no names.
 _INPUT_OF_TYPE: Mapping[str, tuple[str, ...]] = {
     "CheckpointLoaderSimple": ("ckpt_name",),
@@ -192,15 +210,22 @@ def _mentions(kind: str, node_id: str, name: str | None, value: Any) -> Iterator
 
 
 def is_model_name(value: str) -> bool:
-    """Whether a widget value is the name of a model file: one line, a known suffix, no address."""
-    return value.lower().endswith(_SUFFIXES) and len(value) < 260 and "\n" not in value and "://" not in value
+    """Whether a widget value is the name of a model file: a known suffix, one line, no address, no prompt."""
+    if not value.lower().endswith(_SUFFIXES) or len(value) >= 260:
+        return False
+    return not any(mark in value for mark in ("\n", "://", "embedding:", "<lora:"))
 
 
 def folder_of(kind: str, name: str | None) -> str | None:
-    """The model folder that an input chooses from, by node type and then by input name."""
+    """The model folder that an input chooses from: by type, input name, or what a loader's name says."""
     if kind in _FOLDER_OF_TYPE:
         return _FOLDER_OF_TYPE[kind]
-    return next((folder for pattern, folder in _FOLDERS if name and pattern.search(name)), None)
+    if name is not None:
+        return next((folder for pattern, folder in _FOLDERS if pattern.search(name)), None)
+    if "load" not in kind.lower() or kind.lower().startswith("efficient"):
+        return None
+    said = [folder for pattern, folder in _FOLDER_OF_LOADER if pattern.search(kind)]
+    return said[0] if len(said) == 1 else None
 
 
 def _listed(holder: Mapping[str, Any], node_id: str | None) -> Iterator[ModelUse]:
