@@ -101,7 +101,7 @@ def _scripts(name: str, root: Path) -> list[str]:
 
 
 def _same_name(name: str) -> str:
-    """Scripts call their pack by its folder's name, we by its distribution's: alike but for case and signs."""
+    """Scripts call their pack by its folder's name, we by its distribution's: alike but for signs."""
     return re.sub(r"[-_. ]+", "-", name).lower()
 
 

@@ -1,17 +1,14 @@
-"""The nodes. A template and a seed decide the text; nothing else does."""
+"""The nodes, in the schema form (V3). A template and a seed decide the text; nothing else does."""
 
 from itertools import islice
-from typing import Any
+
+from noderack_host.v3 import ComfyExtension, io
 
 from .files import OWN, host_folder, read_lists
 from .fill import Lists, combinations, fill
 
-Inputs = dict[str, dict[str, tuple[Any, ...]]]
 EXAMPLE = "a {small|large} __animal__, __medium__, __lighting__"
-_TEMPLATE = (
-    "STRING",
-    {"default": EXAMPLE, "multiline": True, "tooltip": "Choices {a|b}, word lists __name__."},
-)
+CATEGORY = "text/wildcards"
 
 
 def _lists() -> Lists:
@@ -20,68 +17,80 @@ def _lists() -> Lists:
     return read_lists(folder, OWN) if folder else read_lists(OWN)
 
 
-class WildcardPrompt:
-    DESCRIPTION = "Fills in a prompt template by seed."
-    CATEGORY = "text/wildcards"
-    RETURN_TYPES = ("STRING",)
-    RETURN_NAMES = ("text",)
-    OUTPUT_TOOLTIPS = ("One text, or a list of `count` different ones.",)
-    OUTPUT_IS_LIST = (True,)
-    FUNCTION = "run"
+def different_texts(template: str, seed: int, count: int) -> list[str]:
+    """`count` texts, different ones as long as there are some.
+
+    A seed whose text is already there gives way to the next one, up to four times as many as asked for.
+    """
+    lists = _lists()
+    texts = dict.fromkeys(fill(template, lists, seed + step) for step in range(4 * count))
+    again = (fill(template, lists, seed + step) for step in range(count))
+    return [*islice(texts, count), *again][:count]
+
+
+def _template() -> io.String.Input:
+    return io.String.Input(
+        "template", default=EXAMPLE, multiline=True, tooltip="Choices {a|b}, word lists __name__."
+    )
+
+
+class WildcardPrompt(io.ComfyNode):
+    """Fills in a prompt template by seed."""
 
     @classmethod
-    def INPUT_TYPES(cls) -> Inputs:
-        return {
-            "required": {
-                "template": _TEMPLATE,
-                "seed": (
-                    "INT",
-                    {"default": 0, "min": 0, "max": 0xFFFFFFFFFFFFFFFF, "control_after_generate": True},
-                ),
-            },
-            "optional": {
-                "count": (
-                    "INT",
-                    {"default": 1, "min": 1, "max": 1024, "tooltip": "How many texts to write."},
-                ),
-            },
-        }
-
-    def run(self, template: str, seed: int, count: int = 1) -> tuple[list[str]]:
-        lists = _lists()
-        # Different texts as long as there are some: a seed whose text is already there gives way to the next.
-        texts = dict.fromkeys(fill(template, lists, seed + step) for step in range(4 * count))
-        again = (fill(template, lists, seed + step) for step in range(count))
-        return ([*islice(texts, count), *again][:count],)
-
-
-class AllCombinations:
-    DESCRIPTION = "Writes out every text that a template can become."
-    CATEGORY = "text/wildcards"
-    RETURN_TYPES = ("STRING", "INT")
-    RETURN_NAMES = ("text", "count")
-    OUTPUT_IS_LIST = (True, False)
-    FUNCTION = "run"
+    def define_schema(cls) -> io.Schema:
+        seed = io.Int.Input("seed", default=0, min=0, max=0xFFFFFFFFFFFFFFFF, control_after_generate=True)
+        count = io.Int.Input(
+            "count", optional=True, default=1, min=1, max=1024, tooltip="How many texts to write."
+        )
+        return io.Schema(
+            node_id="NoderackWildcardPrompt",
+            display_name="Wildcard Prompt",
+            category=CATEGORY,
+            description="Fills in a prompt template by seed.",
+            inputs=[_template(), seed, count],
+            outputs=[io.String.Output(display_name="text", is_output_list=True)],
+        )
 
     @classmethod
-    def INPUT_TYPES(cls) -> Inputs:
-        limit = {"default": 64, "min": 1, "max": 4096, "tooltip": "Stops after this many texts."}
-        skip = {"default": 0, "min": 0, "max": 1_000_000, "tooltip": "Leaves out the first ones."}
-        return {
-            "required": {"template": _TEMPLATE, "limit": ("INT", limit)},
-            "optional": {"skip": ("INT", skip)},
-        }
+    def execute(cls, template: str, seed: int, count: int = 1) -> io.NodeOutput:  # type: ignore[override]
+        return io.NodeOutput(different_texts(template, seed, count))
 
-    def run(self, template: str, limit: int, skip: int = 0) -> tuple[list[str], int]:
+
+class AllCombinations(io.ComfyNode):
+    """Writes out every text that a template can become."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        limit = io.Int.Input("limit", default=64, min=1, max=4096, tooltip="Stops after this many texts.")
+        skip = io.Int.Input(
+            "skip", optional=True, default=0, min=0, max=1_000_000, tooltip="Leaves out the first ones."
+        )
+        return io.Schema(
+            node_id="NoderackAllCombinations",
+            display_name="All Combinations",
+            category=CATEGORY,
+            description="Writes out every text that a template can become.",
+            inputs=[_template(), limit, skip],
+            outputs=[
+                io.String.Output(display_name="text", is_output_list=True),
+                io.Int.Output(display_name="count"),
+            ],
+        )
+
+    @classmethod
+    def execute(cls, template: str, limit: int, skip: int = 0) -> io.NodeOutput:  # type: ignore[override]
         texts = list(islice(combinations(template, _lists()), skip, skip + limit))
-        return texts, len(texts)
+        return io.NodeOutput(texts, len(texts))
 
 
-NODE_CLASS_MAPPINGS: dict[str, type] = {
-    "NoderackWildcardPrompt": WildcardPrompt,
-    "NoderackAllCombinations": AllCombinations,
-}
-NODE_DISPLAY_NAME_MAPPINGS: dict[str, str] = {
-    "NoderackWildcardPrompt": "Wildcard Prompt",
-    "NoderackAllCombinations": "All Combinations",
-}
+class Wildcards(ComfyExtension):
+    """The pack, as hosts ask for it."""
+
+    async def get_node_list(self) -> list[type[io.ComfyNode]]:
+        return [WildcardPrompt, AllCombinations]
+
+
+async def comfy_entrypoint() -> Wildcards:
+    """Where hosts begin."""
+    return Wildcards()

@@ -6,9 +6,11 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from noderack_wildcards import NODE_CLASS_MAPPINGS
+from noderack_host.contract import schema_of
+from noderack_wildcards import comfy_entrypoint
 from noderack_wildcards.files import OWN, read_lists
 from noderack_wildcards.fill import combinations, fill
+from noderack_wildcards.nodes import AllCombinations
 from noderack_wildcards.template import TemplateError
 
 LISTS = {
@@ -96,14 +98,19 @@ def test_lists_are_files_and_stay_in_their_folder(tmp_path: Path) -> None:
 
 
 def test_prompt_node_writes_different_texts() -> None:
-    node = NODE_CLASS_MAPPINGS["NoderackWildcardPrompt"]()
-    (texts,) = node.run(template="{a|b|c|d|e|f}", seed=1, count=4)
-    assert len(texts) == 4 == len(set(texts)) and node.run(template="{a|b|c|d|e|f}", seed=1, count=4) == (
-        texts,
-    )
-    assert len(node.run(template="same", seed=1, count=3)[0]) == 3
+    texts = WildcardPrompt.execute(template="{a|b|c|d|e|f}", seed=1, count=4).args[0]
+    assert len(texts) == 4 == len(set(texts))
+    assert WildcardPrompt.execute(template="{a|b|c|d|e|f}", seed=1, count=4).args == (texts,)
+    assert len(WildcardPrompt.execute(template="same", seed=1, count=3).args[0]) == 3
 
 
 def test_combinations_node_pages_through() -> None:
-    node = NODE_CLASS_MAPPINGS["NoderackAllCombinations"]()
-    assert node.run(template="{a|b}{c|d}", limit=2, skip=1) == (["ad", "bc"], 2)
+    assert AllCombinations.execute(template="{a|b}{c|d}", limit=2, skip=1).args == (["ad", "bc"], 2)
+
+
+async def test_the_host_sees_both_nodes() -> None:
+    extension = await comfy_entrypoint()
+    nodes = {cls.GET_SCHEMA().node_id: cls for cls in await extension.get_node_list()}
+    shown = schema_of("NoderackWildcardPrompt", nodes["NoderackWildcardPrompt"])
+    assert set(nodes) == {"NoderackWildcardPrompt", "NoderackAllCombinations"}
+    assert [part.name for part in shown.inputs] == ["template", "seed", "count"] and shown.outputs[0].is_list
