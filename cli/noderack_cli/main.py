@@ -37,6 +37,8 @@ COMMANDS: tuple[Row, ...] = (
     Row("Workflows", "workflow draw", f"{HERE}.workflow:draw", "Draw a workflow as SVG or PNG."),
     Row("Workflows", "run", f"{HERE}.run:run", "Run a workflow file, once or as a batch."),
     # Packs
+    Row("Packs", "search", f"{HERE}.look_up:search", "Search the registry."),
+    Row("Packs", "show", f"{HERE}.look_up:show", "Show what the registry knows of a pack."),
     Row("Packs", "install", f"{HERE}.packs:install", "Install packs by name, wheel, folder or git address."),
     Row("Packs", "uninstall", f"{HERE}.packs:uninstall", "Remove packs and what only they needed."),
     Row("Packs", "update", f"{HERE}.packs:update", "Bring packs to their newest versions."),
