@@ -1,6 +1,7 @@
 """The nodes, in the schema form (V3). A template and a seed decide the text; nothing else does."""
 
 from itertools import islice
+from typing import Any
 
 from noderack_host.v3 import ComfyExtension, io
 
@@ -28,7 +29,7 @@ def different_texts(template: str, seed: int, count: int) -> list[str]:
     return [*islice(texts, count), *again][:count]
 
 
-def _template() -> io.String.Input:
+def _template() -> Any:
     return io.String.Input(
         "template", default=EXAMPLE, multiline=True, tooltip="Choices {a|b}, word lists __name__."
     )

@@ -10,7 +10,7 @@ from noderack_host.contract import schema_of
 from noderack_wildcards import comfy_entrypoint
 from noderack_wildcards.files import OWN, read_lists
 from noderack_wildcards.fill import combinations, fill
-from noderack_wildcards.nodes import AllCombinations
+from noderack_wildcards.nodes import AllCombinations, WildcardPrompt
 from noderack_wildcards.template import TemplateError
 
 LISTS = {
