@@ -16,12 +16,13 @@ from pathlib import Path
 from typing import IO, Any
 
 from noderack_host.batch import Job, SettingError, jobs_from
-from noderack_host.cache import cache_named
+from noderack_host.cache import byte_count, cache_named
 from noderack_host.execute import NodeError, PromptStopped
 from noderack_host.folder import Host, HostError
 from noderack_host.folders import ModelFolders
 from noderack_host.headless import Session, Wishes
 from noderack_host.packs import load_packs
+from noderack_host.persist import OnDisk
 from noderack_host.problems import PromptInvalid
 from noderack_host.running import Running, use
 from noderack_host.trace import write_trace
@@ -68,6 +69,7 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--resume", action="store_true", help="skip the jobs that the record says are done")
     run.add_argument("--sheet", default="auto", help="a batch's contact sheet: a file, or none")
     run.add_argument("--cache", default=None, help="classic, none, lru:N or bytes:N")
+    run.add_argument("--keep", metavar="BYTES", help="keep results on disk, up to so many bytes: 2G")
     run.add_argument("--trace", type=Path, help="write a trace that Perfetto opens")
     run.add_argument("--json", action="store_true", help="the only form there is; for symmetry with nodes")
     inspect = commands.add_parser("inspect", help="import packs and list their node types")
@@ -82,7 +84,11 @@ def run_command(options: argparse.Namespace, out: IO[str]) -> int:
     """Runs a file, once or as a batch."""
     jobs = jobs_from(options.sets, options.grids, options.inputs)
     policy = options.cache or ("classic" if len(jobs) == 1 else "bytes:2G")
-    session = Session(Host.find(options.host), lambda line: write_line(out, line), cache_named(policy))
+    host = Host.find(options.host)
+    cache = cache_named(policy)
+    if options.keep is not None:
+        cache = OnDisk(cache, host.user / "results", byte_count(options.keep))
+    session = Session(host, lambda line: write_line(out, line), cache)
     wishes = Wishes(jobs, options.seed, _record(options, jobs, session.host), options.resume, _sheet(options))
     try:
         results = session.run_file(options.file, wishes)

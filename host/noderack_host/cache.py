@@ -49,6 +49,9 @@ class Cache(Protocol):
 
     def get(self, key: bytes) -> Entry | None: ...
 
+    def peek(self, key: bytes) -> Entry | None:
+        """What is in memory, without reading a disk for it."""
+
     def put(self, key: bytes, entry: Entry) -> None: ...
 
     def __contains__(self, key: bytes) -> bool: ...
@@ -66,6 +69,9 @@ class NoCache:
         pass
 
     def get(self, key: bytes) -> Entry | None:
+        return None
+
+    def peek(self, key: bytes) -> Entry | None:
         return None
 
     def put(self, key: bytes, entry: Entry) -> None:
@@ -100,6 +106,9 @@ class Classic:
     def get(self, key: bytes) -> Entry | None:
         return self._entries.get(key)
 
+    def peek(self, key: bytes) -> Entry | None:
+        return self._entries.get(key)
+
     def put(self, key: bytes, entry: Entry) -> None:
         self._entries[key] = entry
 
@@ -124,13 +133,17 @@ class LRU:
         self._entries: OrderedDict[bytes, Entry] = OrderedDict()
 
     def begin(self, keys: AbstractSet[bytes]) -> None:
-        pass
+        for key in keys & self._entries.keys():
+            self._entries.move_to_end(key)
 
     def get(self, key: bytes) -> Entry | None:
         entry = self._entries.get(key)
         if entry is not None:
             self._entries.move_to_end(key)
         return entry
+
+    def peek(self, key: bytes) -> Entry | None:
+        return self._entries.get(key)
 
     def put(self, key: bytes, entry: Entry) -> None:
         self._entries[key] = entry
@@ -164,7 +177,8 @@ class ByBytes:
         self._holders: dict[Any, int] = {}
 
     def begin(self, keys: AbstractSet[bytes]) -> None:
-        pass
+        for key in keys & self._entries.keys():
+            self._entries.move_to_end(key)
 
     def get(self, key: bytes) -> Entry | None:
         found = self._entries.get(key)
@@ -172,6 +186,10 @@ class ByBytes:
             return None
         self._entries.move_to_end(key)
         return found[0]
+
+    def peek(self, key: bytes) -> Entry | None:
+        found = self._entries.get(key)
+        return found[0] if found else None
 
     def put(self, key: bytes, entry: Entry) -> None:
         self._drop(key)
@@ -218,13 +236,14 @@ def cache_named(policy: str) -> Cache:
         if name == "lru":
             return LRU(int(amount))
         if name == "bytes":
-            return ByBytes(_bytes(amount))
+            return ByBytes(byte_count(amount))
     except ValueError as cause:
         raise ValueError(f"{policy!r} has no number: write lru:100 or bytes:2G") from cause
     raise ValueError(f"{policy!r} is no cache policy: use classic, none, lru:100 or bytes:2G")
 
 
-def _bytes(text: str) -> int:
+def byte_count(text: str) -> int:
+    """A number of bytes from "1000", "500M", "2G"; raises ValueError."""
     units = {"k": 2**10, "m": 2**20, "g": 2**30}
     unit = units.get(text[-1:].lower())
     return int(float(text[:-1]) * unit) if unit else int(text)

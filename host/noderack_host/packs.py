@@ -123,18 +123,27 @@ class Contents:
 
 
 def load_packs(
-    entry_points: Iterable[metadata.EntryPoint] | None = None, only: Collection[str] | None = None
+    entry_points: Iterable[metadata.EntryPoint] | None = None,
+    only: Collection[str] | None = None,
+    load: "Callable[[metadata.EntryPoint], Contents] | None" = None,
 ) -> Packs:
     """Imports every installed pack, or those named in `only` (by pack or distribution name), ours first.
 
+    `load` gives a pack's contents; unless said, by importing it here.
+
     A later pack's node replaces an earlier one's of the same type, but never one of ours.
     """
-    building = _Building()
+    building = _Building(load or load_here)
     wanted = None if only is None else {_normal(name) for name in only}
     for point in _ordered(found_packs() if entry_points is None else entry_points):
         if wanted is None or wanted & {_normal(point.name), _normal(_distribution(point)[0])}:
             building.load(point)
     return building.done()
+
+
+def load_here(point: metadata.EntryPoint) -> Contents:
+    """A pack's contents, imported into this process."""
+    return contents_of(point.load(), point.module)
 
 
 def found_packs() -> list[metadata.EntryPoint]:
@@ -211,7 +220,8 @@ def _web_directory(module: ModuleType | None) -> Path | None:
 class _Building:
     """Takes packs in one by one; who brought which node type is what decides about the next."""
 
-    def __init__(self) -> None:
+    def __init__(self, load: Callable[[metadata.EntryPoint], Contents]) -> None:
+        self._load = load
         self.nodes: dict[str, Any] = {}
         self.names: dict[str, str] = {}
         self.modules: dict[str, str] = {}
@@ -224,7 +234,7 @@ class _Building:
         distribution, version = _distribution(point)
         start = time.perf_counter()
         try:
-            contents = contents_of(point.load(), point.module)
+            contents = self._load(point)
         except (Exception, SystemExit) as cause:  # pack code: kept as data
             told = f"{type(cause).__name__}: {cause}"
             trace = "".join(traceback.format_exception(cause))

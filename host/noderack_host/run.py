@@ -67,7 +67,7 @@ class Run:
         self._probe = probe
         self._stopped = threading.Event()
         self._landed: queue.SimpleQueue[tuple[Work, Any, BaseException | None] | None] = queue.SimpleQueue()
-        self._flying: dict[str, tuple[Work, float]] = {}
+        self._flying: dict[str, tuple[Work, float, list[tuple[Running, Any]]]] = {}
         self._contracts: dict[str, Contract] = {}
         self._at: Work | None = None
         self._signs = Fingerprints(self.graph, self.hidden_value, executor.versions)
@@ -122,10 +122,10 @@ class Run:
             raise self._failure(self._culprit(cause, roots), cause, {}) from cause
         keys = {work.key for work in self.agenda.works.values()}
         self._cache.begin(keys if outputs is None else keys | self._other_keys(every))
-        known = [(work, self._cache.get(work.key)) for work in self.agenda.works.values()]
-        self.cached = [work.id for work, entry in known if entry is not None]
+        self.cached = [work.id for work in self.agenda.works.values() if work.key in self._cache]
         self.teller.tell(ExecutionCached(self.prompt_id, self.cached))
-        for work, entry in known:
+        for work in self.agenda.works.values():
+            entry = self._cache.peek(work.key)
             if entry is not None and (entry.ui or entry.inner):
                 self._show_kept(work, entry.ui, entry.inner)
         self._demand(works, told=True)
@@ -281,9 +281,7 @@ class Run:
             for at, arguments in enumerate(slices(gathered.values, whole)):
                 results.append(self._one_call(work, at, arguments, method))
         except BaseException:
-            for _, result in results:
-                if inspect.iscoroutine(result):
-                    result.close()
+            _close(results)
             raise
         return results, any(hasattr(result, "__await__") for _, result in results)
 
@@ -346,7 +344,7 @@ class Run:
     # -- async nodes
 
     def _fly(self, work: Work, started: float, results: list[tuple[Running, Any]]) -> None:
-        self._flying[work.id] = (work, started)
+        self._flying[work.id] = (work, started, results)
         self._executor.lane.submit(
             together(results), lambda found, error: self._landed.put((work, found, error))
         )
@@ -357,7 +355,7 @@ class Run:
         if landed is None or self._stopped.is_set():
             raise Interrupted
         work, results, error = landed
-        self._at, started = self._flying.pop(work.id)
+        self._at, started, _ = self._flying.pop(work.id)
         self._timed(work, started)
         self._guarded(self._returned_or_failed, work, results, error)
 
@@ -378,7 +376,7 @@ class Run:
             except queue.Empty:
                 return
             if landed is not None:
-                self._flying.pop(landed[0].id, None)
+                _close(self._flying.pop(landed[0].id)[2])
 
     # -- what came back
 
@@ -455,6 +453,13 @@ class Run:
         if outer is not None:
             outer.inner_left -= 1
         return outer
+
+
+def _close(results: list[tuple[Running, Any]]) -> None:
+    """Ends coroutines that nobody will await; those that are done take no notice."""
+    for _, result in results:
+        if inspect.iscoroutine(result):
+            result.close()
 
 
 def _kept(key: tuple[str, str], real_id: str, prompt: Mapping[str, Any]) -> bool:

@@ -29,6 +29,7 @@ from noderack_cli.where import open_host
 @click.option("--resume", is_flag=True, help="Leave out the jobs of this batch that are done.")
 @click.option("--sheet", metavar="FILE|none", help="The batch's contact sheet; one is made unless none.")
 @click.option("--cache", metavar="POLICY", help="classic, none, lru:N, bytes:2G.")
+@click.option("--keep", metavar="BYTES", help="Keep results on disk for the next run, up to so much: 2G.")
 @click.option("--trace", type=FOLDER, help="Write a trace that Perfetto and Chrome open.")
 @click.option("--verbose", "-v", is_flag=True, help="Every node, and what packs print.")
 @host_option
