@@ -352,6 +352,8 @@ class Run:
     def _land(self) -> None:
         """Takes the next async node that is done, waiting for it; or notices an interrupt."""
         landed = self._landed.get()
+        if self._stopped.is_set() and landed is not None:
+            _close(self._flying.pop(landed[0].id)[2])
         if landed is None or self._stopped.is_set():
             raise Interrupted
         work, results, error = landed
