@@ -45,6 +45,9 @@ COMMANDS: tuple[Row, ...] = (
     Row("Packs", "pin", f"{HERE}.packs:pin", "Fix a pack at a version."),
     Row("Packs", "hold", f"{HERE}.packs:hold", "Leave a pack as it is."),
     Row("Packs", "free", f"{HERE}.packs:free", "Take back pin and hold."),
+    Row("Packs", "disable", f"{HERE}.switches:disable", "Take a pack out of use."),
+    Row("Packs", "enable", f"{HERE}.switches:enable", "Take a pack into use again."),
+    Row("Packs", "audit", f"{HERE}.switches:audit", "Say what is installed and was revoked."),
     Row("Packs", "why", f"{HERE}.packs:why", "Say why something is installed."),
     # Models
     Row("Models", "models get", f"{HERE}.models:get", "Bring models by name, hash or address."),
@@ -66,6 +69,8 @@ COMMANDS: tuple[Row, ...] = (
     Row("Host", "node search", f"{HERE}.node:search_nodes", "Find node types by words."),
     Row("Host", "node show", f"{HERE}.node:show_node", "Show what a node type takes and gives."),
     Row("Host", "init", f"{HERE}.init:init", "Make a folder a host."),
+    Row("Host", "adopt", f"{HERE}.adopt:adopt", "Take over an existing installation."),
+    Row("Host", "snapshot import", f"{HERE}.adopt:snapshot_import", "Install what a snapshot lists."),
     Row("Host", "list", f"{HERE}.generations:list_packs", "List the packs of the host."),
     Row("Host", "generations", f"{HERE}.generations:generations", "List the generations of the host."),
     Row("Host", "diff", f"{HERE}.packs:diff", "Show what differs between two generations."),
@@ -117,6 +122,7 @@ COMMANDS: tuple[Row, ...] = (
 )
 
 GROUPS: dict[str, str] = {
+    "snapshot": "Snapshots of the existing manager.",
     "bundle": "Carry a host to where no network is.",
     "pack": "Make, check and publish packs.",
     "models": "Find, download, check and tidy model files.",

@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import httpx
 from noderack_host.folder import Host
 from noderack_host.workflow import read_workflow
 from noderack_registry.client import NotFound, RegistryClient
@@ -14,6 +15,7 @@ from noderack_registry.schema import ModelQuery, PackVersion
 from noderack_cli import generations
 from noderack_cli.choose_models import choose_models
 from noderack_cli.choose_packs import choose_packs, normal
+from noderack_cli.errors import NotFound as Missed
 from noderack_cli.generations import Generation
 from noderack_cli.missing import Have, Missing, missing
 from noderack_cli.model_files import Index, find_content
@@ -36,8 +38,16 @@ def what_is_missing(host: Host, generation: Generation, sources: list[str]) -> M
     return missing(workflows, Have.of(host, generation))
 
 
-def _place(source: str) -> Path:
-    return Path(source)
+def _place(source: str) -> Path | bytes:
+    """A file, or the bytes at an address; raises NotFound."""
+    if not source.startswith(("http://", "https://")):
+        return Path(source)
+    try:
+        answer = httpx.get(source, follow_redirects=True, timeout=30)
+        answer.raise_for_status()
+    except (httpx.HTTPError, httpx.InvalidURL) as cause:
+        raise Missed(f"The workflow at {source} cannot be had: {cause}") from cause
+    return answer.content
 
 
 def make_plan(host: Host, client: RegistryClient, lacking: Missing, wishes: Wishes) -> Plan:

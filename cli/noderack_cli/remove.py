@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from noderack_host.folder import Host
 
 from noderack_cli import generations
 from noderack_cli.errors import InstallError, NotFound, Unresolvable
 from noderack_cli.generations import Generation
 from noderack_cli.installed import installed
+from noderack_cli.links import write_settled
 from noderack_cli.reasons import Needs
 from noderack_cli.uv_tool import uv
 
@@ -23,6 +26,8 @@ def remove_pack(host: Host, name: str) -> tuple[list[str], Generation]:
         raise NotFound(f"{name} is not installed", "See what is: nodes list")
     if pack.origin == "host":
         raise Unresolvable(f"{name} is part of the host itself and stays")
+    if pack.disabled:
+        raise NotFound(f"{name} is disabled, so there is nothing to remove", f"nodes enable {name}")
     needs = Needs.of(now.path)
     by = [(who, spec) for who, spec in needs.needed_by(name) if who in now.packs]
     if by:
@@ -35,6 +40,17 @@ def remove_pack(host: Host, name: str) -> tuple[list[str], Generation]:
             raise InstallError(f"{name} could not be removed: {ran.err.strip()[:500]}")
         packs = {key: value for key, value in now.packs.items() if key != name}
         return gone, generations.commit(host, draft, f"uninstall {name}", packs)
+
+
+def disable_pack(host: Host, name: str) -> Generation:
+    """A generation without the pack, that remembers it for `enable`. The caller holds the host."""
+    before = generations.current(host).packs.get(name)
+    if before is None or before.disabled:
+        raise NotFound(f"{name} is not installed" if before is None else f"{name} is disabled already")
+    _, made = remove_pack(host, name)
+    kept = replace(made, packs={**made.packs, name: replace(before, disabled=True)})
+    write_settled(made.path / generations.RECORD, kept.record())
+    return kept
 
 
 def _base(host: Host) -> frozenset[str]:

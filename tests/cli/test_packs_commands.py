@@ -96,3 +96,27 @@ def test_what_others_need_stays(shop: Any, rack: Host, capsys: pytest.CaptureFix
     assert run(["install", "base-pack", "--yes"]) == 0 and run(["install", "upper", "--yes"]) == 0
     assert run(["uninstall", "base-pack", "--yes"]) == Exit.UNRESOLVABLE
     assert "upper needs base-pack" in capsys.readouterr().err
+
+
+def test_disable_and_enable(shop: Any, rack: Host, tmp_path: Path) -> None:
+    shop.sell("film", types=["FilmGrain"])
+    assert run(["install", "film", "--yes"]) == 0 and run(["audit"]) == 0
+    flow = tmp_path / "flow.json"
+    flow.write_text(json.dumps({"1": {"class_type": "FilmGrain", "inputs": {}}}))
+    assert run(["missing", str(flow)]) == 0
+    assert run(["disable", "film"]) == 0
+    assert run(["missing", str(flow)]) == Exit.NOT_FOUND
+    assert generations.current(rack).packs["film"].disabled and run(["doctor"]) == 0
+    assert run(["enable", "film"]) == 0
+    assert run(["missing", str(flow)]) == 0 and not generations.current(rack).packs["film"].disabled
+    assert run(["enable", "film"]) == Exit.NOT_FOUND
+
+
+def test_audit_names_a_revoked_wheel(rack: Host) -> None:
+    from noderack_cli.commands.switches import revoked
+    from noderack_cli.generations import Generation, InstalledPack
+    from noderack_registry.schema import Revocation
+
+    pack = InstalledPack("film", "1.0", (), "registry", "a" * 64)
+    killed = {"a" * 64: Revocation("a" * 64, "film", "1.0", "steals tokens")}
+    assert revoked(Generation(1, rack.root, packs={"film": pack}), killed)[0].reason == "steals tokens"

@@ -1,0 +1,77 @@
+"""Snapshots and installations of other tools: read, never run, never changed."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from noderack_cli import generations
+from noderack_cli.errors import BadInput
+from noderack_cli.existing import Found, read_installation, read_snapshot
+from noderack_cli.exits import Exit
+from noderack_cli.main import run
+from noderack_host.folder import Host
+
+SNAPSHOT = {
+    "comfyui": "abc",
+    "git_custom_nodes": {
+        "https://example.org/o/Sheet-Pack.git": {"hash": "f00", "disabled": False},
+        "https://example.org/o/off": {"hash": "f01", "disabled": True},
+    },
+    "cnr_custom_nodes": {"film": "1.0"},
+    "file_custom_nodes": [],
+    "pips": {"numpy==2.0": ""},
+}
+
+
+def test_a_snapshot_lists_its_packs() -> None:
+    assert read_snapshot(json.dumps(SNAPSHOT), "s") == (
+        Found("film", "1.0"),
+        Found("Sheet-Pack", None, "https://example.org/o/Sheet-Pack.git", "f00"),
+    )
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"nodes": []}'])
+def test_other_files_are_no_snapshots(text: str) -> None:
+    with pytest.raises(BadInput):
+        read_snapshot(text, "s.json")
+
+
+@pytest.fixture
+def installation(tmp_path: Path) -> Path:
+    root = tmp_path / "ComfyUI"
+    film = root / "custom_nodes/ComfyUI-Film"
+    film.mkdir(parents=True)
+    (film / "pyproject.toml").write_text('[project]\nname = "film"\nversion = "1.0"\n')
+    other = root / "custom_nodes/other/.git"
+    other.mkdir(parents=True)
+    (other / "config").write_text('[remote "origin"]\n\turl = https://example.org/o/other\n')
+    (root / "models/loras").mkdir(parents=True)
+    (root / "models/loras/old.safetensors").write_bytes(b"x")
+    (root / "extra_model_paths.yaml").write_text("a111:\n    base_path: more/models  # here\n    vae: vae\n")
+    return root
+
+
+def test_an_installation_is_read(installation: Path) -> None:
+    packs, models = read_installation(installation)
+    assert packs == (Found("film", "1.0"), Found("other", None, "https://example.org/o/other"))
+    assert models == (installation / "models", installation / "more/models")
+
+
+def test_adopt_takes_packs_and_leaves_models(
+    shop: Any, rack: Host, installation: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shop.sell("film", "1.0", types=["FilmGrain"])
+    shop.sell("film", "2.0", types=["FilmGrain"])
+    before = sorted(installation.rglob("*"))
+    assert run(["adopt", str(installation), "--yes"]) == 0
+    assert generations.current(rack).packs["film"].version == "1.0"
+    assert "nodes install https://example.org/o/other" in capsys.readouterr().out
+    assert run(["models", "list", "loras"]) == 0
+    assert "old.safetensors" in capsys.readouterr().out
+    assert sorted(installation.rglob("*")) == before
+
+
+def test_a_folder_that_is_no_installation(rack: Host, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    assert run(["adopt", str(tmp_path / "empty")]) == Exit.BAD_INPUT
