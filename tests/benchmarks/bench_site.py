@@ -196,32 +196,47 @@ def home_kb(site: Path) -> float:
     return sum(path.stat().st_size for path in files) / 1000
 
 
-def main() -> None:
+def given(source: Path) -> dict[str, Any]:
+    """The registry to measure, written to `source` as an export."""
     catalogue = os.environ.get("SITE_CATALOGUE")
+    if catalogue:
+        return as_export(Path(catalogue), source)
+    export = made_up(600)
+    source.write_text(json.dumps(export))
+    return export
+
+
+def builds(export: dict[str, Any], source: Path, site: Path) -> dict[str, float]:
+    """A full build, then one after one publish."""
+    wall, cpu, memory = build(source, site)
+    source.write_text(json.dumps(publish(export)))
+    step, step_cpu, _ = build(source, site)
+    figures = {"build_s": wall, "build_cpu_s": cpu, "build_mb": memory}
+    return {**figures, "incremental_s": step, "incremental_cpu_s": step_cpu}
+
+
+def weights(site: Path) -> dict[str, float]:
+    """Files, megabytes of all, kilobytes of the largest page and of what the first page loads."""
+    files = [path for path in site.rglob("*") if path.is_file()]
+    largest = max(path.stat().st_size for path in files if path.suffix == ".html")
+    total = sum(path.stat().st_size for path in files)
+    figures = {"files": len(files), "total_mb": total / 1e6, "largest_page_kb": largest / 1e3}
+    return {**figures, "home_kb": home_kb(site)}
+
+
+def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
-        source = root / "export.json"
-        if catalogue:
-            export = as_export(Path(catalogue), source)
-        else:
-            export = made_up(600)
-            source.write_text(json.dumps(export))
-        wall, cpu, memory = build(source, root / "site")
+        export = given(root / "export.json")
         figures: dict[str, float] = {"packs": len(export["packs"])}
-        figures |= {"build_s": wall, "build_cpu_s": cpu, "build_mb": memory}
-        source.write_text(json.dumps(publish(export)))
-        figures["incremental_s"], figures["incremental_cpu_s"], _ = build(source, root / "site")
-        files = [path for path in (root / "site").rglob("*") if path.is_file()]
-        largest = max(path.stat().st_size for path in files if path.suffix == ".html")
-        total = sum(path.stat().st_size for path in files)
-        figures |= {"files": len(files), "total_mb": total / 1e6, "largest_page_kb": largest / 1e3}
-        figures["home_kb"] = home_kb(root / "site")
+        figures |= builds(export, root / "export.json", root / "site")
+        figures |= weights(root / "site")
         if os.environ.get("SITE_BROWSER", "1") != "0" and Path(CHROMIUM).exists():
             figures |= search(root / "site", questions(export))
         figures["growth_10x"] = growth(root)
-    shown = {key: round(value, 2) for key, value in figures.items()}
-    for key, value in shown.items():
-        print(f"{key:18} {value}")
+        shown = {key: round(value, 2) for key, value in figures.items()}
+        for key, value in shown.items():
+            print(f"{key:18} {value}", flush=True)
     print(json.dumps({"bench": "site", "figures": shown}))
 
 
