@@ -16,7 +16,7 @@ from noderack_diffusion.detect import detect, tower_place, unet_prefix, vae_pref
 from noderack_diffusion.devices import pick_device, pick_dtype
 from noderack_diffusion.errors import UnknownModelError
 from noderack_diffusion.model import Model
-from noderack_diffusion.openclip import hf_pieces, open_clip_pieces
+from noderack_diffusion.openclip import bare_pieces, hf_pieces, open_clip_pieces
 from noderack_diffusion.shapes import told
 from noderack_diffusion.sigma import standard
 from noderack_diffusion.spec import ModelSpec, TowerRecipe
@@ -28,6 +28,8 @@ from noderack_diffusion.weights import Live, Pieces, pieces_below, shapes
 
 __all__ = ["Checkpoint", "Clip", "Model", "Vae", "load_checkpoint", "load_model", "load_vae"]
 
+LAYOUTS = {"hf": hf_pieces, "bare": bare_pieces, "open_clip": open_clip_pieces}
+"""How a text tower lies in a file, by the name in a family's row."""
 _V_PROBE = "output_blocks.11.1.transformer_blocks.0.norm1.bias"
 _V_PROBE_FLOOR = 0.09
 
@@ -133,7 +135,7 @@ def _tower(store: Store, recipe: TowerRecipe, place: Placed) -> Tower | None:
     if found is None:
         return None
     prefix, form = found
-    pieces = open_clip_pieces(store, prefix) if form == "open_clip" else hf_pieces(store, prefix)
+    pieces = LAYOUTS[form](store, prefix)
     part = "clip" if recipe.name == "l" else f"clip_{recipe.name}"
     config = clip_config(shapes(pieces), told(store.metadata, part))
     live = place.live(store, lambda: ClipText(config), pieces, part)

@@ -9,6 +9,7 @@ import torch
 from noderack_diffusion.control import Control, ControlNet
 from noderack_diffusion.devices import pick_device, pick_dtype
 from noderack_diffusion.errors import UnknownModelError
+from noderack_diffusion.folder import depth_at
 from noderack_diffusion.names import control_modules
 from noderack_diffusion.shapes import Shapes, Told, count, told
 from noderack_diffusion.store import Store
@@ -86,13 +87,9 @@ def _config_of(there: Shapes) -> UNetConfig:
     for x in range(count(there, "down_blocks.{}.resnets.0.conv1.weight")):
         blocks = count(there, f"down_blocks.{x}.resnets.{{}}.conv1.weight")
         mult = there[f"down_blocks.{x}.resnets.0.conv1.weight"][0] // width
-        depth = tuple(_depth(there, f"down_blocks.{x}.attentions.{i}") for i in range(blocks))
+        depth = tuple(depth_at(there, f"down_blocks.{x}.attentions.{i}") for i in range(blocks))
         levels.append(Level(mult, depth, (0,) * (blocks + 1)))
     adm = there.get("add_embedding.linear_1.weight", (0, 0))[1]
     return UNetConfig(
-        width=width, levels=tuple(levels), middle=_depth(there, "mid_block.attentions.0"), adm=adm
+        width=width, levels=tuple(levels), middle=depth_at(there, "mid_block.attentions.0"), adm=adm
     )
-
-
-def _depth(there: Shapes, place: str) -> int:
-    return count(there, f"{place}.transformer_blocks.{{}}.norm1.weight")

@@ -11,7 +11,11 @@ from noderack_diffusion.vae import VaeConfig, vae_config
 
 _UNET_MARK = "input_blocks.0.0.weight"
 _VAE_MARK = "decoder.conv_in.weight"
-_TOWER_MARKS = {"hf": "text_model.final_layer_norm.weight", "open_clip": "ln_final.weight"}
+_TOWER_MARKS = {
+    "hf": "text_model.final_layer_norm.weight",
+    "bare": "final_layer_norm.weight",
+    "open_clip": "ln_final.weight",
+}
 _DIFFUSERS_MARK = "conv_in.weight"
 
 

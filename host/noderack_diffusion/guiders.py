@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from noderack_diffusion.guide import Condition, Guide
+from noderack_diffusion.unet import SkipHook
 
 
 class Guider(Protocol):
@@ -36,6 +37,8 @@ class Hooks:
 
     combine: Combine | None = None
     after: tuple[After, ...] = ()
+    skip: SkipHook | None = None
+    """Changes what the U-Net joins (FreeU)."""
     always_both: bool = False
     """Evaluate the side without the prompt even at scale 1."""
 

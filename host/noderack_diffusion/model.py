@@ -87,7 +87,9 @@ class Model:
             given = torch.cat([given, concat.to(given)], dim=1)
         time = self.param.times.time(sigma).float()
         steer = control and control.residuals(self.param, given, sigma, context=context, y=y)
-        out = network(given.to(dtype), time, context.to(x.device, dtype), y=y, control=steer)
+        out = network(
+            given.to(dtype), time, context.to(x.device, dtype), y=y, control=steer, skip_hook=self.hooks.skip
+        )
         return self.param.clean(x, out.float(), sigma)
 
     def _fits(self, context: Tensor) -> None:

@@ -26,6 +26,11 @@ def hf_pieces(store: Store, prefix: str) -> dict[str, Piece]:
     return pieces_below(store, prefix)
 
 
+def bare_pieces(store: Store, prefix: str) -> dict[str, Piece]:
+    """A tower in the layout of Hugging Face that lacks its first word, as early fine-tunes have it."""
+    return {f"text_model.{name}": piece for name, piece in pieces_below(store, prefix).items()}
+
+
 def open_clip_pieces(store: Store, prefix: str) -> dict[str, Piece]:
     """A tower in the layout of OpenCLIP: q, k and v in one matrix, the projection transposed."""
     pieces: dict[str, Piece] = {}

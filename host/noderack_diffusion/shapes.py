@@ -11,12 +11,14 @@ from collections.abc import Mapping
 
 from torch import Tensor
 
+from noderack_diffusion.errors import UnknownModelError
+
 Shapes = Mapping[str, tuple[int, ...]]
 Told = Mapping[str, int]
 METADATA_KEY = "noderack.config"
 
 
-class ShapeError(ValueError):
+class ShapeError(UnknownModelError):
     """Tensors do not have the shapes of any network this module can build."""
 
 

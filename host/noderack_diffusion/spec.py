@@ -24,9 +24,9 @@ class LatentFormat:
 class TowerRecipe:
     """One text tower of a family and how it is used.
 
-    ``places`` are the prefixes it may have in a checkpoint, with the layout below each ("hf" or "open_clip").
-    ``layer`` -1 is the last; ``final_norm`` says whether the last norm follows it; ``pad`` fills short
-    prompts.
+    ``places`` are the prefixes it may have in a checkpoint, with the layout below each ("hf", "bare" or
+    "open_clip"). ``layer`` -1 is the last; ``final_norm`` says whether the last norm follows it; ``pad``
+    fills short prompts.
     """
 
     name: str
@@ -68,6 +68,7 @@ VAE_PREFIXES = ("first_stage_model.", "vae.", "")
 _L_SD1 = (
     ("cond_stage_model.transformer.", "hf"),
     ("cond_stage_model.", "hf"),
+    ("cond_stage_model.transformer.", "bare"),
     ("text_encoders.clip_l.transformer.", "hf"),
 )
 _L_SDXL = (("conditioner.embedders.0.transformer.", "hf"), ("text_encoders.clip_l.transformer.", "hf"))

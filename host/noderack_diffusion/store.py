@@ -1,5 +1,8 @@
 """Weights files as they lie on the disk: mapped, never changed, touched only where they are read.
 
+Safetensors by our own reader; pickled checkpoints (.ckpt, .pt, .pth, .bin) by torch with ``weights_only``,
+which runs none of their code.
+
 The file is the backup: whatever is done to a model in memory, its tensors here stay as they were.
 """
 
@@ -48,22 +51,28 @@ class TensorInfo:
     end: int
 
 
+PICKLES = frozenset({".ckpt", ".pt", ".pth", ".bin"})
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Store:
-    """One mapped safetensors file."""
+    """One mapped weights file."""
 
     path: Path
     header: Mapping[str, TensorInfo]
     metadata: Mapping[str, str]
     key: str
     """Names the content: a hash of path, size, time and header."""
-    _bytes: mmap.mmap = field(repr=False)
+    _bytes: mmap.mmap | None = field(repr=False)
     _offset: int = field(repr=False)
+    _loaded: Mapping[str, Tensor] = field(default_factory=dict, repr=False)
 
     @classmethod
     def open(cls, path: str | Path) -> "Store":
-        """Map a safetensors file. Raises FileError with the reason if it is not a sound one."""
+        """Map a weights file. Raises FileError with the reason if it is not a sound one."""
         path = Path(path)
+        if path.suffix.lower() in PICKLES:
+            return _open_pickle(path)
         try:
             with path.open("rb") as file:
                 size = path.stat().st_size
@@ -78,6 +87,8 @@ class Store:
         """The tensor ``name`` as it is stored; shares the mapped bytes, so do not write into it."""
         if name not in self.header:
             raise FileError(f"{self.path.name} holds no tensor {name!r}")
+        if self._bytes is None:
+            return self._loaded[name]
         info = self.header[name]
         count = math.prod(info.shape)
         if not count:
@@ -95,6 +106,27 @@ class Store:
 
     def __contains__(self, name: object) -> bool:
         return name in self.header
+
+
+def _open_pickle(path: Path) -> Store:
+    try:
+        found = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+    except OSError as cause:
+        raise FileError(f"cannot read {path}: {cause.strerror or cause}") from cause
+    except Exception as cause:  # torch raises many kinds; all mean the same here
+        raise FileError(
+            f"cannot read {path} ({type(cause).__name__}): pickled checkpoints are opened without running "
+            "their code, and this one needs it or is damaged; get its safetensors version"
+        ) from cause
+    while isinstance(found, Mapping) and isinstance(found.get("state_dict"), Mapping):
+        found = found["state_dict"]
+    if not isinstance(found, Mapping):
+        raise FileError(f"{path} holds no table of weights but a {type(found).__name__}")
+    tensors = {str(name): value.detach() for name, value in found.items() if isinstance(value, Tensor)}
+    header = {
+        n: TensorInfo(t.dtype, tuple(t.shape), 0, t.numel() * t.element_size()) for n, t in tensors.items()
+    }
+    return Store(path, header, {}, _identity(path, repr(sorted(header)).encode()), None, 0, tensors)
 
 
 def _read_header(path: Path, first: bytes, size: int, file: Any) -> bytes:

@@ -4,7 +4,7 @@ One class serves all of them: ``UNetConfig`` says how many levels, blocks and tr
 ``unet_config`` reads that from the shapes of a checkpoint. The forward pass reads top to bottom.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import count as numbers
 
@@ -15,6 +15,8 @@ from torch.nn import functional as F
 from noderack_diffusion.ops import RES_EPS, attention, conv3, group_norm, timestep_embedding
 from noderack_diffusion.shapes import Shapes, Told, count, groups_for, need
 
+SkipHook = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
+"""(second half's state, skip) -> both, perhaps changed."""
 NO_ATTENTION = -1
 NO_MIDDLE = -2
 
@@ -302,8 +304,12 @@ class UNet(nn.Module):
         context: Tensor,
         y: Tensor | None = None,
         control: Mapping[str, list[Tensor | None]] | None = None,
+        skip_hook: SkipHook | None = None,
     ) -> Tensor:
-        """``control`` holds residuals to add: lists "input", "middle", "output", each used from its end."""
+        """``control`` holds residuals to add: lists "input", "middle", "output", each used from its end.
+
+        ``skip_hook`` may change what the second half has and the skip that it is joined with.
+        """
         emb = self.embed(t, y)
         residuals = {k: list(v) for k, v in (control or {}).items()}
         h, skips = x, []
@@ -313,6 +319,8 @@ class UNet(nn.Module):
         h = _add(self.middle_block(h, emb, context), residuals.get("middle"))
         for stage in self.output_blocks:
             skip = _add(skips.pop(), residuals.get("output"))
+            if skip_hook is not None:
+                h, skip = skip_hook(h, skip)
             size = (skips[-1].shape[2], skips[-1].shape[3]) if skips else None
             h = stage(torch.cat([h, skip], dim=1), emb, context, size)
         out: Tensor = self.out(h)

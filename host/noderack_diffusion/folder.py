@@ -1,0 +1,153 @@
+"""Models as folders, the way diffusers keeps them -> the same handles that single files give."""
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import torch
+
+from noderack_diffusion.autoencoder import Vae
+from noderack_diffusion.checkpoint import Checkpoint, Placed, placed
+from noderack_diffusion.clip import ClipText, clip_config
+from noderack_diffusion.detect import recognise
+from noderack_diffusion.errors import FileError, UnknownModelError
+from noderack_diffusion.model import Model
+from noderack_diffusion.names import unet_modules, vae_modules
+from noderack_diffusion.shapes import Shapes, count
+from noderack_diffusion.sigma import standard
+from noderack_diffusion.spec import Family, ModelSpec, TowerRecipe
+from noderack_diffusion.store import Store
+from noderack_diffusion.textenc import Clip, Embeddings, Tower
+from noderack_diffusion.unet import Level, UNet, UNetConfig, unet_config
+from noderack_diffusion.vae import AutoencoderKL, VaeConfig, vae_config
+from noderack_diffusion.weights import Piece, shapes
+
+_LEAVES = ("weight", "bias")
+_VARIANTS = ("", ".fp16", ".bf16")
+
+
+def load_folder(
+    path: str | Path,
+    *,
+    device: str | torch.device | None = None,
+    dtype: torch.dtype | None = None,
+    embeddings: Embeddings | None = None,
+) -> Checkpoint:
+    """Open a folder with ``unet``, ``vae`` and ``text_encoder`` in it. Raises FileError or
+    UnknownModelError.
+    """
+    folder, place = Path(path), placed(device, dtype)
+    stores = _stores(folder / "unet", "diffusion_pytorch_model")
+    pieces = _renamed(stores, unet_modules(unet_numbers(_shapes(stores))))
+    config = unet_config(shapes(pieces))
+    family, why = recognise(config)
+    vae = _vae(folder, place)
+    spec = ModelSpec(family, config, vae.config if vae else None, why)
+    live = place.live(stores[0], lambda: UNet(config), pieces, "unet")
+    kind = "eps" if family.prediction == "probe" else family.prediction
+    model = Model(spec, live, standard(kind))
+    return Checkpoint(model, _clip(folder, family, place, embeddings), vae, spec)
+
+
+def _stores(folder: Path, name: str) -> list[Store]:
+    """The file of a part, or its shards."""
+    for variant in _VARIANTS:
+        whole = folder / f"{name}{variant}.safetensors"
+        if whole.is_file():
+            return [Store.open(whole)]
+        shards = sorted(folder.glob(f"{name}{variant}-*-of-*.safetensors"))
+        if shards:
+            return [Store.open(shard) for shard in shards]
+    raise FileError(
+        f"{folder} holds no {name}.safetensors; download the part again, or the single-file version"
+    )
+
+
+def _shapes(stores: Iterable[Store]) -> dict[str, tuple[int, ...]]:
+    return {name: shape for store in stores for name, shape in store.shapes().items()}
+
+
+def _renamed(stores: Iterable[Store], modules: Iterable[tuple[str, str]]) -> dict[str, Piece]:
+    where = {name: store for store in stores for name in store.header}
+    return {
+        f"{ours}.{leaf}": Piece(where[f"{theirs}.{leaf}"], f"{theirs}.{leaf}")
+        for theirs, ours in modules
+        for leaf in _LEAVES
+        if f"{theirs}.{leaf}" in where
+    }
+
+
+def unet_numbers(there: Shapes) -> UNetConfig:
+    """Just enough of a diffusers U-Net's numbers to make its rename table."""
+    if "conv_in.weight" not in there:
+        raise UnknownModelError("this folder's unet is of another kind than Stable Diffusion's")
+    width = there["conv_in.weight"][0]
+    last = count(there, "down_blocks.{}.resnets.0.conv1.weight") - 1
+    levels = tuple(
+        Level(
+            there[f"down_blocks.{x}.resnets.0.conv1.weight"][0] // width,
+            tuple(_depths(there, f"down_blocks.{x}")),
+            tuple(_depths(there, f"up_blocks.{last - x}")),
+        )
+        for x in range(last + 1)
+    )
+    middle = depth_at(there, "mid_block.attentions.0")
+    return UNetConfig(
+        width=width, levels=levels, middle=middle, adm=there.get("add_embedding.linear_1.weight", (0, 0))[1]
+    )
+
+
+def _depths(there: Shapes, place: str) -> Iterator[int]:
+    for i in range(count(there, f"{place}.resnets.{{}}.conv1.weight")):
+        yield depth_at(there, f"{place}.attentions.{i}")
+
+
+def depth_at(there: Shapes, place: str) -> int:
+    """How many transformer blocks stand at a place of a diffusers U-Net."""
+    return count(there, f"{place}.transformer_blocks.{{}}.norm1.weight")
+
+
+def _vae(folder: Path, place: Placed) -> Vae | None:
+    if not (folder / "vae").is_dir():
+        return None
+    stores = _stores(folder / "vae", "diffusion_pytorch_model")
+    there = _shapes(stores)
+    levels = count(there, "decoder.up_blocks.{}.resnets.0.conv1.weight")
+    rough = VaeConfig(
+        mults=(1,) * levels,
+        encoder_blocks=count(there, "encoder.down_blocks.0.resnets.{}.conv1.weight"),
+        decoder_blocks=count(there, "decoder.up_blocks.0.resnets.{}.conv1.weight"),
+        embed=there.get("post_quant_conv.weight", (0, 0))[1],
+    )
+    pieces = {name: _as_convolution(name, p) for name, p in _renamed(stores, vae_modules(rough)).items()}
+    config = vae_config(shapes(pieces))
+    return Vae(config, place.live(stores[0], lambda: AutoencoderKL(config), pieces, "vae"))
+
+
+def _as_convolution(name: str, piece: Piece) -> Piece:
+    """Attention's matrices, which the original keeps as 1x1 convolutions."""
+    dims = piece.dims()
+    if ".attn_1." in name and len(dims) == 2:
+        return Piece(piece.store, piece.key, shape=(*dims, 1, 1))
+    return piece
+
+
+def _clip(folder: Path, family: Family, place: Placed, embeddings: Embeddings | None) -> Clip | None:
+    parts = ("text_encoder", "text_encoder_2") if len(family.towers) > 1 else ("text_encoder",)
+    there = [part for part in parts if (folder / part).is_dir()]
+    if len(there) != len(family.towers):
+        return None
+    towers = tuple(_tower(folder / p, r, place) for p, r in zip(there, family.towers, strict=True))
+    return Clip(towers, pooled_from=family.pooled_from, embeddings=embeddings)
+
+
+def _text_name(name: str) -> str:
+    """Newer writers leave out the first word."""
+    return name if name.startswith(("text_model.", "text_projection")) else f"text_model.{name}"
+
+
+def _tower(folder: Path, recipe: TowerRecipe, place: Placed) -> Tower:
+    stores = _stores(folder, "model")
+    pieces = {_text_name(name): Piece(store, name) for store in stores for name in store.header}
+    config = clip_config(shapes(pieces))
+    live = place.live(stores[0], lambda: ClipText(config), pieces, f"clip_{recipe.name}")
+    return Tower(recipe, live, config.width, config.positions)
