@@ -108,7 +108,7 @@ def _complete(method: str, operation: dict[str, Any]) -> None:
     for status in ("4XX", "5XX"):
         responses[status] = {"description": "Why not", "content": {"application/json": {"schema": _ERROR}}}
     if body is not None:
-        content = {"application/json": {"schema": schema_of(_at(body))}}
-        operation["requestBody"] = {"required": True, "content": content}
+        taken = {"application/json": {"schema": schema_of(_at(body))}}
+        operation["requestBody"] = {"required": True, "content": taken}
     if method not in ("get", "head") and not operation["summary"].startswith("Resolve"):
         operation["security"] = [{"token": []}, {"basic": []}]

@@ -60,17 +60,23 @@ def words(value: str) -> list[str]:
 def put(session: Session, things: Iterable[Found]) -> None:
     """Make things findable, or what is said of them current."""
     batch = list({(thing.kind, thing.ref): thing for thing in things}.values())
+    known: set[str] = set()
     for at in range(0, len(batch), _BATCH):
-        _put(session, batch[at : at + _BATCH])
+        rows = [row(thing) for thing in batch[at : at + _BATCH]]
+        remove(session, [(thing.kind, thing.ref) for thing in batch[at : at + _BATCH]])
+        session.execute(insert(SearchDoc), rows)
+        known.update(word for line in rows for word in str(line["names"]).split())
+    _learn(session, known)
 
 
-def _put(session: Session, batch: Sequence[Found]) -> None:
-    remove(session, [(thing.kind, thing.ref) for thing in batch])
-    session.execute(insert(SearchDoc), [_row(thing) for thing in batch])
-    grams = {(gram, word) for thing in batch for word in set(_naming(thing)) for gram in _grams(word)}
-    if grams:
-        dialect = sqlite if session.get_bind().dialect.name == "sqlite" else postgresql
-        rows = [{"gram": gram, "word": word} for gram, word in sorted(grams)]
+def _learn(session: Session, known: Iterable[str]) -> None:
+    """Let misspellings of these words lead to them."""
+    rows = [{"gram": gram, "word": word} for word in known for gram in _grams(word)]
+    rows.sort(
+        key=lambda line: (line["gram"], line["word"])
+    )  # in the order of the index: each page is met once
+    dialect = sqlite if session.get_bind().dialect.name == "sqlite" else postgresql
+    if rows:
         session.execute(dialect.insert(SearchGram).on_conflict_do_nothing(), rows)
 
 
@@ -87,7 +93,8 @@ def remove(session: Session, things: Sequence[tuple[str, str]]) -> None:
             )
 
 
-def _row(thing: Found) -> dict[str, object]:
+def row(thing: Found) -> dict[str, object]:
+    """The line of a thing in the table."""
     return {
         "id": thing.id,
         "kind": KINDS.index(thing.kind),

@@ -253,6 +253,7 @@ class SearchGram(SQLModel, table=True):
     """Three letters of a word that names something: how misspelt words find the right ones."""
 
     __tablename__ = "search_gram"
+    __table_args__ = {"sqlite_with_rowid": False}
     gram: str = Field(primary_key=True)
     word: str = Field(primary_key=True)
 

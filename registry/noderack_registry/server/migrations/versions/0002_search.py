@@ -28,6 +28,7 @@ def upgrade() -> None:
         sa.Column("gram", sa.String(), nullable=False),
         sa.Column("word", sa.String(), nullable=False),
         sa.PrimaryKeyConstraint("gram", "word"),
+        sqlite_with_rowid=False,
     )
     search.create_index(op.get_bind())
     findable.refresh_all(op.get_bind())

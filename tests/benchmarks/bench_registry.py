@@ -1,0 +1,394 @@
+"""The registry under load: import, lookups at 1 and 32 clients, search, resolve, growth, beside a peer.
+
+    make bench-registry                                       small inputs of its own, about a minute
+    make bench-registry CATALOGUE=../shared/data/catalogue DOWNLOADS=1000000 BASE=590 PEER=…/pypi-server
+
+CATALOGUE: a catalogue's folder. DOWNLOADS: synthetic download rows. BASE: packs at 1× of the growth curve,
+which goes to 100×. PEER: the pypi-server program whose simple page is measured beside ours. PLOT: an SVG.
+REQUESTS: how many for each question.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import random
+import shutil
+import signal
+import socket
+import sqlite3
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "registry"))
+
+import httpx
+from noderack_registry.client import RegistryClient
+from noderack_registry.server import Settings, catalogue, claims, open_registry, search, seeding
+from noderack_registry.server.answers import Registry
+from wheels import write_wheel
+
+NODES = [sys.executable, "-c", "from noderack_cli.main import main; main()", "registry"]
+WORDS = [
+    "image",
+    "mask",
+    "latent",
+    "video",
+    "audio",
+    "prompt",
+    "scale",
+    "blend",
+    "grain",
+    "colour",
+    "depth",
+    "pose",
+    "edge",
+    "noise",
+    "text",
+    "grid",
+    "load",
+    "save",
+]
+REQUESTS = int(os.environ.get("REQUESTS") or 400)
+PACK = (
+    "id, key, ultra, name, title, stars, description, tags, library, origin, status, status_reason, "
+    "downloads, created, updated, revision"
+)
+PACK_REST = "'', '[]', 0, 'catalogue', 'active', '', 0, '', '', 1"
+CLAIM = "type, pack_id, origin, newcomer, preferred, shared, since"
+DOC = "id, kind, ref, title, description, pack, names, texts"
+
+
+def percentile(times: Sequence[float], share: float) -> float:
+    """In milliseconds."""
+    return sorted(times)[min(len(times) - 1, int(len(times) * share))] * 1000
+
+
+async def load(url: str, asks: Sequence[bytes], clients: int) -> list[float]:
+    """Seconds of each answer, `clients` connections asking one after the other; every answer must be 200."""
+    host, port = url.removeprefix("http://").split(":")
+    waiting, times = list(asks), []
+
+    async def client() -> None:
+        reader, writer = await asyncio.open_connection(host, int(port))
+        while waiting:
+            ask = waiting.pop()
+            started = time.perf_counter()
+            writer.write(ask)
+            head = await reader.readuntil(b"\r\n\r\n")
+            assert head.startswith(b"HTTP/1.1 200"), head[:200]
+            length = int(head.lower().partition(b"content-length:")[2].split(b"\r\n", 1)[0])
+            await reader.readexactly(length)
+            times.append(time.perf_counter() - started)
+        writer.close()
+
+    await asyncio.gather(*(client() for _ in range(clients)))
+    return times
+
+
+def get(path: str, accept: str = "*/*") -> bytes:
+    return f"GET {path} HTTP/1.1\r\nHost: localhost\r\nAccept: {accept}\r\n\r\n".encode()
+
+
+def post(path: str, body: object) -> bytes:
+    data = json.dumps(body).encode()
+    return f"POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(data)}\r\n\r\n".encode() + data
+
+
+@contextmanager
+def process(
+    command: list[str], ready: Callable[[subprocess.Popen[str]], str]
+) -> Iterator[tuple[str, float, int]]:
+    """A server: its address, the seconds until it answered, its process id."""
+    started = time.perf_counter()
+    running = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    try:
+        url = ready(running)
+        yield url, time.perf_counter() - started, running.pid
+    finally:
+        running.send_signal(signal.SIGINT)
+        running.wait(20)
+
+
+def ours_ready(running: subprocess.Popen[str]) -> str:
+    assert running.stdout
+    url: str = json.loads(running.stdout.readline())["url"]
+    httpx.get(f"{url}/healthz").raise_for_status()
+    return url
+
+
+def serve(data: Path) -> Any:
+    return process([*NODES, "serve", "--data", str(data), "--port", "0", "--json"], ours_ready)
+
+
+def synthetic_catalogue(folder: Path, packs: int = 300) -> Path:
+    """A catalogue for machines without the real one."""
+    chance, listed, mapped = random.Random(0), [], {}
+    for number in range(packs):
+        url = f"https://github.com/owner{number}/pack-{number}"
+        listed.append(
+            {"title": f"Pack {number}", "reference": url, "files": [url], "description": " ".join(WORDS)}
+        )
+        mapped[url] = [
+            [f"{''.join(w.title() for w in chance.sample(WORDS, 3))}{number}" for _ in range(7)],
+            {},
+        ]
+    (folder / "custom-node-list.json").write_text(json.dumps({"custom_nodes": listed}))
+    (folder / "extension-node-map.json").write_text(json.dumps(mapped))
+    return folder
+
+
+def add_downloads(data: Path, rows: int) -> None:
+    """Rows as `rows` downloads of a month would leave them."""
+    with sqlite3.connect(data / "registry.db") as connection:
+        (packs,) = connection.execute("SELECT count(*) FROM pack").fetchone()
+        lines = ((1 + n % packs, "1.0", f"2026-11-{1 + n % 30:02}", f"{n:016x}") for n in range(rows))
+        connection.executemany(
+            "INSERT INTO download (pack_id, version, day, client) VALUES (?, ?, ?, ?)", lines
+        )
+
+
+def publish(url: str, token: str, folder: Path, count: int) -> float:
+    """Megabytes a second of wheels of one megabyte, four at a time."""
+    paths = [
+        write_wheel(
+            folder, f"speed-{n}", "1.0", types=(f"Speed{n}",), files={f"speed_{n}/x.bin": os.urandom(1 << 20)}
+        )
+        for n in range(count)
+    ]
+
+    def upload(path: Path) -> None:
+        with RegistryClient(url, token) as client:
+            client.upload_wheel(path)
+
+    started = time.perf_counter()
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(upload, paths))
+    return count / (time.perf_counter() - started)
+
+
+def simple_beside(url: str, token: str, folder: Path, peer: str | None) -> float | None:
+    """Median time of our simple page over the peer's, same wheels, asked in turns; None without a peer."""
+    wheels = folder / "wheels"
+    wheels.mkdir()
+    with RegistryClient(url, token) as client:
+        for number in range(20):
+            client.upload_wheel(write_wheel(wheels, "sidebyside", f"1.{number}"))
+    if not peer:
+        return None
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [
+        peer,
+        "run",
+        "-i",
+        "127.0.0.1",
+        "-p",
+        str(port),
+        "-P",
+        ".",
+        "-a",
+        ".",
+        "--disable-fallback",
+        str(wheels),
+    ]
+    with process(command, lambda running: answering(f"http://127.0.0.1:{port}")) as (other, _, _):
+        mine, theirs = [], []
+        for _ in range(5):
+            mine += asyncio.run(load(url, [get("/simple/sidebyside/", "text/html")] * 200, 1))
+            theirs += asyncio.run(load(other, [get("/simple/sidebyside/", "text/html")] * 200, 1))
+    return statistics.median(mine) / statistics.median(theirs)
+
+
+def answering(url: str) -> str:
+    for _ in range(200):
+        try:
+            httpx.get(f"{url}/simple/")
+            return url
+        except httpx.HTTPError:
+            time.sleep(0.1)
+    raise TimeoutError(url)
+
+
+def measure(url: str, types: list[str], packs: list[str], queries: list[str]) -> dict[str, float]:
+    """p50 and p99 of each question at 1 and at 32 clients."""
+    chance, found = random.Random(1), {}
+    asks = {
+        "pack": [get(f"/api/v1/packs/{chance.choice(packs)}") for _ in range(REQUESTS)],
+        "type": [get(f"/api/v1/node-types/{chance.choice(types)}") for _ in range(REQUESTS)],
+        "search": [get(f"/api/v1/search?q={chance.choice(queries)}") for _ in range(REQUESTS // 3)],
+        "resolve": [
+            post("/api/v1/resolve", {"node_types": chance.sample(types, min(40, len(types)))})
+            for _ in range(200)
+        ],
+    }
+    for name, lines in asks.items():
+        asyncio.run(load(url, lines[:50], 4))
+        for clients in (1, 32):
+            times = asyncio.run(load(url, lines if clients > 1 else lines[: len(lines) // 3], clients))
+            for share in (0.5, 0.99):
+                found[f"{name}_p{round(share * 100)}_{clients}"] = round(percentile(times, share), 2)
+            if clients == 32:
+                found[f"{name}_per_s"] = round(len(times) / (sum(times) / 32))
+    return found
+
+
+def grow(registry: Registry, first: int, last: int) -> None:
+    """Synthetic packs `first` to `last`, seven types each, written straight into the tables."""
+    chance = random.Random(first)
+    connection = sqlite3.connect(registry.database.url.removeprefix("sqlite:///"))
+    pack = f"INSERT INTO pack ({PACK}) VALUES (?, ?, ?, ?, ?, ?, {PACK_REST})"
+    claim = f"INSERT INTO claim ({CLAIM}) VALUES (?, ?, 'catalogue', 0, 0, 0, '')"
+    doc = f"INSERT INTO search_doc ({DOC}) VALUES (?, ?, ?, ?, '', ?, ?, '')"
+    with connection:
+        for number in range(first, last):
+            key = f"pack-{number}"
+            connection.execute(pack, (number + 1, key, key, key, key, chance.randrange(1000)))
+            names = [
+                f"{chance.choice(WORDS).title()}{chance.choice(WORDS).title()}{number}x{n}" for n in range(7)
+            ]
+            connection.executemany(claim, [(name, number + 1) for name in names])
+            things = [search.Found("pack", key, key, popularity=chance.randrange(10_000))]
+            things += [search.Found("node-type", name, name, pack=key) for name in names]
+            rows = [search.row(thing) for thing in things]
+            connection.executemany(
+                doc, [[row[c] for c in ("id", "kind", "ref", "title", "pack", "names")] for row in rows]
+            )
+    connection.close()
+
+
+def growth(folder: Path, base: int) -> list[tuple[int, float, float, float]]:
+    """(packs, type lookup ms, search ms, resolve of 40 types ms), medians, at 1×, 10× and 100×."""
+    registry, at, points = open_registry(Settings(data=folder)), 0, []
+    for size in (base, 10 * base, 100 * base):
+        grow(registry, at, size)
+        at = size
+        one, found, many = _timed(registry, folder)
+        points.append((size, one, found, many))
+        print(
+            f"  {size:>8} packs: lookup {one:.2f} ms, search {found:.2f} ms, resolve {many:.2f} ms",
+            flush=True,
+        )
+    registry.database.close()
+    return points
+
+
+def _timed(registry: Registry, folder: Path) -> tuple[float, float, float]:
+    """Median milliseconds of a type lookup, a search, and a resolve of 40 types."""
+    with sqlite3.connect(folder / "registry.db") as connection:
+        types = [row[0] for row in connection.execute("SELECT type FROM claim ORDER BY random() LIMIT 2000")]
+    database = registry.database
+    one = timed(lambda n: database.reading(claims.claims_for, [types[n]]), 140)
+    found = timed(lambda n: database.reading(search.search, WORDS[n % len(WORDS)], None, 1, 20), 36)
+    many = timed(lambda n: database.reading(claims.claims_for, types[n : n + 40]), 40)
+    return one, found, many
+
+
+def timed(ask: Callable[[int], object], times: int) -> float:
+    """Median milliseconds."""
+    found = []
+    for number in range(times):
+        started = time.perf_counter()
+        ask(number)
+        found.append(time.perf_counter() - started)
+    return statistics.median(found) * 1000
+
+
+def plot(points: list[tuple[int, float, float, float]], path: Path) -> None:
+    """The growth curve as an SVG: each question's time against its time at 1×."""
+    lines = []
+    for row, (name, colour) in enumerate(
+        (("lookup", "#1f77b4"), ("search", "#d62728"), ("resolve", "#2ca02c")), 1
+    ):
+        ratios = [point[row] / points[0][row] for point in points]
+        places = " ".join(f"{60 + 170 * n},{220 - 40 * ratio:.0f}" for n, ratio in enumerate(ratios))
+        lines.append(f'<polyline fill="none" stroke="{colour}" stroke-width="2" points="{places}"/>')
+        lines.append(f'<text x="410" y="{30 + 18 * row}" fill="{colour}">{name} {ratios[-1]:.2f}×</text>')
+    for n, point in enumerate(points):
+        lines.append(f'<text x="{50 + 170 * n}" y="240" font-size="12">{point[0]:,} packs</text>')
+    frame = '<rect width="500" height="250" fill="white"/><text x="10" y="20">time against 1×</text>'
+    path.write_text(
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="500" height="250">{frame}{"".join(lines)}</svg>'
+    )
+
+
+def rss(pid: int) -> float:
+    """Megabytes of memory that a process holds."""
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines() if Path("/proc").exists() else []
+    return next((int(line.split()[1]) / 1024 for line in lines if line.startswith("VmRSS")), 0.0)
+
+
+def main() -> None:
+    folder = Path(tempfile.mkdtemp(prefix="bench-registry-"))
+    try:
+        print(json.dumps({"bench": "registry", "figures": run(folder)}))
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def run(folder: Path) -> dict[str, Any]:
+    given, data = os.environ.get("CATALOGUE"), folder / "data"
+    source = Path(given) if given else synthetic_catalogue(folder)
+    registry = open_registry(Settings(data=data))
+    started = time.perf_counter()
+    read = catalogue.read(source)
+    registry.database.writing(seeding.store, read, registry.settings.now())
+    import_s = time.perf_counter() - started
+    registry.database.close()
+    print(f"import: {len(read.packs)} packs, {read.type_entries} types in {import_s:.1f} s", flush=True)
+    add_downloads(data, int(os.environ.get("DOWNLOADS") or 20_000))
+    token = json.loads(
+        subprocess.run(
+            [*NODES, "token", "create", "--data", str(data), "--admin", "--json"],
+            capture_output=True,
+            check=True,
+        ).stdout
+    )["token"]
+    starts = []
+    for _ in range(2):
+        with serve(data) as (_, seconds, _):
+            starts.append(seconds)
+    with serve(data) as (url, seconds, pid):
+        starts.append(seconds)
+        resting = rss(pid)
+        types = [name for pack in read.packs for name in pack.types if name.isascii() and name.isalnum()]
+        found = measure(
+            url,
+            types,
+            [pack.key for pack in read.packs],
+            [*WORDS, "kjnodes", "ksampler", "imagescale", "flux"],
+        )
+        simple = simple_beside(url, token, folder, os.environ.get("PEER"))
+        uploads = publish(url, token, folder, 12)
+        print(json.dumps(found), flush=True)
+        print(
+            f"start {min(starts):.2f} s, {resting:.0f} MB at rest, {rss(pid):.0f} MB after load; "
+            f"{uploads:.1f} uploads/s of 1 MB"
+        )
+    points = growth(folder / "growth", int(os.environ.get("BASE") or 20))
+    if os.environ.get("PLOT"):
+        plot(points, Path(os.environ["PLOT"]))
+    worst = max(points[-1][row] / points[0][row] for row in (1, 2, 3))
+    return {
+        "import_s": round(import_s, 2),
+        "lookup_p99_ms": max(found["pack_p99_32"], found["type_p99_32"]),
+        "search_p99_ms": found["search_p99_32"],
+        "resolve_ms": found["resolve_p50_1"],
+        "simple_vs_peer": round(simple, 3) if simple is not None else None,
+        "growth_100x": round(worst, 2),
+        "start_s": round(min(starts), 2),
+    }
+
+
+if __name__ == "__main__":
+    main()
