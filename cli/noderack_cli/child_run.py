@@ -57,7 +57,7 @@ class Child:
                     self.error = line.get("error", self.error)
                     yield line
             self.exit = self._process.wait()
-        except BaseException:
+        except BaseException:  # whatever ends us ends the child
             self._stop()
             raise
 
@@ -83,7 +83,7 @@ class Child:
             if self.exit < 0
             else f"ended with code {self.exit}"
         )
-        hint = "it may have run out of memory" if self.exit == -signal.SIGKILL else self._last_words()
+        hint = "it may have run out of memory" if self.exit == -9 else self._last_words()
         return ChildFailed("run-died", f"The process that ran the workflow {how}", hint, Exit.RUN_FAILED)
 
     def _last_words(self) -> str:

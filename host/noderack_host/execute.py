@@ -111,7 +111,8 @@ class Executor:
         try:
             return await asyncio.shield(asyncio.wrap_future(job))
         except asyncio.CancelledError:
-            self.interrupt(prompt_id)
+            if not job.cancel():
+                self.interrupt(prompt_id)
             raise
 
     def run_here(

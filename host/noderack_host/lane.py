@@ -47,7 +47,7 @@ async def together(results: Sequence[tuple[Running, Any]]) -> list[Any]:
     tasks = [asyncio.ensure_future(_one(running, value)) for running, value in results]
     try:
         return await asyncio.gather(*tasks)
-    except BaseException:
+    except BaseException:  # a node failed or was cancelled: so are its other calls
         for task in tasks:
             task.cancel()
         raise

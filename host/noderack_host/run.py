@@ -118,7 +118,7 @@ class Run:
         self._forget_instances()
         try:
             works = self.agenda.admit(roots)
-        except Exception as cause:
+        except Exception as cause:  # pack code: INPUT_TYPES may raise anything
             raise self._failure(self._culprit(cause, roots), cause, {}) from cause
         keys = {work.key for work in self.agenda.works.values()}
         self._cache.begin(keys if outputs is None else keys | self._other_keys(every))
@@ -280,7 +280,7 @@ class Run:
         try:
             for at, arguments in enumerate(slices(gathered.values, whole)):
                 results.append(self._one_call(work, at, arguments, method))
-        except BaseException:
+        except BaseException:  # pack code, or an interrupt
             _close(results)
             raise
         return results, any(hasattr(result, "__await__") for _, result in results)
