@@ -8,7 +8,7 @@ from typing import Any
 
 from noderack_host.schema import NodeSchema
 from noderack_host.workflow import Workflow
-from noderack_host.workflow.graph import BYPASS, NEVER, Document, Graph, Node, read_document
+from noderack_host.workflow.graph import BYPASS, NEVER, Document, Graph, Node
 from noderack_host.workflow.scope import body_of
 from noderack_host.workflow.virtual import is_virtual
 from noderack_host.workflow.widgets import saved_values
@@ -23,7 +23,7 @@ def tree(workflow: Workflow, schemas: Mapping[str, NodeSchema], *, values: bool)
     """The lines of `nodes workflow show`."""
     yield _head(workflow)
     if workflow.ui is not None:
-        document = read_document(workflow.ui)
+        document = workflow.document()
         yield from _graph(document.root, document, schemas, "  ", values, 0)
     else:
         yield from _prompt(workflow.api or {}, values)

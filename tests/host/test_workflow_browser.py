@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import time
 from datetime import datetime
 from pathlib import Path
 
@@ -43,6 +44,13 @@ NOW = datetime(2026, 3, 4, 15, 6, 7)
 )
 def test_choices(text: str, readings: set[str]) -> None:
     assert {choose(text, random.Random(seed)) for seed in range(40)} == readings
+
+
+@pytest.mark.parametrize("text", ["/*" * 200_000, "//" * 200_000, "{" * 200_000, "/ " * 200_000])
+def test_long_texts_take_no_time(text: str) -> None:
+    began = time.process_time()
+    choose(text, random.Random(0))
+    assert time.process_time() - began < 1.0
 
 
 def test_the_same_seed_chooses_the_same() -> None:

@@ -172,6 +172,33 @@ def chain(length: int) -> bytes:
     return json.dumps({"nodes": nodes, "links": links}).encode()
 
 
+def comb(length: int) -> bytes:
+    """A long line of re-routes with a node hanging on each: walked once, not once for each node."""
+    value = json.loads(chain(length))
+    for at in range(2, length - 1):
+        value["links"].append([at + length, at, 0, at + length, 0, "*"])
+        slot = {"name": "images", "type": "*", "link": at + length}
+        value["nodes"].append({"id": at + length, "type": "PreviewImage", "inputs": [slot]})
+    return json.dumps(value).encode()
+
+
+def getters(count: int) -> bytes:
+    nodes: list[Any] = [{"id": n, "type": "SetNode", "widgets_values": [str(n)]} for n in range(1, count)]
+    links = []
+    for n in range(count, 2 * count):
+        nodes.append({"id": n, "type": "GetNode", "widgets_values": [str(n - count)]})
+        nodes.append({"id": n + count, "type": "X", "inputs": [{"name": "x", "type": "*", "link": n}]})
+        links.append([n, n, 0, n + count, 0, "*"])
+    return json.dumps({"nodes": nodes, "links": links}).encode()
+
+
+def many_borders(count: int) -> bytes:
+    inner = subgraph("a", "PreviewImage")
+    inner["inputs"] = [{"name": f"i{n}", "type": "INT"} for n in range(count)]
+    inner["links"] = [[n, -10, n, 1, 0, "INT"] for n in range(count)]
+    return ui(["a"], [inner])
+
+
 BOMBS: list[tuple[str, Callable[[], bytes], str | None]] = [
     ("a sub-graph in itself", lambda: ui(["a"], [subgraph("a", "a")]), "contains itself"),
     ("two in each other", lambda: ui(["a"], [subgraph("a", "b"), subgraph("b", "a")]), "contains itself"),
@@ -199,13 +226,18 @@ BOMBS: list[tuple[str, Callable[[], bytes], str | None]] = [
     ),
     ("a huge exponent", lambda: b'{"1": {"class_type": "A", "inputs": {"x": 1e999999999}}}', None),
     ("many brackets", lambda: b'{"nodes": [' + b"{}," * 100_000 + b'{"type": "A"}]}', "100001 nodes"),
-    ("a long line of re-routes", lambda: chain(5000), None),
+    ("a long line of re-routes", lambda: chain(3000), None),
     (
         "a huge slot number",
         lambda: b'{"nodes":[{"id":1,"type":"A"}],"links":[[1,1,99999999999,1,99999999999,"X"]]}',
         None,
     ),
     ("JSON in JSON in JSON", lambda: nested_text(5), None),
+    ("a comb of re-routes", lambda: comb(1500), None),
+    ("many set and get nodes", lambda: getters(1000), None),
+    ("many inputs of a sub-graph", lambda: many_borders(8000), None),
+    ("fences without end", lambda: json.dumps({"a": "```json {" * 100_000}).encode(), "no graph"),
+    ("elements without end", lambda: b"<svg " + b"<metadata><![CDATA[" * 50_000, "carries no workflow"),
     ("a long choice", lambda: ui(["CLIPTextEncode"], [], x="{" * 100_000), None),
 ]
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from noderack_host.schema import NodeSchema
 from noderack_host.workflow.convert import Conversion, Prompt
 from noderack_host.workflow.errors import Note
-from noderack_host.workflow.graph import mapping, read_document, sequence
+from noderack_host.workflow.graph import mapping, sequence
 
 if TYPE_CHECKING:
     from noderack_host.workflow.model import Workflow
@@ -39,7 +39,7 @@ SAVERS = frozenset(
         *("CLIPSave", "VAESave", "LoraSave", "SaveLoRANode", "ImageOnlyCheckpointSave", "SaveImageAdvanced"),
     )
 )
-_COMMENT = re.compile(r"/\*.*?\*/|//[^\n\r\u2028\u2029]*", re.DOTALL)
+_LINE_END = re.compile("[\n\r\u2028\u2029]")
 _ESCAPED = re.compile(r"\\([{}|])")
 _REPLACEMENT = re.compile(r"%([^%]+)%")
 _DATE_PART = re.compile(r"dd?|MM?|hh?|mm?|ss?|yyy?y?")
@@ -80,7 +80,26 @@ def _mapped(prompt: Prompt, change: Any) -> Prompt:
 
 def strip_comments(text: str) -> str:
     """Without `/* */` and `//` comments. The latter also cuts addresses, as it does in editors."""
-    return _COMMENT.sub("", text)
+    kept: list[str] = []
+    at = 0
+    while (slash := text.find("/", at)) >= 0:
+        kept.append(text[at:slash])
+        at = _comment_end(text, slash)
+        if at == slash:
+            kept.append("/")
+            at += 1
+    return "".join([*kept, text[at:]])
+
+
+def _comment_end(text: str, at: int) -> int:
+    """Where the comment that begins at `at` ends; `at` itself when none does."""
+    if text.startswith("//", at):
+        found = _LINE_END.search(text, at)
+        return found.start() if found else len(text)
+    if text.startswith("/*", at):
+        end = text.find("*/", at + 2)
+        return end + 2 if end >= 0 else at
+    return at
 
 
 def choose(text: str, rng: random.Random) -> str:
@@ -194,7 +213,7 @@ def _named(workflow: Workflow, prompt: Prompt, schemas: Mapping[str, NodeSchema]
             yield _Named(node["class_type"], title, node["inputs"])
         return
     learned = names_in_prompt(workflow.api)
-    for drawn in read_document(workflow.ui).root.nodes.values():
+    for drawn in workflow.document().root.nodes.values():
         values = dict(saved_values(drawn, schemas.get(drawn.type), learned.get(drawn.id)).found)
         if drawn.type == "PrimitiveNode" and sequence(drawn.values):
             values = {"value": sequence(drawn.values)[0]}

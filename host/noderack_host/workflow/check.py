@@ -10,7 +10,7 @@ from uuid import UUID
 
 from noderack_host.schema import InputSchema, NodeSchema
 from noderack_host.workflow.errors import WorkflowError
-from noderack_host.workflow.graph import OUT_ID, Document, Graph, Node, read_document
+from noderack_host.workflow.graph import OUT_ID, Document, Graph, Node
 from noderack_host.workflow.groups import group_name
 from noderack_host.workflow.layout import is_link
 from noderack_host.workflow.slots import fits
@@ -45,7 +45,7 @@ def check_workflow(workflow: Workflow, schemas: Mapping[str, NodeSchema]) -> tup
     """Everything wrong that can be seen without running it; types that `schemas` lacks are warned of once."""
     found = [_finding(note.code, note.message, note.where) for note in workflow.notes]
     if workflow.ui is not None:
-        document = read_document(workflow.ui)
+        document = workflow.document()
         found.extend(_graph_findings(document))
     try:
         conversion = workflow.prompt(schemas)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from noderack_host.schema import InputSchema, NodeSchema
 from noderack_host.workflow.errors import Note
-from noderack_host.workflow.graph import Input, Node, read_document
+from noderack_host.workflow.graph import Input, Node
 from noderack_host.workflow.resolve import Literal, Ref, resolve
 from noderack_host.workflow.scope import Placed, flatten
 from noderack_host.workflow.widgets import (
@@ -47,7 +47,7 @@ def convert(workflow: Workflow, schemas: Mapping[str, NodeSchema], *, defaults: 
     """The API form of a workflow. Raises WorkflowError when sub-graphs contain themselves."""
     if workflow.ui is None:
         return _as_it_is(workflow.api or {})
-    document = read_document(workflow.ui)
+    document = workflow.document()
     _, placed = flatten(document, schemas)
     job = _Job(schemas, names_in_prompt(workflow.api), defaults, list(document.notes))
     prompt = {place.id: _node(place, job) for place in placed}
@@ -106,8 +106,8 @@ def _takes_value(slot: Input, schema: NodeSchema | None) -> bool:
 
 
 def _overrides(place: Placed) -> dict[str, Any]:
-    overrides = place.scope.overrides.items()
-    return {name.rpartition(": ")[2]: value for (inner, name), value in overrides if inner == place.node.id}
+    overrides = place.scope.overrides.get(place.node.id, {})
+    return {name.rpartition(": ")[2]: value for name, value in overrides.items()}
 
 
 def _complete(

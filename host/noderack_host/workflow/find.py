@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -13,7 +12,6 @@ from noderack_host.workflow.text import parse
 Form = Literal["ui", "api"]
 MAX_DEPTH = 12
 MAX_VISITS = 100_000
-_FENCE = re.compile(r"```(?:json)?\s*(\{.*?\}|\[.*?\])\s*```", re.DOTALL)
 _FIRST = ("workflow", "prompt", "input", "graph", "data")
 
 
@@ -79,7 +77,8 @@ def _search_text(text: str, where: str, depth: int, budget: list[int]) -> Iterat
     if head in ("{", "[", '"'):
         candidates = [text]
     elif "```" in text:
-        candidates = _FENCE.findall(text[:1_000_000])
+        fenced = text[:1_000_000].split("```")[1::2]
+        candidates = [part.removeprefix("json").strip() for part in fenced]
     else:
         return
     for candidate in candidates:

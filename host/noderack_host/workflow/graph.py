@@ -6,7 +6,7 @@ has to be passed over becomes a note with its place.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -80,9 +80,10 @@ class Graph:
     inputs: tuple[Input, ...] = ()
     outputs: tuple[Output, ...] = ()
     raw: Mapping[str, Any] = field(default_factory=dict)
-
-    def links_to(self, target: str, slot: int) -> Iterator[Link]:
-        return (link for link in self.links.values() if (link.target, link.target_slot) == (target, slot))
+    entering: Mapping[int, tuple[Link, ...]] = field(default_factory=dict)
+    """Links from the graph's own inputs, by input."""
+    leaving: Mapping[int, Link] = field(default_factory=dict)
+    """The link into each of the graph's own outputs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,15 +165,34 @@ def _definitions(
 def read_graph(raw: Mapping[str, Any], where: str, notes: list[Note]) -> Graph:
     dot = f"{where}." if where else ""
     nodes = _nodes(sequence(raw.get("nodes")), f"{dot}nodes", notes)
+    links = _links(raw.get("links"), nodes, f"{dot}links", notes)
     return Graph(
         where=where,
         nodes={node.id: node for node in nodes},
-        links=_links(raw.get("links"), nodes, f"{dot}links", notes),
+        links=links,
+        entering=entering(links.values()),
+        leaving=leaving(links.values()),
         name=str(raw.get("name") or ""),
         inputs=tuple(_slots(raw.get("inputs"))),
         outputs=tuple(_outputs(raw.get("outputs"))),
         raw=raw,
     )
+
+
+def entering(links: Iterable[Link]) -> dict[int, tuple[Link, ...]]:
+    found: dict[int, list[Link]] = {}
+    for link in links:
+        if link.origin == IN_ID:
+            found.setdefault(link.origin_slot, []).append(link)
+    return {slot: tuple(listed) for slot, listed in found.items()}
+
+
+def leaving(links: Iterable[Link]) -> dict[int, Link]:
+    found: dict[int, Link] = {}
+    for link in links:
+        if link.target == OUT_ID:
+            found.setdefault(link.target_slot, link)
+    return found
 
 
 def _nodes(items: Sequence[Any], where: str, notes: list[Note]) -> list[Node]:

@@ -19,8 +19,10 @@ from noderack_host.workflow.graph import (
     Link,
     Node,
     Output,
+    entering,
     index_of,
     key_of,
+    leaving,
     mapping,
     read_graph,
     sequence,
@@ -47,10 +49,13 @@ def group_body(name: str, definition: Mapping[str, Any], schemas: Mapping[str, N
     out_links = {
         f"out{at}": Link(node_id, slot, OUT_ID, at, kind) for at, (node_id, slot, kind) in enumerate(outputs)
     }
+    links = {**inner, **builder.links, **out_links}
     return Graph(
         where=bare.where,
         nodes=nodes,
-        links={**inner, **builder.links, **out_links},
+        links=links,
+        entering=entering(links.values()),
+        leaving=leaving(links.values()),
         name=name,
         inputs=tuple(builder.inputs),
         outputs=tuple(Output(str(kind), kind) for _, _, kind in outputs),

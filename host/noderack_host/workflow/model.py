@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from noderack_host.schema import NodeSchema
     from noderack_host.workflow.convert import Conversion
     from noderack_host.workflow.find import Form
+    from noderack_host.workflow.graph import Document
     from noderack_host.workflow.models import ModelUse
     from noderack_host.workflow.uses import NodeUse
 
@@ -32,6 +33,15 @@ class Workflow:
     carrier: str = "json"
     where: str = "$"
     notes: tuple[Note, ...] = field(default=())
+    _kept: list[Document] = field(default_factory=list, compare=False, repr=False)
+
+    def document(self) -> Document:
+        """The editor's graph made regular, read once; an empty one where there is only a prompt."""
+        if not self._kept:
+            from noderack_host.workflow.graph import read_document
+
+            self._kept.append(read_document(self.ui or {}))
+        return self._kept[0]
 
     def node_uses(self, *, inactive: bool = False) -> tuple[NodeUse, ...]:
         """Node types that running needs, each with its ids and with what the file says about its pack.

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from noderack_host.workflow.graph import Node, mapping, read_document, sequence
+from noderack_host.workflow.graph import Node, mapping, sequence
 from noderack_host.workflow.scope import flatten, with_components
 
 if TYPE_CHECKING:
@@ -152,7 +152,7 @@ def _nodes(
     workflow: Workflow, inactive: bool
 ) -> Iterator[tuple[str, str, list[tuple[str | None, Any]], Any]]:
     if workflow.ui is not None:
-        document = read_document(workflow.ui)
+        document = workflow.document()
         _, placed = flatten(document, {}, inactive=inactive)
         for place in with_components(placed, document):
             values = [*_named(place.node), *_set_from_outside(place)]
@@ -168,9 +168,7 @@ def _nodes(
 def _set_from_outside(place: Any) -> Iterator[tuple[str | None, Any]]:
     from noderack_host.workflow.resolve import Literal, resolve
 
-    for (inner, name), value in place.scope.overrides.items():
-        if inner == place.node.id:
-            yield name, value
+    yield from place.scope.overrides.get(place.node.id, {}).items()
     for at, slot in enumerate(place.node.inputs):
         if slot.widget and slot.link is not None:
             found = resolve(place.scope, place.node, at)

@@ -95,12 +95,12 @@ class Picture:
 
 def picture_of(workflow: Workflow, schemas: Mapping[str, NodeSchema]) -> Picture:
     """The root graph as drawn by its author; a prompt without one is laid out first."""
-    ui = workflow.ui
-    if ui is None:
+    if workflow.ui is not None:
+        document = workflow.document()
+    else:
         from noderack_host.workflow.layout import to_ui
 
-        ui = to_ui(workflow.api or {}, schemas).ui
-    document = read_document(ui)
+        document = read_document(to_ui(workflow.api or {}, schemas).ui)
     boxes = {node.id: _frame(node) for node in document.root.nodes.values()}
     left, top, right, bottom = _bounds(boxes, _groups(document.root))
     pen = _Pen(document, boxes, (MARGIN - left, MARGIN - top))

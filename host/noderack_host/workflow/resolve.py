@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from noderack_host.workflow.graph import BYPASS, IN_ID, NEVER, OUT_ID, Link, Node, sequence
+from noderack_host.workflow.graph import BYPASS, IN_ID, NEVER, Link, Node, sequence
 from noderack_host.workflow.scope import Scope
 from noderack_host.workflow.slots import bypass_input
 from noderack_host.workflow.virtual import GETTERS, PASS_THROUGH, SETTERS, is_virtual
@@ -39,14 +39,21 @@ class _At:
 def resolve(scope: Scope, node: Node, slot: int) -> Ref | Literal | None:
     """What feeds input `slot` of `node`; None when nothing does, or when the way there goes in circles."""
     step: _At | Ref | Literal | None = _follow(scope, node, slot)
-    seen: set[tuple[int, str, int]] = set()
+    memo = scope.memo
+    seen: dict[Any, None] = {}
     while isinstance(step, _At):
-        place = (id(step.scope), step.id, step.slot)
+        place = (id(step.scope), step.id, step.slot, str(step.wanted))
+        if place in memo:
+            step = memo[place]
+            break
         if place in seen:
-            return None
-        seen.add(place)
+            step = None
+            break
+        seen[place] = None
         step = _leave_body(step) if step.id == IN_ID and step.scope.instance is not None else _output(step)
-    return step
+    found = None if isinstance(step, _At) else step
+    memo.update(dict.fromkeys(seen, found))
+    return found
 
 
 def _follow(scope: Scope, node: Node, slot: int) -> _At | None:
@@ -91,7 +98,7 @@ def _output(at: _At) -> _At | Ref | Literal | None:
 def _enter_body(at: _At, node: Node) -> _At | None:
     inner = at.scope.children[node.id]
     slot = _output_slot(inner, node, at.slot)
-    link = next(inner.graph.links_to(OUT_ID, slot), None)
+    link = inner.graph.leaving.get(slot)
     return _at(inner, link, at.wanted) if link is not None else None
 
 
@@ -122,9 +129,22 @@ def _setter(at: _At, getter: Node) -> _At | None:
     name = next(iter(sequence(getter.values)), None)
     scope: Scope | None = at.scope
     while scope is not None and name is not None:
-        for node in scope.graph.nodes.values():
-            if node.type in SETTERS and next(iter(sequence(node.values)), None) == name:
-                found = _follow(scope, node, 0)
-                return _At(found.scope, found.id, found.slot, at.wanted) if found is not None else None
+        setter = _setters(scope).get(str(name))
+        if setter is not None:
+            found = _follow(scope, setter, 0)
+            return _At(found.scope, found.id, found.slot, at.wanted) if found is not None else None
         scope = scope.parent
     return None
+
+
+def _setters(scope: Scope) -> dict[str, Node]:
+    """Set nodes of a scope by the name they set, the first of each; collected once for each scope."""
+    key = (id(scope), "setters")
+    if key not in scope.memo:
+        found: dict[str, Node] = {}
+        for node in scope.graph.nodes.values():
+            if node.type in SETTERS:
+                found.setdefault(str(next(iter(sequence(node.values)), None)), node)
+        scope.memo[key] = found
+    known: dict[str, Node] = scope.memo[key]
+    return known

@@ -10,7 +10,7 @@ from typing import Any
 from noderack_host.schema import NodeSchema
 from noderack_host.workflow.errors import WorkflowError
 from noderack_host.workflow.everywhere import broadcast
-from noderack_host.workflow.graph import IN_ID, Document, Graph, Link, Node, mapping, sequence
+from noderack_host.workflow.graph import Document, Graph, Link, Node, mapping, sequence
 from noderack_host.workflow.groups import group_body, group_name
 from noderack_host.workflow.virtual import is_virtual
 
@@ -18,6 +18,7 @@ MAX_NODES = 20_000
 """Most nodes a workflow may have when flat; the largest seen has 1,391."""
 MAX_DEPTH = 32
 _DEEPER = ": "
+Overrides = dict[str, dict[str, Any]]
 _DEEPEST_COMPONENT = 3
 
 
@@ -27,7 +28,7 @@ class Scope:
 
     `prefix` is what ids of its nodes get in front (`12:`), `instance` the node in `parent` that shows it.
     `promoted` holds values of the instance's own widgets by input name, `overrides` those it sets on inner
-    widgets, by (inner id, widget name).
+    widgets, by inner id and widget name.
     """
 
     graph: Graph
@@ -35,9 +36,11 @@ class Scope:
     instance: Node | None = None
     parent: Scope | None = None
     promoted: Mapping[str, Any] = field(default_factory=dict)
-    overrides: Mapping[tuple[str, str], Any] = field(default_factory=dict)
+    overrides: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     children: dict[str, Scope] = field(default_factory=dict)
     extra_links: Mapping[tuple[str, int], Link] = field(default_factory=dict)
+    memo: dict[Any, Any] = field(default_factory=dict)
+    """What `resolve` has found out, shared by all scopes of a document: long lines are walked once."""
 
     def link_into(self, node: Node, slot: int) -> Link | None:
         """The link an input really has: its own `link` entry is the truth, not the list's targets."""
@@ -143,31 +146,37 @@ def _child(scope: Scope, node: Node, body: Graph, growth: _Growth) -> Scope:
         instance=node,
         parent=scope,
         promoted={**promoted, **_from_above(scope, node)},
-        overrides={**overrides, **_from_further_above(scope, node)},
+        overrides=_merged(overrides, _from_further_above(scope, node)),
         extra_links=broadcast(body),
+        memo=scope.memo,
     )
 
 
 def _from_above(scope: Scope, node: Node) -> dict[str, Any]:
     """Values that the scope's own instance sets on this inner instance."""
-    mine = ((name, value) for (inner, name), value in scope.overrides.items() if inner == node.id)
-    return {name: value for name, value in mine if _DEEPER not in name}
+    mine = scope.overrides.get(node.id, {})
+    return {name: value for name, value in mine.items() if _DEEPER not in name}
 
 
-def _from_further_above(scope: Scope, node: Node) -> dict[tuple[str, str], Any]:
+def _from_further_above(scope: Scope, node: Node) -> Overrides:
     """Values for nodes inside this inner instance: their names carry the inner id, `461: seed`."""
-    found: dict[tuple[str, str], Any] = {}
-    for (inner, name), value in scope.overrides.items():
+    found: Overrides = {}
+    for name, value in scope.overrides.get(node.id, {}).items():
         target, deeper, rest = name.partition(_DEEPER)
-        if inner == node.id and deeper:
-            found[(target, rest)] = value
+        if deeper:
+            found.setdefault(target, {})[rest] = value
     return found
+
+
+def _merged(one: Overrides, other: Overrides) -> Overrides:
+    """Both; where they set the same, what comes from further out counts."""
+    return {key: {**one.get(key, {}), **other.get(key, {})} for key in (*one, *other)}
 
 
 def instance_values(
     node: Node, body: Graph, schemas: Mapping[str, NodeSchema]
-) -> tuple[dict[str, Any], dict[tuple[str, str], Any]]:
-    """What an instance sets: values by its own input names, and values by (inner id, widget name).
+) -> tuple[dict[str, Any], Overrides]:
+    """What an instance sets: values by its own input names, and values by inner id and widget name.
 
     Two storages exist. With `properties.proxyWidgets`, `widgets_values` runs along that list; without it,
     along the promoted inputs of the definition. A null means "not set": the inner value counts.
@@ -191,16 +200,16 @@ def _is_pair(proxy: Any) -> bool:
 
 def _by_proxies(
     proxies: list[tuple[str, ...]], values: list[Any], node: Node
-) -> tuple[dict[str, Any], dict[tuple[str, str], Any]]:
+) -> tuple[dict[str, Any], Overrides]:
     own: dict[str, Any] = {}
-    inner: dict[tuple[str, str], Any] = {}
+    inner: Overrides = {}
     for (target, name), value in zip(proxies, values, strict=False):
         if value is None:
             continue
         if target == "-1":
             own[name] = value
         else:
-            inner[(target, name)] = value
+            inner.setdefault(target, {})[name] = value
     return own, inner
 
 
@@ -208,12 +217,8 @@ def promoted_names(node: Node, body: Graph) -> Iterator[str]:
     """Names of the definition's inputs that stand for widgets of inner nodes, in order."""
     shown = {slot.name for slot in node.inputs if slot.widget}
     for at, item in enumerate(body.inputs):
-        if item.name in shown or any(_is_widget_slot(body, link) for link in _links_from_input(body, at)):
+        if item.name in shown or any(_is_widget_slot(body, link) for link in body.entering.get(at, ())):
             yield item.name
-
-
-def _links_from_input(body: Graph, slot: int) -> Iterator[Link]:
-    return (link for link in body.links.values() if link.origin == IN_ID and link.origin_slot == slot)
 
 
 def _is_widget_slot(body: Graph, link: Link) -> bool:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from noderack_host.workflow.graph import Node, mapping, read_document
+from noderack_host.workflow.graph import Node, mapping
 from noderack_host.workflow.scope import flatten, with_components
 from noderack_host.workflow.virtual import is_virtual
 
@@ -39,7 +39,7 @@ def node_uses(workflow: Workflow, *, inactive: bool = False) -> tuple[NodeUse, .
 
 def _nodes(workflow: Workflow, inactive: bool) -> Iterator[tuple[str, str, Mapping[str, Any]]]:
     if workflow.ui is not None:
-        document = read_document(workflow.ui)
+        document = workflow.document()
         _, placed = flatten(document, {}, inactive=inactive)
         for place in with_components(placed, document):
             if place.node.type not in document.components:

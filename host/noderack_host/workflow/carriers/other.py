@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from noderack_host.workflow.carriers.entry import MAX_ENTRY, Data, Entry, as_text
 from noderack_host.workflow.text import parse
 
-_METADATA = re.compile(r"<metadata[^>]*>(.*?)</metadata>", re.DOTALL | re.IGNORECASE)
-_CDATA = re.compile(r"<!\[CDATA\[(.*?)\]\]>", re.DOTALL)
+_CDATA = "<![CDATA["
 
 
 def glb(data: Data) -> Iterator[Entry]:
@@ -29,9 +27,18 @@ def safetensors(data: Data) -> Iterator[Entry]:
 
 
 def svg(data: Data) -> Iterator[Entry]:
-    for block in _METADATA.finditer(as_text(data[:MAX_ENTRY])):
-        inner = _CDATA.search(block[1])
-        yield Entry("", (inner[1] if inner else block[1]).strip(), "<metadata>")
+    """The text of the first `<metadata>` element, out of its CDATA section where it has one."""
+    text = as_text(data[:MAX_ENTRY])
+    start = text.find("<metadata")
+    end = text.find("</metadata>", start)
+    if start < 0 or end < 0:
+        return
+    inner = text[text.find(">", start) + 1 : end]
+    opened = inner.find(_CDATA)
+    if opened >= 0:
+        inner = inner[opened + len(_CDATA) :].replace("]]]]><![CDATA[>", "]]>").rstrip()
+        inner = inner.removesuffix("]]>")
+    yield Entry("", inner.strip(), "<metadata>")
 
 
 def _fields(value: Any, where: str) -> Iterator[Entry]:
