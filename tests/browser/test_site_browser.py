@@ -60,6 +60,7 @@ def test_no_page_is_wider_than_the_screen(path: str, width: int, watched: Watche
         ("ksamplr", "KSampler"),
         ("smapler", "KSampler"),
         ("filmgrain", "FilmGrain"),
+        ("cliptextencode", "CLIPTextEncode"),
         ("grain film", "FilmGrain"),
         ("zqstar", "Stars, a LoRA"),
         ("Film lo", "Film looks"),

@@ -55,13 +55,18 @@ export const questionWords = (text, known) => {
   return [...new Set(words)].slice(0, 8);
 };
 
-// "loadimage" is two known words written together; the second may still be growing.
+// "loadimagebatch" is known words written together: the fewest of three letters or more that make it up.
 function together(word, known) {
-  if (word.length < 6) return [word];
-  for (let i = word.length - 2; i > 2; i--) {
-    if (known.has(word.slice(0, i)) && known.has(word.slice(i))) return [word.slice(0, i), word.slice(i)];
+  const best = [[]];
+  for (let end = 3; end <= word.length; end++) {
+    for (let start = 0; start <= end - 3; start++) {
+      const piece = word.slice(start, end);
+      const shorter = best[start] && (!best[end] || best[start].length + 1 < best[end].length);
+      if (shorter && known.has(piece)) best[end] = [...best[start], piece];
+    }
   }
-  return [word];
+  const pieces = best[word.length];
+  return pieces && pieces.length <= 5 ? pieces : [word];
 }
 
 // [position of the word, how well it fits 0..1], best first.
