@@ -14,7 +14,7 @@ from noderack_host.events import Event, ProgressState
 from noderack_host.execute import Executor, RunResult
 from noderack_host.folder import Host
 from noderack_host.folders import ModelFolders
-from noderack_host.isolate import loader
+from noderack_host.isolate import for_host
 from noderack_host.packs import Packs, load_packs
 from noderack_host.problems import PromptInvalid
 from noderack_host.running import Running, use
@@ -56,7 +56,7 @@ class Session:
         start = time.perf_counter()
         running = Running(host=self.host, folders=ModelFolders.of(self.host))
         with use(running):
-            self.packs = load_packs(load=loader(self._isolated, self.host.root))
+            self.packs = load_packs(load=for_host(self.host))
             self.schemas, broken = self.packs.schemas()
         for failure in (*self.packs.failures, *broken):
             self.tell("noderack.pack_failed", failure.as_dict())
@@ -65,9 +65,6 @@ class Session:
             {"packs": [pack.as_dict() for pack in self.packs.packs], "seconds": time.perf_counter() - start},
         )
         self.executor = Executor(self.packs.nodes, self.cache, self.host, versions_of(self.packs))
-
-    def _isolated(self, pack: str) -> bool:
-        return self.host.config.isolation_of(pack) == "process"
 
     def tell(self, name: str, data: Mapping[str, Any]) -> None:
         self.say({"type": name, "data": dict(data)})

@@ -22,6 +22,7 @@ from multiprocessing.reduction import ForkingPickler
 from pathlib import Path
 from typing import Any
 
+from noderack_host.folder import Host
 from noderack_host.isolated import Described, serve
 from noderack_host.packs import Contents, contents_of
 from noderack_host.running import Interrupted, Running, current_or_none
@@ -188,6 +189,11 @@ def loader(isolated: Callable[[str], bool], root: Path | None) -> Callable[[Entr
         return contents_of(point.load(), point.module)
 
     return load
+
+
+def for_host(host: Host) -> Callable[[EntryPoint], Contents]:
+    """How a host's packs are loaded, as its host.toml says."""
+    return loader(lambda pack: host.config.isolation_of(pack) == "process", host.root)
 
 
 def _class_for(pack: IsolatedPack, node_type: str, found: Described) -> type:

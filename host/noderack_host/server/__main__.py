@@ -14,6 +14,7 @@ from pathlib import Path
 from aiohttp import web
 
 from noderack_host.folder import Host, HostError
+from noderack_host.isolate import for_host
 from noderack_host.packs import load_packs
 from noderack_host.server.app import make_app
 from noderack_host.server.frontend import editor_folder
@@ -69,7 +70,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 async def _serve(host: Host, settings: ServerSettings, certificate: Path | None, key: Path | None) -> None:
-    packs = load_packs()
+    packs = load_packs(load=for_host(host))
     runner = web.AppRunner(make_app(host, packs, settings, editor_folder()), access_log=None)
     await runner.setup()
     secure = _secure(certificate, key)
