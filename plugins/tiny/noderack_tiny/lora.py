@@ -15,7 +15,7 @@ from noderack_tiny.diffusion import UNET, Lessons, Painter, Schedule
 from noderack_tiny.fit import Recipe, fit
 
 RANK = 8
-_CONCEPT, _ORDINARY = 32, 32  # pictures per batch
+_CONCEPT, _ORDINARY = 24, 24  # pictures per batch
 _UNET_PARTS = ("attn1", "attn2", "ff", "proj_in", "proj_out")
 
 

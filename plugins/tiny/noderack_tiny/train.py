@@ -43,7 +43,7 @@ class Plan:
 FULL = Plan(
     vae=Recipe(steps=2400, rate=2e-3, warmup=50),
     painter=Recipe(steps=3600, rate=2e-3),
-    lora=Recipe(steps=300, rate=2e-3, warmup=50, average=0.99),
+    lora=Recipe(steps=600, rate=3e-3, warmup=50, average=0.99),
     drawn_for_vae=6000,
     scenes=24000,
     concept_scenes=1000,
@@ -72,6 +72,7 @@ def main() -> None:
     parser.add_argument(
         "--quick", action="store_true", help="a hundredth of everything: a test of the script"
     )
+    parser.add_argument("--lora", action="store_true", help="only the LoRA, for the checkpoint in --out")
     asked = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     plan = QUICK if asked.quick else FULL
@@ -79,10 +80,10 @@ def main() -> None:
     torch.set_flush_denormal(True)  # a fifth faster: early gradients are full of them
     for folder in (asked.out, asked.work):
         folder.mkdir(parents=True, exist_ok=True)
-    make(plan, asked.seed, asked.work, asked.out)
+    (make_lora if asked.lora else make)(plan, asked.seed, asked.work, asked.out)
 
 
-def make(plan: Plan, seed: int, work: Path, out: Path) -> None:
+def make(plan: Plan, seed: int, work: Path, out: Path) -> dict[str, object]:
     """Everything, in order."""
     vae, painter = new_autoencoder(seed), Painter(seed)
     record: dict[str, object] = {
@@ -103,17 +104,24 @@ def make(plan: Plan, seed: int, work: Path, out: Path) -> None:
 
     record["painter"] = learn_to_paint(painter, lessons, plan.painter, seed, work / "painter.pt", watch)
     record["held_out"] = held_out_loss(painter, held_out)
-    checkpoint = out / f"{NAME}.safetensors"
-    save_checkpoint(checkpoint, painter, vae, {"seed": str(seed)})
+    save_checkpoint(out / f"{NAME}.safetensors", painter, vae, {"seed": str(seed)})
+    record["lora"] = make_lora(plan, seed, work, out)
+    (out.parent / "record.json").write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+    return record
 
-    load_parts(checkpoint, painter, vae)  # the LoRA is for the file as people have it, rounded
+
+def make_lora(plan: Plan, seed: int, work: Path, out: Path) -> dict[str, float]:
+    """The LoRA for the checkpoint in `out`, rounded as people have it; then the manifests of both."""
+    checkpoint, lora = out / f"{NAME}.safetensors", out / f"{NAME}-{CONCEPT}.safetensors"
+    vae, painter = new_autoencoder(seed), Painter(seed)
+    load_parts(checkpoint, painter, vae)
     concept = prepare(vae, plan.concept_scenes, (seed, 4), (CONCEPT,), TRIGGER)
+    ordinary = prepare(vae, 2 * plan.concept_scenes, (seed, 6))
     adapter = Adapter(painter, seed)
-    record["lora"] = learn_concept(adapter, painter, concept, lessons, plan.lora, seed, work / "lora.pt")
-    lora = out / f"{NAME}-{CONCEPT}.safetensors"
+    result = learn_concept(adapter, painter, concept, ordinary, plan.lora, seed, work / "lora.pt")
     save_lora(lora, adapter)
     describe(checkpoint, lora)
-    (out.parent / "record.json").write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+    return result
 
 
 def _pictures(count: int, seed: int) -> torch.Tensor:
