@@ -69,6 +69,7 @@ def run_job(job: dict[str, Any], python: Path, folder: Path) -> dict[str, Any]:
         str(Path(__file__).with_name("pack_try.py")),
         json.dumps({**job, "out": str(out)}),
     ]
+    out.unlink(missing_ok=True)  # an answer of the job before must never pass for this one's
     dead = {"loaded": False, "types": [], "seconds": 0.0, "nodes": {}}
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS, check=False)

@@ -1,6 +1,7 @@
 """`nodes pack …` as an author meets it."""
 
 import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -91,3 +92,9 @@ def test_dev_sees_each_change(tmp_path: Path) -> None:
     seen = changes(tmp_path, sleep)
     assert next(seen) == {"1.py"} and next(seen) == {"2.py"}
     assert sum(naps) < 1.0 and "a.py" in stamps(tmp_path)
+
+
+def test_an_old_answer_never_passes_for_a_new_one(tmp_path: Path) -> None:
+    (tmp_path / "answer.json").write_text('{"loaded": true}')
+    told = pack_test.run_job({"modules": [], "host": "/nowhere/at/all"}, Path(sys.executable), tmp_path)
+    assert not told["loaded"] and "died" in told["error"]
