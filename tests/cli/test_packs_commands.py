@@ -40,7 +40,9 @@ def test_update_respects_pin_and_hold(shop: Any, rack: Host, capsys: pytest.Capt
     assert run(["install", "film", "--yes"]) == 0
     shop.sell("film", "1.1", types=["FilmGrain"])
     shop.sell("film", "2.0", types=["FilmGrain"])
+    assert [p["name"] for p in said(capsys, "list", "--outdated")["packs"]] == ["film"]
     assert run(["hold", "film"]) == 0
+    assert said(capsys, "list", "--outdated")["packs"] == []
     assert said(capsys, "update", "--dry-run")["plan"]["packs"] == []
     assert run(["free", "film"]) == 0 and run(["pin", "film==1.1"]) == 0
     assert said(capsys, "update", "--dry-run")["plan"]["packs"][0]["version"] == "1.1"

@@ -3,30 +3,39 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import click
+from noderack_host.folder import Host
 
 from noderack_cli import generations as gens
 from noderack_cli.held import hold
-from noderack_cli.options import host_option, json_option, wait_option
+from noderack_cli.options import host_option, json_option, registry_option, wait_option
+from noderack_cli.policy import Policy
 from noderack_cli.show import count, day, table
-from noderack_cli.where import open_host
+from noderack_cli.where import open_host, open_registry
 
 
 @click.command("list")
+@click.option("--outdated", is_flag=True, help="Only packs of which the registry has a newer version.")
 @host_option
+@registry_option
 @json_option
-def list_packs(folder: Path | None, as_json: bool) -> None:
+def list_packs(outdated: bool, folder: Path | None, registry: str | None, as_json: bool) -> None:
     """List the packs of the host.
 
     \b
     nodes list
-    nodes list --json
+    nodes list --outdated
     """
-    generation = gens.current(open_host(folder))
+    host = open_host(folder)
+    generation = gens.current(host)
     packs = sorted(generation.packs.values(), key=lambda pack: pack.name)
+    if outdated:
+        newer = _newer(host, registry, generation)
+        packs = [pack for pack in packs if pack.name in newer]
+        generation = replace(generation, why=f"{count(len(packs), 'pack')} could be newer: nodes update")
     if as_json:
         click.echo(json.dumps({"generation": generation.number, "packs": [asdict(pack) for pack in packs]}))
         return
@@ -36,6 +45,13 @@ def list_packs(folder: Path | None, as_json: bool) -> None:
         for p in packs
     ]
     click.echo(table(rows))
+
+
+def _newer(host: Host, registry: str | None, generation: gens.Generation) -> set[str]:
+    from noderack_cli.commands.packs import outdated
+
+    with open_registry(host, registry) as client:
+        return {choice.pack for choice in outdated(client, generation, Policy.of(host), [])}
 
 
 @click.command()
