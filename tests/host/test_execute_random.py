@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from noderack_host.cache import LRU, ByBytes, Classic, NoCache
 from noderack_host.execute import Executor, NodeError
 from noderack_host.graph import ExecutionBlocker, is_link
+from noderack_host.running import current
 from noderack_host.testing import simple_node
 
 ANY = ("*", {})
@@ -43,7 +44,7 @@ class Toys:
             return (a,)
 
         def double(tag: str, a: Any) -> Any:
-            inner = f"{tag}/{a}"
+            inner = f"{tag}/{current().list_index}"
             graph = {inner: {"class_type": "add", "inputs": {"tag": inner, "a": a, "b": a}}}
             return {"result": ([inner, 0],), "expand": graph}
 
