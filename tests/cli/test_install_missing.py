@@ -236,3 +236,22 @@ def test_a_model_that_is_not_what_it_says_is_left_out(
     assert run(["install-missing", flow, "--yes"]) == Exit.INSTALL_FAILED
     assert "its content is not shapes.safetensors" in capsys.readouterr().err
     assert not list((rack.models / "checkpoints").iterdir())
+
+
+def test_a_workflow_at_an_address(
+    rack: Host, shelf: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shelf.files["/flow.json"] = Path(workflow(tmp_path, ["KSampler", "Rare"])).read_bytes()
+    assert run(["missing", f"{shelf.url}/flow.json", "--json"]) == Exit.NOT_FOUND
+    assert [t["type"] for t in events(capsys)[0]["types"]] == ["Rare"]
+    assert run(["missing", f"{shelf.url}/none.json"]) == Exit.NOT_FOUND
+    assert "404" in capsys.readouterr().err
+
+
+def test_several_workflows_make_one_plan(
+    shop: Any, rack: Host, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shop.sell("one", types=["One", "Two"])
+    flows = [workflow(tmp_path, ["One"], name="a.json"), workflow(tmp_path, ["Two"], name="b.json")]
+    assert run(["install-missing", *flows, "--dry-run", "--json"]) == 0
+    assert events(capsys)[0]["plan"]["packs"][0]["node_types"] == ["One", "Two"]
