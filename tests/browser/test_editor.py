@@ -10,11 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from noderack_host.schema import read_schemas
+from noderack_host.workflow.layout import to_ui
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 CHROMIUM = Path("/usr/bin/chromium")
 FLAGS = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"]
 GRAPH = Path(__file__).parent / "empty_image.json"
+CASES = Path(__file__).parents[1] / "cases" / "workflows"
 # What the editor asks of other servers, and files that it may ask for and that need not be there.
 NOT_OURS = ("api.comfy.org", "ERR_NAME_NOT_RESOLVED", "status of 404", "fetch: 404")
 
@@ -81,6 +84,23 @@ def test_it_runs_a_workflow_and_shows_the_picture(page: Any, server: str) -> Non
     assert entry["status"]["status_str"] == "success"
     page.wait_for_function("() => window.app.graph.nodes.some(node => node.imgs?.length)", timeout=30_000)
     keep(page, "editor-picture")
+
+
+def test_it_opens_what_we_lay_out_and_means_the_same_by_it(page: Any) -> None:
+    prompt = json.loads((CASES / "txt2img.api.json").read_text())
+    schemas = read_schemas(CASES / "object_info.json")
+    laid_out = to_ui(prompt, schemas).ui
+    page.evaluate("graph => window.app.loadGraphData(graph)", json.loads(json.dumps(laid_out)))
+    sent = page.evaluate("async () => (await window.app.graphToPrompt()).output")
+    assert {key: plain(node) for key, node in sent.items()} == {
+        key: plain(node) for key, node in prompt.items()
+    }
+    keep(page, "editor-laid-out")
+
+
+def plain(node: dict[str, Any]) -> dict[str, Any]:
+    """A node without its title."""
+    return {"class_type": node["class_type"], "inputs": node["inputs"]}
 
 
 def test_its_console_is_free_of_errors_that_are_ours(page: Any) -> None:
