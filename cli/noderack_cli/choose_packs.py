@@ -47,6 +47,12 @@ def normal(name: str) -> str:
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
+def bare(name: str) -> str:
+    """A name without the "comfyui" that the field puts before or behind it: two spellings of one pack."""
+    words = [word for word in normal(name).split("-") if word != "comfyui"]
+    return "-".join(words) or normal(name)
+
+
 def _said(want: MissingType, claims: Claims, chosen: Mapping[str, str]) -> tuple[TypeClaim, str] | None:
     said = chosen.get(want.type)
     if said is None:
@@ -65,6 +71,9 @@ def _embedded(want: MissingType, claims: Claims) -> tuple[TypeClaim, str] | None
         for claim in candidates:
             if normal(claim.pack) == normal(want.pack_id):
                 return claim, "the workflow names this pack"
+        for claim in candidates:
+            if bare(claim.pack) == bare(want.pack_id):
+                return claim, f"the workflow names it {want.pack_id}"
         newest = claims.named.get(normal(want.pack_id))
         if newest and not candidates:
             return _claim(want.type, normal(want.pack_id), newest), "the workflow names this pack"

@@ -33,7 +33,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parents[1] / "cli"))  # for pack_wheels.py
 
 from noderack_cli import generations, links
-from noderack_cli.choose_packs import choose_packs, normal
+from noderack_cli.choose_packs import bare, choose_packs, normal
 from noderack_cli.fetch import fetch
 from noderack_cli.generations import InstalledPack
 from noderack_cli.host_init import FOLDERS
@@ -125,7 +125,7 @@ def _as_if_published(claims: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _is(claim: Any, pack: str | None, repository: str | None) -> bool:
-    if pack and normal(claim.pack) == normal(pack):
+    if pack and bare(claim.pack) == bare(pack):
         return True
     place = (claim.repository or "").lower().removesuffix(".git").rstrip("/")
     return (bool(repository) and place.endswith("/" + str(repository).lower())) or (

@@ -29,6 +29,11 @@ A2 = (claim("T", "aaa", ambiguous=True), claim("T", "bbb", 2, ambiguous=True))
 CASES = {
     "the only claimant": ([MissingType("T")], [claim("T", "aaa")], {"aaa": ("T",)}),
     "the pack that the workflow names": ([MissingType("T", pack_id="BBB")], A2, {"bbb": ("T",)}),
+    "the pack under its other spelling": (
+        [MissingType("T", pack_id="ComfyUI_BBB")],
+        A2,
+        {"bbb": ("T",)},
+    ),
     "its repository": (
         [MissingType("T", aux_id="Owner/Repo")],
         [A2[0], claim("T", "bbb", 2, repository="https://example.org/owner/repo.git")],
