@@ -15,7 +15,6 @@ import json
 import os
 import random
 import shutil
-import signal
 import socket
 import sqlite3
 import statistics
@@ -73,8 +72,11 @@ def percentile(times: Sequence[float], share: float) -> float:
     return sorted(times)[min(len(times) - 1, int(len(times) * share))] * 1000
 
 
-async def load(url: str, asks: Sequence[bytes], clients: int) -> list[float]:
-    """Seconds of each answer, `clients` connections asking one after the other; every answer must be 200."""
+async def load(url: str, asks: Sequence[bytes], clients: int, fresh: bool = False) -> list[float]:
+    """Seconds of each answer, `clients` asking one after the other; every answer must be 200.
+
+    `fresh`: a connection for each question, for servers that close theirs.
+    """
     host, port = url.removeprefix("http://").split(":")
     waiting, times = list(asks), []
 
@@ -83,9 +85,12 @@ async def load(url: str, asks: Sequence[bytes], clients: int) -> list[float]:
         while waiting:
             ask = waiting.pop()
             started = time.perf_counter()
+            if fresh:
+                writer.close()
+                reader, writer = await asyncio.open_connection(host, int(port))
             writer.write(ask)
             head = await reader.readuntil(b"\r\n\r\n")
-            assert head.startswith(b"HTTP/1.1 200"), head[:200]
+            assert head.split()[1] == b"200", head[:200]
             length = int(head.lower().partition(b"content-length:")[2].split(b"\r\n", 1)[0])
             await reader.readexactly(length)
             times.append(time.perf_counter() - started)
@@ -115,8 +120,12 @@ def process(
         url = ready(running)
         yield url, time.perf_counter() - started, running.pid
     finally:
-        running.send_signal(signal.SIGINT)
-        running.wait(20)
+        running.terminate()
+        try:
+            running.wait(10)
+        except subprocess.TimeoutExpired:
+            running.kill()
+            running.wait()
 
 
 def ours_ready(running: subprocess.Popen[str]) -> str:
@@ -204,9 +213,10 @@ def simple_beside(url: str, token: str, folder: Path, peer: str | None) -> float
     ]
     with process(command, lambda running: answering(f"http://127.0.0.1:{port}")) as (other, _, _):
         mine, theirs = [], []
-        for _ in range(5):
-            mine += asyncio.run(load(url, [get("/simple/sidebyside/", "text/html")] * 200, 1))
-            theirs += asyncio.run(load(other, [get("/simple/sidebyside/", "text/html")] * 200, 1))
+        page = [get("/simple/sidebyside/", "text/html")] * 60
+        for _ in range(4):
+            mine += asyncio.run(load(url, page, 1, fresh=True))
+            theirs += asyncio.run(load(other, page, 1, fresh=True))
     return statistics.median(mine) / statistics.median(theirs)
 
 
@@ -288,7 +298,7 @@ def _timed(registry: Registry, folder: Path) -> tuple[float, float, float]:
     with sqlite3.connect(folder / "registry.db") as connection:
         types = [row[0] for row in connection.execute("SELECT type FROM claim ORDER BY random() LIMIT 2000")]
     database = registry.database
-    one = timed(lambda n: database.reading(claims.claims_for, [types[n]]), 140)
+    one = timed(lambda n: database.reading(claims.claims_for, [types[n % len(types)]]), 140)
     found = timed(lambda n: database.reading(search.search, WORDS[n % len(WORDS)], None, 1, 20), 36)
     many = timed(lambda n: database.reading(claims.claims_for, types[n : n + 40]), 40)
     return one, found, many
@@ -368,9 +378,9 @@ def run(folder: Path) -> dict[str, Any]:
             [pack.key for pack in read.packs],
             [*WORDS, "kjnodes", "ksampler", "imagescale", "flux"],
         )
+        print(json.dumps(found), flush=True)
         simple = simple_beside(url, token, folder, os.environ.get("PEER"))
         uploads = publish(url, token, folder, 12)
-        print(json.dumps(found), flush=True)
         print(
             f"start {min(starts):.2f} s, {resting:.0f} MB at rest, {rss(pid):.0f} MB after load; "
             f"{uploads:.1f} uploads/s of 1 MB"
