@@ -69,7 +69,8 @@ def serving(settings: Settings, host: str = "127.0.0.1", port: int = 0) -> Itera
 def listen(host: str, port: int) -> tuple[socket.socket, str]:
     """A bound socket and the address that leads to it."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listening = socket.socket(family, socket.SOCK_STREAM)
+    # asyncio switches Nagle's delay (40 ms an answer) off only for sockets that say that they are TCP
+    listening = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listening.bind((host, port))
