@@ -241,6 +241,8 @@ class Run:
             outputs = link.source.outputs if link is not None else None
             if link is None or outputs is None or link.slot >= len(outputs):
                 return None
+            if link.lazy and name not in work.asked:
+                return None  # whether another node needed it must make no difference
             return outputs[link.slot]
 
         return gather(work.contract, work.inputs, value_of, lambda source: self.hidden_value(source, work.id))
@@ -321,10 +323,12 @@ class Run:
                 answer = finish(method(**arguments))
             if isinstance(answer, (list, tuple, set)):
                 wanted.update(dict.fromkeys(name for name in answer if isinstance(name, str)))
-        missing = [name for name in wanted if name not in gathered.values or name in gathered.missing]
-        sources = [source for name in missing if (source := self._lazy_source(work, name)) is not None]
-        if not sources:
+        absent = [name for name in wanted if name not in gathered.values or name in gathered.missing]
+        asked = [name for name in absent if name not in work.asked]
+        if not asked:
             return False
+        sources = [self._lazy_source(work, name) for name in asked]
+        work.asked.update(asked)
         self._demand(sources, told=False)
         work.state = State.WAITING
         self.agenda.wait_for(work, sources)
@@ -332,14 +336,14 @@ class Run:
             self.agenda.push(work)
         return True
 
-    def _lazy_source(self, work: Work, name: str) -> Work | None:
-        """The node to run for an input that check_lazy_status named; None if it ran in vain."""
+    def _lazy_source(self, work: Work, name: str) -> Work:
+        """The node that an input leads to which check_lazy_status named; raises GraphError."""
         if name not in work.inputs:
             raise GraphError(f"check_lazy_status asks for the input {name!r}, but nothing is given to it")
         link = next((link for link in work.links if link.name == name), None)
         if link is None:
             raise GraphError(f"check_lazy_status asks for the input {name!r}, which is no link")
-        return None if link.source.state is State.DONE else link.source
+        return link.source
 
     # -- async nodes
 

@@ -48,7 +48,18 @@ class Work:
     """One node of a run. `users` counts the links of nodes that may still read its outputs."""
 
     __slots__ = (
-        *("contract", "dependents", "entry", "expanded", "id", "inner", "inner_left", "inside", "inputs"),
+        *(
+            "asked",
+            "contract",
+            "dependents",
+            "entry",
+            "expanded",
+            "id",
+            "inner",
+            "inner_left",
+            "inside",
+            "inputs",
+        ),
         *("inner_keys", "key", "leader", "links", "need", "node_type", "outer", "outputs", "rank", "state"),
         *("ui", "users", "waiting"),
     )
@@ -65,6 +76,7 @@ class Work:
         self.rank = 0
         self.users = 0
         self.waiting = 0
+        self.asked: set[str] = set()
         self.dependents: list[Work] = []
         self.leader: Work | None = None
         self.outputs: tuple[list[Any], ...] | None = None

@@ -427,3 +427,15 @@ def test_events_come_in_the_order_that_clients_know() -> None:
     assert names[:2] == ["execution_start", "execution_cached"]
     assert names[-1] == "execution_success"
     assert [name for name in names if name in ("executing", "executed")] == ["executing"] * 4 + ["executed"]
+
+
+def test_a_lazy_input_nobody_asked_for_is_none_even_where_its_value_is_there() -> None:
+    toys = Toys()
+    toys.nodes["Switch"] = lazy_switch()
+    prompt = {
+        "p": node("Pair", a=1, b=2),
+        "x": node("Show", value=["p", 0]),
+        "y": node("Switch", on=False, a=["p", 0], b=5),
+        "z": node("Show", value=["y", 0]),
+    }
+    assert toys.run(prompt) == {"x": {"shown": [1, 2]}, "z": {"shown": [5]}}
