@@ -9,6 +9,7 @@ weight, OFT and BOFT apply the strength twice, OFT forgets its rescale.
 """
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -22,7 +23,7 @@ Parts = Mapping[str, Tensor]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Additive:
+class Additive(ABC):
     """Algorithms whose change is ``scale * D``, perhaps under DoRA's magnitude."""
 
     parts: Parts
@@ -30,9 +31,9 @@ class Additive:
     dora: Tensor | None = None
     compat: bool = False
 
+    @abstractmethod
     def delta(self, weight: Tensor) -> Tensor:
         """D, with as many elements as ``weight``."""
-        raise NotImplementedError
 
     def size(self) -> int | None:
         """How many elements D has, as far as the factors alone tell."""
