@@ -90,7 +90,7 @@ class Executor:
         self._lane = Lane(_InferenceMode())
         self._thread = ThreadPoolExecutor(1, "noderack-nodes")
         self._busy = threading.Lock()
-        self._current: Run | None = None
+        self._asked: dict[str, _Asked] = {}
 
     async def run(
         self,
@@ -105,14 +105,15 @@ class Executor:
         `on_event` is called in the threads that run nodes, never twice at once; it must be quick. Cancelling
         the call interrupts the prompt. Raises NodeError, PromptStopped, GraphError.
         """
-        prompt_id = prompt_id or str(uuid.uuid4())
+        asked = self._ask(prompt_id)
         wanted = None if outputs is None else tuple(outputs)
-        job = self._thread.submit(self.run_here, prompt, on_event, extra_data, prompt_id, wanted)
+        job = self._thread.submit(self._run, asked, prompt, on_event, extra_data or {}, wanted)
         try:
             return await asyncio.shield(asyncio.wrap_future(job))
         except asyncio.CancelledError:
-            if not job.cancel():
-                self.interrupt(prompt_id)
+            asked.interrupt()
+            if job.cancel():
+                self._over(asked)
             raise
 
     def run_here(
@@ -124,19 +125,36 @@ class Executor:
         outputs: Iterable[str] | None = None,
     ) -> RunResult:
         """The same in the calling thread."""
-        with self._busy, contextlib.ExitStack() as stack:
+        return self._run(self._ask(prompt_id), prompt, on_event, extra_data or {}, outputs)
+
+    def _ask(self, prompt_id: str | None) -> "_Asked":
+        """Notes a prompt before it begins, so that an interrupt finds it from the first instant on."""
+        asked = _Asked(prompt_id or str(uuid.uuid4()))
+        self._asked[asked.prompt_id] = asked
+        return asked
+
+    def _over(self, asked: "_Asked") -> None:
+        if self._asked.get(asked.prompt_id) is asked:
+            del self._asked[asked.prompt_id]
+
+    def _run(
+        self,
+        asked: "_Asked",
+        prompt: Mapping[str, Any],
+        on_event: OnEvent,
+        extra_data: Mapping[str, Any],
+        outputs: Iterable[str] | None,
+    ) -> RunResult:
+        with contextlib.ExitStack() as stack:
+            stack.callback(self._over, asked)
+            stack.enter_context(self._busy)
             probe = MemoryProbe() if self._measure else None
             if probe is not None:
                 stack.callback(probe.close)
-            run = Run(self, prompt, on_event, extra_data or {}, prompt_id or str(uuid.uuid4()), probe)
-            self._current = run
-            stack.callback(self._over)
+            asked.run = run = Run(self, prompt, on_event, extra_data, asked.prompt_id, probe, asked.stop)
+            stack.callback(self.cache.end)
             stack.enter_context(inference_mode())
             return self._drive(run, outputs)
-
-    def _over(self) -> None:
-        self._current = None
-        self.cache.end()
 
     def _drive(self, run: Run, outputs: Iterable[str] | None) -> RunResult:
         run.teller.tell(ExecutionStart(run.prompt_id))
@@ -163,12 +181,14 @@ class Executor:
         return self._lane
 
     def interrupt(self, prompt_id: str | None = None) -> bool:
-        """Stops the running prompt (or only the one of that id) at once; False if it does not run."""
-        run = self._current
-        if run is None or (prompt_id is not None and run.prompt_id != prompt_id):
-            return False
-        run.interrupt()
-        return True
+        """Stops what was asked for (or only the prompt of that id) at once; False if there is nothing.
+
+        A prompt that was handed to `run` and has not begun yet stops before its first node.
+        """
+        found = [asked for key, asked in tuple(self._asked.items()) if prompt_id is None or key == prompt_id]
+        for asked in found:
+            asked.interrupt()
+        return bool(found)
 
     def free(self) -> None:
         """Forgets every result and every instance."""
@@ -179,6 +199,20 @@ class Executor:
         """Ends the executor's threads."""
         self._thread.shutdown(wait=False)
         self._lane.close()
+
+
+class _Asked:
+    """A prompt from the moment it is asked for: `stop` is set when it is not wanted any more."""
+
+    def __init__(self, prompt_id: str) -> None:
+        self.prompt_id = prompt_id
+        self.stop = threading.Event()
+        self.run: Run | None = None
+
+    def interrupt(self) -> None:
+        self.stop.set()
+        if self.run is not None:
+            self.run.wake()
 
 
 def inference_mode() -> contextlib.AbstractContextManager[Any]:

@@ -51,7 +51,7 @@ def resolved(work: Work, returned: Sequence[Returned]) -> list[tuple[Any, ...]]:
 def shown_inside(work: Work, graph: DynamicPrompt) -> Inside:
     """What the output nodes inside an expansion showed; what inner expansions showed is nested in it."""
     found: list[Any] = []
-    for inner in work.inner:
+    for inner in work.inner or ():
         if inner.ui:
             found.append(Shown(inner.id, graph.get_display_node_id(inner.id), inner.ui))
         if inner.inside:

@@ -1,35 +1,32 @@
-"""One prompt being run: takes ready works from the agenda, calls their nodes, and keeps what they give.
+"""One prompt being run: takes ready works from the agenda, has their nodes called, settles what they give.
 
 Errors:
     NodeFailed   carries a node's error to the executor, with what is known about it
 """
 
 import asyncio
-import inspect
-import itertools
-import queue
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from noderack_host.cache import Entry, Inside
-from noderack_host.call import Gathered, Returned, blocker_in, gather, merge, merge_ui, normalise, slices
+from noderack_host.call import Returned, merge, merge_ui, normalise
+from noderack_host.calling import Caller, forget_instances
 from noderack_host.contract import Contract, contract_of
 from noderack_host.events import Event, ExecutionCached
-from noderack_host.expand import add_nodes, flat, resolved, shown_inside
-from noderack_host.fingerprint import Fingerprints, bound_method
-from noderack_host.graph import DependencyCycleError, DynamicPrompt, ExecutionBlocker, GraphError
-from noderack_host.lane import finish, together
+from noderack_host.expand import add_nodes, flat, resolved
+from noderack_host.fingerprint import Fingerprints
+from noderack_host.flights import Flights, Landed
+from noderack_host.graph import DependencyCycleError, DynamicPrompt, GraphError
+from noderack_host.keeping import Keeper
 from noderack_host.measure import MemoryProbe, Timing
-from noderack_host.running import Interrupted, Running, use
-from noderack_host.tell import Teller, told_value
+from noderack_host.running import Interrupted
+from noderack_host.tell import Teller
 from noderack_host.work import Agenda, State, Work
 
 if TYPE_CHECKING:
     from noderack_host.execute import Executor
-
-_PATIENCE = 5.0  # seconds that cancelled async nodes get to clean up
 
 
 class NodeFailed(Exception):
@@ -54,6 +51,7 @@ class Run:
         extra_data: Mapping[str, Any],
         prompt_id: str,
         probe: MemoryProbe | None,
+        stop: threading.Event,
     ) -> None:
         self.prompt_id = prompt_id
         self.graph = DynamicPrompt(prompt)
@@ -65,13 +63,22 @@ class Run:
         self._cache = executor.cache
         self._extra = extra_data
         self._probe = probe
-        self._stopped = threading.Event()
-        self._landed: queue.SimpleQueue[tuple[Work, Any, BaseException | None] | None] = queue.SimpleQueue()
-        self._flying: dict[str, tuple[Work, float, list[tuple[Running, Any]]]] = {}
+        self._stop = stop
         self._contracts: dict[str, Contract] = {}
         self._at: Work | None = None
+        self._flights = Flights(executor.lane)
         self._signs = Fingerprints(self.graph, self.hidden_value, executor.versions)
         self.agenda = Agenda(self.graph, self.contract, executor.cache, self._signs.sign)
+        self._keeper = Keeper(executor.cache, self.graph, self.agenda)
+        self._caller = Caller(
+            self.graph,
+            self.teller,
+            executor.running,
+            stop.is_set,
+            executor.instances,
+            self.hidden_value,
+            self.executed,
+        )
 
     # -- what the agenda and the calls ask
 
@@ -102,10 +109,12 @@ class Run:
         real = self.graph.get_real_node_id(self._at.id)
         return real, str(self.graph.get_node(real)["class_type"])
 
-    def interrupt(self) -> None:
-        """Stops the run: before the next call, at the next report of progress, at once for async nodes."""
-        self._stopped.set()
-        self._landed.put(None)
+    def wake(self) -> None:
+        """Ends a wait for async nodes, after `stop` was set.
+
+        Plain nodes look at it before each call and at each report of progress.
+        """
+        self._flights.wake()
 
     # -- the run
 
@@ -115,7 +124,7 @@ class Run:
             node_id for node_id, node in self.graph.get_original_prompt().items() if self._is_output(node)
         ]
         roots = every if outputs is None else list(outputs)
-        self._forget_instances()
+        forget_instances(self._executor.instances, self.graph.get_original_prompt())
         try:
             works = self.agenda.admit(roots)
         except Exception as cause:  # pack code: INPUT_TYPES may raise anything
@@ -149,12 +158,6 @@ class Run:
         known = [*reversed(opened), *roots]
         return next((node_id for node_id in known if self.graph.has_node(node_id)), "")
 
-    def _forget_instances(self) -> None:
-        prompt = self.graph.get_original_prompt()
-        instances = self._executor.instances
-        for key in [key for key in instances if not _kept(key, instances[key][1], prompt)]:
-            del instances[key]
-
     def _demand(self, works: Iterable[Work], told: bool) -> None:
         """Has these planned, and says what the cache had of them; `told` for nodes asked for by name."""
         wanted = list(works)
@@ -163,7 +166,7 @@ class Run:
                 self.teller.executed(work.id, work.ui)
             elif not told:
                 self._show_kept(work, work.ui, work.inside)
-            self._store(self._inner_done(work))
+            self._keeper.store_around(work)
 
     def _show_kept(self, work: Work, ui: Mapping[str, Any] | None, inside: Inside) -> None:
         """What a kept result showed counts as shown; the output nodes of an expansion say so again."""
@@ -175,15 +178,16 @@ class Run:
     def loop(self) -> None:
         """Works until nothing is left; raises NodeFailed, Interrupted."""
         while self.agenda.unfinished:
-            if self._stopped.is_set():
+            if self._stop.is_set():
                 raise Interrupted
-            while not self._landed.empty():
+            if self._flights and self._flights.arrived:
                 self._land()
+                continue
             work = self.agenda.pop()
             if work is not None:
                 self._at = work
                 self._guarded(self._step, work)
-            elif self._flying:
+            elif self._flights:
                 self._land()
             else:
                 stuck = self.agenda.stuck()
@@ -198,20 +202,12 @@ class Run:
             raise
         except (Exception, SystemExit) as cause:  # pack code, or what it gave
             self.teller.ended(work.id, "error")
-            raise self._failure(work.id, cause, self._told_inputs(work)) from cause
+            raise self._failure(work.id, cause, self._caller.told_inputs(work)) from cause
 
     def _failure(self, node_id: str, cause: BaseException, inputs: Mapping[str, Any]) -> NodeFailed:
         real = self.graph.get_real_node_id(node_id)
         node_type = self.graph.get_node(real).get("class_type", "") if self.graph.has_node(real) else ""
         return NodeFailed(real, node_type, cause, inputs)
-
-    def _told_inputs(self, work: Work) -> dict[str, Any]:
-        """The inputs of a node that failed, as far as they are still there."""
-        try:
-            values = self._gather(work).values
-        except Exception:  # the failure itself may be in reading the inputs
-            return {}
-        return {name: [told_value(value) for value in found] for name, found in values.items()}
 
     def _step(self, work: Work) -> None:
         if work.leader is not None:
@@ -229,106 +225,33 @@ class Run:
             self.teller.show_ui(work.id, work.ui)
         self.agenda.finish(work, outputs)
         self.executed[work.id] = None
-        self._store(self._inner_done(work))
+        self._keeper.store_around(work)
 
     # -- calling a node
 
-    def _gather(self, work: Work) -> Gathered:
-        links = {link.name: link for link in work.links}
-
-        def value_of(name: str) -> list[Any] | None:
-            link = links.get(name)
-            outputs = link.source.outputs if link is not None else None
-            if link is None or outputs is None or link.slot >= len(outputs):
-                return None
-            if link.lazy and name not in work.asked:
-                return None  # whether another node needed it must make no difference
-            return outputs[link.slot]
-
-        return gather(work.contract, work.inputs, value_of, lambda source: self.hidden_value(source, work.id))
-
     def _call(self, work: Work) -> None:
         self.teller.began(work.id)
-        gathered = self._gather(work)
-        owner = self._owner(work)
-        if work.contract.lazy_status is not None and self._ask_for_more(work, gathered, owner):
+        gathered = self._caller.gather(work)
+        if work.contract.lazy_status is not None and self._asks_for_more(
+            work, self._caller.wanted(work, gathered)
+        ):
             return
         started = self._probe.begin() if self._probe is not None else time.perf_counter()
-        method = bound_method(work.contract, owner, gathered.hidden, work.contract.function)
-        results, awaited = self._calls(work, gathered, method)
+        results, awaited = self._caller.call(work, gathered)
         if awaited:
             work.state = State.RUNNING
-            self._fly(work, started, results)
+            self._flights.start(work, started, results)
             return
         self._timed(work, started)
         self._returned(work, [result for _, result in results])
 
-    def _owner(self, work: Work) -> Any:
-        if work.contract.is_v3:
-            return work.contract.cls
-        key = (work.id, work.node_type)
-        found = self._executor.instances.get(key)
-        if found is None or type(found[0]) is not work.contract.cls:
-            found = (work.contract.cls(), self.graph.get_real_node_id(work.id))
-            self._executor.instances[key] = found
-        return found[0]
-
-    def _calls(
-        self, work: Work, gathered: Gathered, method: Callable[..., Any]
-    ) -> tuple[list[tuple[Running, Any]], bool]:
-        """Each call's (what was running, result); whether any of the results must be awaited."""
-        whole = work.contract.input_is_list
-        results: list[tuple[Running, Any]] = []
-        try:
-            for at, arguments in enumerate(slices(gathered.values, whole)):
-                results.append(self._one_call(work, at, arguments, method))
-        except BaseException:  # pack code, or an interrupt
-            _close(results)
-            raise
-        return results, any(hasattr(result, "__await__") for _, result in results)
-
-    def _one_call(
-        self, work: Work, at: int, arguments: dict[str, Any], method: Callable[..., Any]
-    ) -> tuple[Running, Any]:
-        running = self._running_for(work.id, at)
-        running.interrupted()
-        blocker = blocker_in(arguments, work.contract.input_is_list)
-        if blocker is not None:
-            return running, self._blocked(work, blocker)
-        with use(running):
-            return running, method(**arguments)
-
-    def _running_for(self, node_id: str, at: int) -> Running:
-        base = self._executor.running
-        report, stopped = self.teller.progress, self._stopped.is_set
-        return Running(
-            base.host, base.folders, self.prompt_id, node_id, at, itertools.count(), report, stopped
-        )
-
-    def _blocked(self, work: Work, blocker: ExecutionBlocker) -> ExecutionBlocker:
-        """The first node that a blocker with a message reaches tells the message; after that it is silent."""
-        if blocker.message is None:
-            return blocker
-        self.teller.blocked(work.id, work.node_type, blocker.message, list(self.executed))
-        return ExecutionBlocker(None)
-
-    def _ask_for_more(self, work: Work, gathered: Gathered, owner: Any) -> bool:
-        """Whether the node wants lazy inputs that are not there yet; they are demanded then."""
-        method = bound_method(work.contract, owner, gathered.hidden, str(work.contract.lazy_status))
-        wanted: dict[str, None] = {}
-        for at, arguments in enumerate(slices(gathered.values, work.contract.input_is_list)):
-            if blocker_in(arguments, work.contract.input_is_list) is not None:
-                continue
-            with use(self._running_for(work.id, at)):
-                answer = finish(method(**arguments))
-            if isinstance(answer, (list, tuple, set)):
-                wanted.update(dict.fromkeys(name for name in answer if isinstance(name, str)))
-        absent = [name for name in wanted if name not in gathered.values or name in gathered.missing]
-        asked = [name for name in absent if name not in work.asked]
+    def _asks_for_more(self, work: Work, wanted: Iterable[str]) -> bool:
+        """Whether the node wants lazy inputs that were not asked for yet; they are demanded then."""
+        asked = [name for name in wanted if name not in work.asked]
         if not asked:
             return False
-        sources = [self._lazy_source(work, name) for name in asked]
-        work.asked.update(asked)
+        sources = [_lazy_source(work, name) for name in asked]
+        work.asked |= set(asked)
         self._demand(sources, told=False)
         work.state = State.WAITING
         self.agenda.wait_for(work, sources)
@@ -336,53 +259,25 @@ class Run:
             self.agenda.push(work)
         return True
 
-    def _lazy_source(self, work: Work, name: str) -> Work:
-        """The node that an input leads to which check_lazy_status named; raises GraphError."""
-        if name not in work.inputs:
-            raise GraphError(f"check_lazy_status asks for the input {name!r}, but nothing is given to it")
-        link = next((link for link in work.links if link.name == name), None)
-        if link is None:
-            raise GraphError(f"check_lazy_status asks for the input {name!r}, which is no link")
-        return link.source
-
-    # -- async nodes
-
-    def _fly(self, work: Work, started: float, results: list[tuple[Running, Any]]) -> None:
-        self._flying[work.id] = (work, started, results)
-        self._executor.lane.submit(
-            together(results), lambda found, error: self._landed.put((work, found, error))
-        )
-
     def _land(self) -> None:
         """Takes the next async node that is done, waiting for it; or notices an interrupt."""
-        landed = self._landed.get()
-        if self._stopped.is_set() and landed is not None:
-            _close(self._flying.pop(landed[0].id)[2])
-        if landed is None or self._stopped.is_set():
+        landed = self._flights.land()
+        if landed is None or self._stop.is_set():
             raise Interrupted
-        work, results, error = landed
-        self._at, started, _ = self._flying.pop(work.id)
-        self._timed(work, started)
-        self._guarded(self._returned_or_failed, work, results, error)
+        self._at = landed.work
+        self._timed(landed.work, landed.started)
+        self._guarded(self._settle, landed.work, landed)
 
-    def _returned_or_failed(self, work: Work, results: list[Any], error: BaseException | None) -> None:
-        if isinstance(error, asyncio.CancelledError):
-            raise RuntimeError("the node cancelled itself") from error
-        if error is not None:
-            raise error
-        self._returned(work, results)
+    def _settle(self, work: Work, landed: Landed) -> None:
+        if isinstance(landed.error, asyncio.CancelledError):
+            raise RuntimeError("the node cancelled itself") from landed.error
+        if landed.error is not None:
+            raise landed.error
+        self._returned(work, landed.results)
 
     def abandon(self) -> None:
         """Cancels async nodes that are still under way, and waits for them a moment."""
-        if self._flying:
-            self._executor.lane.cancel()
-        while self._flying:
-            try:
-                landed = self._landed.get(timeout=_PATIENCE)
-            except queue.Empty:
-                return
-            if landed is not None:
-                _close(self._flying.pop(landed[0].id)[2])
+        self._flights.abandon()
 
     # -- what came back
 
@@ -410,7 +305,7 @@ class Run:
         added = add_nodes(self.graph, work.id, returned)
         roots = [node_id for node_id in added.nodes if self._is_output(self.graph.get_node(node_id))]
         works = self.agenda.admit([*roots, *(link[0] for link in added.links)])
-        self._hold(work, works[: len(roots)])
+        self._keeper.hold(work, works[: len(roots)])
         known = self.agenda.works
         work.inner_keys = tuple(known[node_id].key for node_id in added.nodes if node_id in known)
         sources = works[len(roots) :]
@@ -430,47 +325,14 @@ class Run:
         self.executed[work.id] = None
         self.teller.ended(work.id, "finished")
         self.agenda.finish(work, outputs)
-        self._store(work)
-
-    def _hold(self, work: Work, inner: list[Work]) -> None:
-        """Keeps a work's result back until these are done, and the result of the expansion around it too."""
-        work.inner += inner
-        work.inner_left += len(inner)
-        for item in inner:
-            item.outer = work
-        parent = self.graph.get_parent_node_id(work.id)
-        outer = self.agenda.works.get(parent) if parent is not None else None
-        if inner and work.outer is None and outer is not None and outer.expanded is not None:
-            outer.inner.append(work)
-            outer.inner_left += 1
-            work.outer = outer
-
-    def _store(self, work: Work | None) -> None:
-        """Keeps a result once all that it expanded to is done, so that a kept result is never a half one."""
-        while work is not None and work.entry is not None and not work.inner_left:
-            entry, work.entry = work.entry, None
-            work.inside = shown_inside(work, self.graph)
-            self._cache.put(work.key, Entry(entry.outputs, entry.ui, work.inside, entry.keys))
-            work = self._inner_done(work)
-
-    def _inner_done(self, work: Work) -> Work | None:
-        """One node less that the expansion around this one waits for; gives that expansion."""
-        outer, work.outer = work.outer, None
-        if outer is not None:
-            outer.inner_left -= 1
-        return outer
+        self._keeper.store(work)
 
 
-def _close(results: list[tuple[Running, Any]]) -> None:
-    """Ends coroutines that nobody will await; those that are done take no notice."""
-    for _, result in results:
-        if inspect.iscoroutine(result):
-            result.close()
-
-
-def _kept(key: tuple[str, str], real_id: str, prompt: Mapping[str, Any]) -> bool:
-    """Whether an instance stays: its node, or the node that expanded to it, is still in the prompt."""
-    node_id, node_type = key
-    if real_id != node_id:
-        return real_id in prompt
-    return bool(prompt.get(node_id, {}).get("class_type") == node_type)
+def _lazy_source(work: Work, name: str) -> Work:
+    """The node that an input leads to which check_lazy_status named; raises GraphError."""
+    if name not in work.inputs:
+        raise GraphError(f"check_lazy_status asks for the input {name!r}, but nothing is given to it")
+    link = next((link for link in work.links if link.name == name), None)
+    if link is None:
+        raise GraphError(f"check_lazy_status asks for the input {name!r}, which is no link")
+    return link.source

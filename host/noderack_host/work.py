@@ -5,7 +5,8 @@ grows with the number of nodes and links, and depth does not matter.
 """
 
 import heapq
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Set as AbstractSet
 from enum import IntEnum
 from typing import Any
 
@@ -70,24 +71,39 @@ class Work:
         self.contract = contract
         self.inputs = inputs
         self.state = State.OPEN
-        self.links: list[Link] = []
+        self.links: Sequence[Link] = ()
         self.key = b""
         self.need = 1
         self.rank = 0
         self.users = 0
         self.waiting = 0
-        self.asked: set[str] = set()
-        self.dependents: list[Work] = []
+        self.asked: AbstractSet[str] = frozenset()
+        self.dependents: list[Work] | None = None
         self.leader: Work | None = None
         self.outputs: tuple[list[Any], ...] | None = None
         self.ui: Any = None
         self.entry: Entry | None = None  # its result, while it is held back
         self.inside: Inside = ()
         self.expanded: list[Returned] | None = None
-        self.inner: list[Work] = []
+        self.inner: list[Work] | None = None
         self.inner_keys: tuple[bytes, ...] = ()
         self.inner_left = 0
         self.outer: Work | None = None
+
+    def await_inner(self, inner: "Work") -> None:
+        """This expansion's result is kept when `inner` is done, among others."""
+        if self.inner is None:
+            self.inner = []
+        self.inner.append(inner)
+        self.inner_left += 1
+        inner.outer = self
+
+    def add_dependent(self, work: "Work") -> None:
+        """`work` waits for this one."""
+        if self.dependents is None:
+            self.dependents = []
+        self.dependents.append(work)
+        work.waiting += 1
 
     @property
     def usable(self) -> bool:
@@ -124,35 +140,30 @@ class Agenda:
             return found
         stack = [self._opened(node_id, wanted_by)]
         while stack:
-            work, links = stack[-1]
-            for name, value, lazy in links:
+            work, links, read = stack[-1]
+            while len(read) < len(links):
+                name, value, lazy = links[len(read)]
                 source = self.works.get(value[0])
                 if source is None or not source.usable:
-                    links = self._back(links, (name, value, lazy))
-                    stack[-1] = (work, links)
                     stack.append(self._opened(value[0], work.id))
                     break
                 if source.state is State.OPEN:
-                    raise DependencyCycleError(_circle([item.id for item, _ in stack], source.id))
-                work.links.append(Link(name, source, int(value[1]), lazy))
+                    raise DependencyCycleError(_circle([item[0].id for item in stack], source.id))
+                read.append(Link(name, source, int(value[1]), lazy))
                 source.users += 1
             else:
                 stack.pop()
+                work.links = read or ()
                 self._close(work)
         return self.works[node_id]
 
-    @staticmethod
-    def _back(links: Iterator[Any], item: Any) -> Iterator[Any]:
-        yield item
-        yield from links
-
-    def _opened(self, node_id: str, wanted_by: str | None) -> tuple[Work, Iterator[Any]]:
+    def _opened(self, node_id: str, wanted_by: str | None) -> tuple[Work, list[Any], list[Link]]:
         if not self.graph.has_node(node_id):
             raise UnknownNode(node_id, wanted_by)
         node = self.graph.get_node(node_id)
         contract = self._contract(node["class_type"], node_id)
         work = self.works[node_id] = Work(node_id, node["class_type"], contract, node.get("inputs", {}))
-        return work, iter(_links_of(work))
+        return work, _links_of(work), []
 
     def _close(self, work: Work) -> None:
         work.state = State.IDLE
@@ -230,8 +241,7 @@ class Agenda:
         """Lets `work` become ready when these are done; the caller pushes it if `waiting` stays 0."""
         for source in dict.fromkeys(sources):
             if source.state is not State.DONE:
-                source.dependents.append(work)
-                work.waiting += 1
+                source.add_dependent(work)
 
     def push(self, work: Work) -> None:
         """Makes a work ready."""
@@ -250,11 +260,11 @@ class Agenda:
         work.state = State.DONE
         work.outputs = outputs if work.users else None
         self.unfinished -= 1
-        for waiting in work.dependents:
+        for waiting in work.dependents or ():
             waiting.waiting -= 1
             if not waiting.waiting:
                 self.push(waiting)
-        work.dependents = []
+        work.dependents = None
         self._release_inputs(work)
         if work.leader is not None:
             self._let_go(work.leader)
@@ -269,7 +279,7 @@ class Agenda:
         work.links = links
 
     def _release_inputs(self, work: Work) -> None:
-        links, work.links = work.links, []
+        links, work.links = work.links, ()
         for link in links:
             self._let_go(link.source)
 
@@ -285,7 +295,7 @@ class Agenda:
             elif work.state is State.IDLE:
                 work.state = State.GONE
                 stack.extend(link.source for link in work.links)
-                work.links = []
+                work.links = ()
 
     def stuck(self) -> list[str]:
         """The nodes that wait, when nothing is ready any more."""

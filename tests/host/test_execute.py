@@ -439,3 +439,39 @@ def test_a_lazy_input_nobody_asked_for_is_none_even_where_its_value_is_there() -
         "z": node("Show", value=["y", 0]),
     }
     assert toys.run(prompt) == {"x": {"shown": [1, 2]}, "z": {"shown": [5]}}
+
+
+def test_an_async_node_may_be_the_last_to_land() -> None:
+    """It has landed before the executor looks for the next node: then nothing is left, which is no error."""
+    toys = Toys()
+
+    async def show(value: Any) -> Any:
+        return {"ui": {"shown": [value]}}
+
+    toys.nodes["Late"] = simple_node(show, {"value": ANY}, (), OUTPUT_NODE=True)
+    slow = toys.executor.lane.submit
+
+    def landed_at_once(coroutine: Any, on_done: Any) -> None:
+        done = threading.Event()
+        slow(coroutine, lambda found, error: (on_done(found, error), done.set()))
+        assert done.wait(5)
+
+    toys.executor.lane.submit = landed_at_once  # type: ignore[method-assign]
+    assert toys.run({"a": node("Late", value=1)}) == {"a": {"shown": [1]}}
+
+
+async def test_an_interrupt_before_the_first_node_is_not_lost() -> None:
+    toys = Toys()
+    held = threading.Event()
+    toys.nodes["Hold"] = simple_node(lambda: held.wait(5), {}, (), OUTPUT_NODE=True)
+    first = asyncio.ensure_future(toys.executor.run({"h": node("Hold")}, prompt_id="first"))
+    second = asyncio.ensure_future(toys.executor.run(SUM, prompt_id="second"))
+    await asyncio.sleep(0.05)
+    assert toys.executor.interrupt("second")
+    held.set()
+    with pytest.raises(PromptStopped):
+        await second
+    assert toys.calls == []
+    with pytest.raises(NodeError):
+        await first
+    assert not toys.executor.interrupt()
