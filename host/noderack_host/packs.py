@@ -22,6 +22,7 @@ from noderack_host.schema import NodeSchema
 
 GROUPS = ("noderack.packs", "comfyui.custom_nodes")
 OWN_DISTRIBUTION = "noderack"
+LINKED = "noderack_dev_"  # how the distributions of working copies are named that `nodes pack dev` linked
 
 
 class NoNodes(Exception):
@@ -80,6 +81,7 @@ class Packs:
     packs: tuple[LoadedPack, ...]
     conflicts: tuple[Conflict, ...] = ()
     modules: Mapping[str, str] = field(default_factory=dict)
+    contents: "Mapping[tuple[str, str], Contents]" = field(default_factory=dict, repr=False)
 
     def schema(self, node_type: str) -> NodeSchema:
         """The node type as data, read anew; raises KeyError, ContractError."""
@@ -133,12 +135,16 @@ def load_packs(
 
     A later pack's node replaces an earlier one's of the same type, but never one of ours.
     """
-    building = _Building(load or load_here)
-    wanted = None if only is None else {_normal(name) for name in only}
-    for point in _ordered(found_packs() if entry_points is None else entry_points):
-        if wanted is None or wanted & {_normal(point.name), _normal(_distribution(point)[0])}:
+    building = Building(load or load_here)
+    for point in ordered(found_packs() if entry_points is None else entry_points):
+        if only is None or is_named(key_of(point), only):
             building.load(point)
     return building.done()
+
+
+def is_named(key: tuple[str, str], names: Collection[str]) -> bool:
+    """Whether a pack is among `names`, by its own name or its distribution's, however they are spelled."""
+    return not {_normal(name) for name in names}.isdisjoint(map(_normal, key))
 
 
 def load_here(point: metadata.EntryPoint) -> Contents:
@@ -147,12 +153,20 @@ def load_here(point: metadata.EntryPoint) -> Contents:
 
 
 def found_packs() -> list[metadata.EntryPoint]:
-    """The entry points of all installed packs; a pack that is in both groups counts once."""
+    """The entry points of all installed packs; a pack that is in both groups counts once.
+
+    A linked working copy stands in for the installed wheel of the same pack.
+    """
     by_value: dict[tuple[str, str], metadata.EntryPoint] = {}
     for group in GROUPS:
         for point in metadata.entry_points(group=group):
             by_value.setdefault((_distribution(point)[0], point.value), point)
-    return list(by_value.values())
+    linked = {value for distribution, value in by_value if distribution.startswith(LINKED)}
+    return [
+        point
+        for (distribution, value), point in by_value.items()
+        if value not in linked or distribution.startswith(LINKED)
+    ]
 
 
 def contents_of(value: Any, default_module: str = "") -> Contents:
@@ -217,7 +231,7 @@ def _web_directory(module: ModuleType | None) -> Path | None:
     return folder if folder.is_dir() else None
 
 
-class _Building:
+class Building:
     """Takes packs in one by one; who brought which node type is what decides about the next."""
 
     def __init__(self, load: Callable[[metadata.EntryPoint], Contents]) -> None:
@@ -229,8 +243,10 @@ class _Building:
         self.packs: list[LoadedPack] = []
         self.failures: list[PackFailure] = []
         self.conflicts: list[Conflict] = []
+        self.contents: dict[tuple[str, str], Contents] = {}
 
-    def load(self, point: metadata.EntryPoint) -> None:
+    def load(self, point: metadata.EntryPoint) -> bool:
+        """Loads a pack; whether that went well."""
         distribution, version = _distribution(point)
         start = time.perf_counter()
         try:
@@ -239,13 +255,19 @@ class _Building:
             told = f"{type(cause).__name__}: {cause}"
             trace = "".join(traceback.format_exception(cause))
             self.failures.append(PackFailure(point.name, distribution, version, told, trace=trace))
-            return
+            return False
         seconds = time.perf_counter() - start
         types = tuple(contents.nodes)
         pack = LoadedPack(
             point.name, distribution, version, types, seconds, contents.web_directory, contents.module
         )
+        self.keep(pack, contents)
+        return True
+
+    def keep(self, pack: LoadedPack, contents: Contents) -> None:
+        """Takes in a pack that is loaded already."""
         self.packs.append(pack)
+        self.contents[pack.distribution, pack.name] = contents
         self.names.update(contents.display_names)
         for node_type, cls in contents.nodes.items():
             self._add(pack, node_type, cls)
@@ -270,16 +292,22 @@ class _Building:
             tuple(self.packs),
             tuple(self.conflicts),
             self.modules,
+            self.contents,
         )
 
 
-def _ordered(points: Iterable[metadata.EntryPoint]) -> list[metadata.EntryPoint]:
+def ordered(points: Iterable[metadata.EntryPoint]) -> list[metadata.EntryPoint]:
     key: Callable[[metadata.EntryPoint], tuple[bool, str, str]] = lambda point: (
         _distribution(point)[0] != OWN_DISTRIBUTION,
         _normal(_distribution(point)[0]),
         point.name,
     )
     return sorted(points, key=key)
+
+
+def key_of(point: metadata.EntryPoint) -> tuple[str, str]:
+    """What tells a pack from all others: its distribution and its own name in that."""
+    return _distribution(point)[0], point.name
 
 
 def _distribution(point: metadata.EntryPoint) -> tuple[str, str]:

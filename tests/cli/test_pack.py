@@ -1,6 +1,7 @@
 """`nodes pack …` as an author meets it."""
 
 import json
+import subprocess
 import sys
 from pathlib import Path
 
@@ -71,14 +72,32 @@ def test_check_exits_with_3_on_errors(tmp_path: Path) -> None:
 
 
 def test_dev_links_and_unlinks(tmp_path: Path) -> None:
-    packages = tmp_path / "env" / "site-packages"
+    packages, links = tmp_path / "env" / "site-packages", tmp_path / "user" / "linked"
     packages.mkdir(parents=True)
-    info = put_in(packages, CASES / "Comfy-Odd Pack")
+    info = put_in(packages, CASES / "Comfy-Odd Pack", links)
     assert "custom_nodes.Comfy_Odd_Pack" in (info / "entry_points.txt").read_text()
-    (path_file,) = packages.glob("*.pth")
-    linked = Path(path_file.read_text().strip()) / "custom_nodes" / "Comfy_Odd_Pack"
-    assert (linked / "nodes" / "blur.py").is_file()
-    assert list(take_out(packages, CASES / "Comfy-Odd Pack")) and not any(packages.iterdir())
+    assert (links / "Comfy_Odd_Pack" / "custom_nodes" / "Comfy_Odd_Pack" / "nodes" / "blur.py").is_file()
+    assert list(take_out(packages, CASES / "Comfy-Odd Pack", links))
+    assert not any(packages.iterdir()) and not any(links.iterdir())
+
+
+def test_a_linked_pack_stands_in_for_the_installed_one(tmp_path: Path) -> None:
+    packages, working = tmp_path / "env" / "site-packages", tmp_path / "copy" / "grain"
+    installed = packages / "custom_nodes" / "grain"
+    for folder, word in ((installed, "installed"), (working, "working copy")):
+        folder.mkdir(parents=True)
+        (folder / "__init__.py").write_text(f"NODE_CLASS_MAPPINGS = {{{word!r}: object}}")
+    info = packages / "grain-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: grain\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[noderack.packs]\ngrain = custom_nodes.grain\n")
+    put_in(packages, working, tmp_path / "linked")
+    code = f"import site; site.addsitedir({str(packages)!r})\n" + (
+        "from noderack_host.packs import load_packs\n"
+        "print(*[t for p in load_packs().packs if 'grain' in p.module for t in p.node_types])"
+    )
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert told.stdout.strip() == "working copy"
 
 
 def test_dev_sees_each_change(tmp_path: Path) -> None:
