@@ -7,7 +7,6 @@ pack that covers most of what is open. What is left is listed, never guessed.
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -15,9 +14,11 @@ from dataclasses import replace
 from noderack_registry.schema import TypeClaim
 
 from noderack_cli.missing import MissingType
+from noderack_cli.pack_names import normal, one_family, same_pack
 from noderack_cli.plan import Claims, PackChoice, Toss, Unknown
 
 Picks = dict[str, tuple[TypeClaim, str]]
+CHOSEN = "you chose it"
 
 
 def choose_packs(
@@ -27,30 +28,34 @@ def choose_packs(
     picks: Picks = {}
     open_: list[MissingType] = []
     unknown: list[Unknown] = []
+    chosen = {**_for_siblings(wanted, claims, chosen), **chosen}
     for want in wanted:
-        pick = (
-            _said(want, claims, chosen) or _embedded(want, claims) or _only(claims.types.get(want.type, ()))
-        )
+        candidates = claims.types.get(want.type, ())
+        pick = _said(want, claims, chosen) or _embedded(want, claims)
+        if pick is None and not _named(want):
+            pick = _only(candidates)
         if pick is not None:
             picks[want.type] = pick
-        elif claims.types.get(want.type):
+        elif candidates:
             open_.append(want)
         else:
             unknown.append(_unknown_type(want, claims))
-    tosses = _settle(open_, claims, picks)
+    tosses = _settle([want for want in open_ if not _named(want)], claims, picks)
+    tosses += tuple(_contradicted(want, claims) for want in open_ if _named(want))
+    tosses += _doubts(wanted, claims, picks, unknown)
     packs, unbuilt = _gather(wanted, picks, claims, installed)
     return packs, tosses, (*unknown, *unbuilt)
 
 
-def normal(name: str) -> str:
-    """A distribution name as indexes compare it."""
-    return re.sub(r"[-_.]+", "-", name).lower()
-
-
-def bare(name: str) -> str:
-    """A name without the "comfyui" that the field puts before or behind it: two spellings of one pack."""
-    words = [word for word in normal(name).split("-") if word != "comfyui"]
-    return "-".join(words) or normal(name)
+def _for_siblings(wanted: Sequence[MissingType], claims: Claims, chosen: Mapping[str, str]) -> dict[str, str]:
+    """What was chosen for one type counts for all that the workflow says are of the same pack."""
+    meant = {_name(want): chosen[want.type] for want in wanted if want.type in chosen and _named(want)}
+    found = {}
+    for want in wanted:
+        pack = normal(meant.get(_name(want), "").partition("@")[0])
+        if pack and any(normal(claim.pack) == pack for claim in claims.types.get(want.type, ())):
+            found[want.type] = meant[_name(want)]
+    return found
 
 
 def _said(want: MissingType, claims: Claims, chosen: Mapping[str, str]) -> tuple[TypeClaim, str] | None:
@@ -60,41 +65,72 @@ def _said(want: MissingType, claims: Claims, chosen: Mapping[str, str]) -> tuple
     name, _, version = said.partition("@")
     for claim in claims.types.get(want.type, ()):
         if normal(claim.pack) == normal(name):
-            return replace(claim, version=version or claim.version), "you chose it"
+            return replace(claim, version=version or claim.version), CHOSEN
     known = version or claims.named.get(normal(name))
-    return (_claim(want.type, normal(name), known), "you chose it")
+    return (_claim(want.type, normal(name), known), CHOSEN)
 
 
 def _embedded(want: MissingType, claims: Claims) -> tuple[TypeClaim, str] | None:
+    """The pack that the workflow itself names; the exact name goes before other spellings and forks."""
     candidates = claims.types.get(want.type, ())
-    if want.pack_id and want.pack_id != "comfy-core":
-        for claim in candidates:
-            if normal(claim.pack) == normal(want.pack_id):
-                return claim, "the workflow names this pack"
-        for claim in candidates:
-            if bare(claim.pack) == bare(want.pack_id):
-                return claim, f"the workflow names it {want.pack_id}"
-        newest = claims.named.get(normal(want.pack_id))
-        if newest and not candidates:
-            return _claim(want.type, normal(want.pack_id), newest), "the workflow names this pack"
-    if want.aux_id:
-        for claim in candidates:
-            if claim.repository and _repository(claim.repository) == _repository(want.aux_id):
-                return claim, f"the workflow names its repository, {want.aux_id}"
+    pack_id = want.pack_id if want.pack_id != "comfy-core" else None
+    newest = claims.named.get(normal(pack_id)) if pack_id else None
+    if pack_id and newest and not any(normal(c.pack) == normal(pack_id) for c in candidates):
+        return _claim(want.type, normal(pack_id), newest), "the workflow names this pack"
+    for ids in ((pack_id, None), (None, want.aux_id)):
+        reasons = [(claim, same_pack(claim, *ids)) for claim in candidates]
+        found = [(claim, reason) for claim, reason in reasons if reason]
+        if found:
+            return next((f for f in found if normal(f[0].pack) == normal(pack_id or "")), found[0])
     return None
+
+
+def _named(want: MissingType) -> bool:
+    """Whether the workflow says where the type comes from."""
+    return bool(want.aux_id or (want.pack_id and want.pack_id != "comfy-core"))
+
+
+def _name(want: MissingType) -> str:
+    return want.pack_id or want.aux_id or ""
+
+
+def _contradicted(want: MissingType, claims: Claims) -> Toss:
+    """The workflow names a pack that is not among the claimants: theirs may be another node."""
+    return Toss(
+        "node type",
+        want.type,
+        _reasons(claims.types[want.type]),
+        f"the workflow names {_name(want)}, which this registry does not have",
+    )
+
+
+def _doubts(
+    wanted: Sequence[MissingType], claims: Claims, picks: Picks, unknown: Sequence[Unknown]
+) -> tuple[Toss, ...]:
+    """Takes back picks that rest on a catalogue's word for one type, when its family is in no pack at all.
+
+    The pack that the author used has the whole family, so a pack with one of them may be a copy.
+    """
+    uses = Counter(claim.pack for claim, _ in picks.values())
+    said = {want.type for want in wanted if _named(want)}
+    found = []
+    for type_, (claim, reason) in list(picks.items()):
+        weak = claim.origin == "catalogue" and uses[claim.pack] == 1 and type_ not in said
+        lost = [u.name for u in unknown if weak and one_family(u.name, type_)]
+        if lost and reason != CHOSEN:
+            del picks[type_]
+            why = f"{lost[0]} seems to be of the same pack, and no pack has that"
+            found.append(Toss("node type", type_, _reasons(claims.types[type_]), why))
+    return tuple(found)
 
 
 def _claim(type_: str, pack: str, version: str | None) -> TypeClaim:
     return TypeClaim(type_, pack, version, "declared", 1, "")
 
 
-def _repository(address: str) -> str:
-    return "/".join(address.lower().removesuffix(".git").rstrip("/").split("/")[-2:])
-
-
 def _only(candidates: Sequence[TypeClaim]) -> tuple[TypeClaim, str] | None:
     packs = {claim.pack for claim in candidates}
-    if len(packs) != 1:
+    if len(packs) != 1 or candidates[0].ambiguous:
         return None
     return candidates[0], candidates[0].reason or "the only pack that has it"
 
@@ -188,8 +224,10 @@ def _unknown_type(want: MissingType, claims: Claims) -> Unknown:
     said += [f"repository {want.aux_id}" if want.aux_id else ""]
     told = ", ".join(s for s in said if s)
     why = f"no pack of this registry has it; the workflow says: {told}" if told else "no pack has it"
+    place = want.aux_id and f"https://github.com/{want.aux_id}"
+    place = place or claims.places.get(normal(want.pack_id or ""))
+    if place:
+        return Unknown("node type", want.type, why, f"nodes install {place}")
     near = claims.near.get(want.type, ())
-    if want.aux_id:
-        return Unknown("node type", want.type, why, f"nodes install https://github.com/{want.aux_id}")
     hint = f"Near names: {', '.join(near)}." if near else "If you know its repository: nodes install URL"
     return Unknown("node type", want.type, why, hint)

@@ -13,8 +13,8 @@ from typing import Any
 
 from noderack_registry.client import NotFound, RegistryClient
 
-from noderack_cli.choose_packs import normal
 from noderack_cli.errors import BadInput
+from noderack_cli.pack_names import normal
 from noderack_cli.plan import PackChoice, Unknown
 from noderack_cli.planning import with_facts
 

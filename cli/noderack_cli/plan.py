@@ -62,11 +62,12 @@ class ModelChoice:
 
 @dataclass(frozen=True, slots=True)
 class Toss:
-    """A choice that only the user can make: the candidates, and what speaks for each."""
+    """A choice that only the user can make: the candidates, what speaks for each, and why it is open."""
 
     what: str
     name: str
     candidates: tuple[tuple[str, str], ...]
+    why: str = ""
 
     @property
     def hint(self) -> str:
@@ -138,3 +139,4 @@ class Claims:
     models: Mapping[str, tuple[ModelManifest, ...]] = field(default_factory=dict)
     named: Mapping[str, str] = field(default_factory=dict)  # pack id named by a workflow → its newest version
     near: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # unknown type → near names
+    places: Mapping[str, str] = field(default_factory=dict)  # the same pack id → its repository

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
-from noderack_cli.plan import Distribution, ModelChoice, PackChoice, Plan
+from noderack_cli.plan import Distribution, ModelChoice, PackChoice, Plan, Toss
 from noderack_cli.show import count, size, table
 
 
@@ -75,14 +75,27 @@ def _source(kind: str) -> str:
 
 
 def _open_questions(plan: Plan) -> Iterator[str]:
-    for toss in plan.tosses:
-        yield f"Several {toss.what}s are called {toss.name}; choose one:"
+    for toss, others in _grouped(plan.tosses):
+        why = toss.why or "several have it, and none is clearly meant"
+        yield f"Choose for {toss.what} {toss.name}: {why}."
         yield table([(name, reason) for name, reason in toss.candidates], indent="      ")
+        if others:
+            yield f"      the same for: {', '.join(others)}"
         yield f"      for example: {toss.hint}"
     for unknown in plan.unknown:
         yield f"Not found: {unknown.what} {unknown.name}: {unknown.why}."
         if unknown.hint:
             yield f"      {unknown.hint}"
+
+
+def _grouped(tosses: Sequence[Toss]) -> list[tuple[Toss, list[str]]]:
+    """Each open choice once, with the names of the others that one answer fits."""
+    groups: dict[tuple[object, ...], list[Toss]] = {}
+    for toss in tosses:
+        same = (toss.why, *(name for name, _ in toss.candidates))
+        key = same if toss.what == "node type" else (toss.name,)
+        groups.setdefault((toss.what, key), []).append(toss)
+    return [(first, [other.name for other in rest]) for first, *rest in groups.values()]
 
 
 def _unknown_sizes(plan: Plan) -> str:

@@ -10,15 +10,16 @@ import httpx
 from noderack_host.folder import Host
 from noderack_host.workflow import read_workflow
 from noderack_registry.client import NotFound, RegistryClient
-from noderack_registry.schema import ModelQuery, PackVersion
+from noderack_registry.schema import ModelQuery, PackVersion, Resolution
 
 from noderack_cli import generations
 from noderack_cli.choose_models import choose_models
-from noderack_cli.choose_packs import choose_packs, normal
+from noderack_cli.choose_packs import choose_packs
 from noderack_cli.errors import NotFound as Missed
 from noderack_cli.generations import Generation
-from noderack_cli.missing import Have, Missing, missing
+from noderack_cli.missing import Have, Missing, MissingType, missing
 from noderack_cli.model_files import Index, find_content
+from noderack_cli.pack_names import normal
 from noderack_cli.plan import Claims, ModelChoice, PackChoice, Plan
 from noderack_cli.solve import solve
 
@@ -81,23 +82,32 @@ def _ask(client: RegistryClient, lacking: Missing, wishes: Wishes) -> Claims:
     """Everything that the choice needs to know, in one question and one for each pack only named."""
     queries = [ModelQuery(m.name, m.folder, m.sha256) for m in lacking.models]
     answer = client.resolve([t.type for t in lacking.types], queries)
-    named: dict[str, str] = {}
-    for want in lacking.types:
-        said = wishes.choose.get(want.type, "").partition("@")[0] or want.pack_id or ""
-        if said and said != "comfy-core" and not answer.node_types.get(want.type):
-            newest = _newest(client, normal(said))
-            if newest:
-                named[normal(said)] = newest
+    named, places = _named_packs(client, lacking, wishes, answer)
     unknown = [t.type for t in lacking.types if not answer.node_types.get(t.type)]
     near = {type_: _near(client, type_) for type_ in unknown[:10]}
-    return Claims(answer.node_types, answer.models, named, near)
+    return Claims(answer.node_types, answer.models, named, near, places)
 
 
-def _newest(client: RegistryClient, name: str) -> str | None:
-    try:
-        return client.pack(name).latest
-    except NotFound:
-        return None
+def _named_packs(
+    client: RegistryClient, lacking: Missing, wishes: Wishes, answer: Resolution
+) -> tuple[dict[str, str], dict[str, str]]:
+    """Newest versions and repositories of packs that are named and claim nothing themselves."""
+    versions: dict[str, str] = {}
+    places: dict[str, str] = {}
+    for name in sorted({n for want in lacking.types if (n := _named_pack(want, wishes, answer))}):
+        try:
+            pack = client.pack(name)
+        except NotFound:
+            continue
+        versions |= {name: pack.latest} if pack.latest else {}
+        places |= {name: pack.repository} if pack.repository else {}
+    return versions, places
+
+
+def _named_pack(want: MissingType, wishes: Wishes, answer: Resolution) -> str | None:
+    said = wishes.choose.get(want.type, "").partition("@")[0] or want.pack_id
+    claimants = {normal(claim.pack) for claim in answer.node_types.get(want.type, ())}
+    return normal(said) if said and said != "comfy-core" and normal(said) not in claimants else None
 
 
 def _near(client: RegistryClient, type_: str) -> tuple[str, ...]:

@@ -55,6 +55,21 @@ CASES = {
         [*A2, claim("U", "ccc", ambiguous=True), claim("U", "bbb", 2, ambiguous=True)],
         {"bbb": ("T", "U")},
     ),
+    "its repository under another owner": (
+        [MissingType("T", aux_id="old-owner/Repo")],
+        [A2[0], claim("T", "bbb", 2, repository="https://example.org/owner/repo.git")],
+        {"bbb": ("T",)},
+    ),
+    "its id, where only the repository is called so": (
+        [MissingType("T", pack_id="ComfyUI-Film-Tools")],
+        [A2[0], claim("T", "bbb", 2, repository="https://example.org/owner/film_tools")],
+        {"bbb": ("T",)},
+    ),
+    "the id of a proposed change to it": (
+        [MissingType("T", pack_id="pr-bbb-0123abcd")],
+        A2,
+        {"bbb": ("T",)},
+    ),
     "an update of what is there": ([MissingType("T")], [claim("T", "old")], {"old": ("T",)}),
 }
 
@@ -73,6 +88,35 @@ def test_a_toss_up_is_listed_not_made() -> None:
     assert tosses[0].hint == '--choose "T=aaa"'
 
 
+def test_a_pack_that_the_workflow_does_not_name_is_not_taken_in_its_place() -> None:
+    wanted = [MissingType("T", pack_id="gone"), MissingType("U", pack_id="gone")]
+    packs, tosses, _ = choose(wanted, claim("T", "aaa"), claim("U", "aaa"))
+    assert packs == () and [toss.name for toss in tosses] == ["T", "U"] and "names gone" in tosses[0].why
+    packs, tosses, _ = choose(wanted, claim("T", "aaa"), claim("U", "aaa"), chosen={"T": "aaa"})
+    assert packs[0].node_types == ("T", "U") and not tosses  # one answer settles the whole pack
+
+
+FAMILIES = [
+    ("TurboMaxFastLoRA", "TurboMaxFastSampler"),
+    ("Int-🔬", "String-🔬"),
+    ("Seed (film)", "Size (film)"),
+]
+
+
+@pytest.mark.parametrize(("known", "lost"), FAMILIES)
+def test_a_catalogues_word_for_one_of_a_lost_family_is_doubted(known: str, lost: str) -> None:
+    one = claim(known, "aaa", origin="catalogue")
+    packs, tosses, unknown = choose([MissingType(known), MissingType(lost)], one)
+    assert (packs, tosses[0].name, unknown[0].name) == ((), known, lost) and lost in tosses[0].why
+    packs, _, _ = choose([MissingType(known), MissingType("Other")], one)
+    assert packs[0].pack == "aaa"  # nothing of its family is lost
+
+
+def test_a_lone_claim_that_the_registry_doubts_is_asked_about() -> None:
+    packs, tosses, _ = choose([MissingType("T")], claim("T", "aaa", origin="catalogue", ambiguous=True))
+    assert packs == () and tosses[0].hint == '--choose "T=aaa"'
+
+
 @pytest.mark.parametrize(("said", "pack", "version"), [("bbb", "bbb", "1.0"), ("bbb@0.5", "bbb", "0.5")])
 def test_the_user_settles_it(said: str, pack: str, version: str) -> None:
     packs, tosses, _ = choose([MissingType("T")], *A2, chosen={"T": said})
@@ -83,6 +127,12 @@ def test_what_only_a_catalogue_knows_comes_with_the_command_to_build_it() -> Non
     one = claim("T", "aaa", version=None, origin="catalogue", repository="https://example.org/o/r")
     packs, _, unknown = choose([MissingType("T")], one)
     assert packs == () and unknown[0].hint == "nodes install https://example.org/o/r"
+
+
+def test_a_type_that_no_pack_lists_leads_to_the_repository_of_the_pack_that_the_workflow_names() -> None:
+    known = Claims(places={"named-pack": "https://example.org/o/named"})
+    _, _, unknown = choose_packs([MissingType("T", pack_id="Named_Pack")], known, {}, {})
+    assert unknown[0].hint == "nodes install https://example.org/o/named"
 
 
 def test_an_update_says_what_it_replaces() -> None:

@@ -133,3 +133,11 @@ def test_the_real_catalogue_is_taken_in_whole(bench):
     assert client.search("kjnoeds", kind="pack").hits[0].name == "kjnodes"
     assert client.search("image scale", kind="node-type").total > 10
     assert client.node_type("WanVideoSampler")[0].pack == "comfyui-wanvideowrapper"
+
+
+@pytest.mark.parametrize(("stars", "doubted"), [(0, True), (4, True), (5, False), (50, False)])
+def test_a_catalogues_word_alone_for_a_pack_that_hardly_anyone_uses_is_doubted(bench, small, stars, doubted):
+    (small / "github-stats.json").write_text(json.dumps({OWNER: {"stars": stars}}))
+    take_in(bench, small)
+    (only,) = bench.client().node_type("GrainStrength")
+    assert only.ambiguous is doubted

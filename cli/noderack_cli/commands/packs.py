@@ -13,7 +13,6 @@ from noderack_registry.packing import build_wheel
 from packaging.version import InvalidVersion, Version
 
 from noderack_cli import generations as gens
-from noderack_cli.choose_packs import normal
 from noderack_cli.commands.workflows import carry_out, confirm, show_plan
 from noderack_cli.errors import NotFound
 from noderack_cli.exits import Exit
@@ -27,6 +26,7 @@ from noderack_cli.options import (
     wait_option,
     yes_option,
 )
+from noderack_cli.pack_names import normal
 from noderack_cli.plan import PackChoice, Plan
 from noderack_cli.planning import solved, with_facts
 from noderack_cli.policy import Policy

@@ -10,13 +10,13 @@ import click
 from noderack_registry.schema import Revocation
 
 from noderack_cli import generations as gens
-from noderack_cli.choose_packs import normal
 from noderack_cli.commands.workflows import carry_out
 from noderack_cli.errors import NotFound
 from noderack_cli.exits import Exit
 from noderack_cli.generations import Generation
 from noderack_cli.held import hold
 from noderack_cli.options import host_option, json_option, registry_option
+from noderack_cli.pack_names import normal
 from noderack_cli.plan import PackChoice, Plan
 from noderack_cli.planning import solved, with_facts
 from noderack_cli.progress import Progress

@@ -18,6 +18,7 @@ from noderack_registry.server.tables import Claim, Pack, Pattern, Version
 
 _TRUST = {"verified": 0, "declared": 1, "syntax": 2, "catalogue": 3}
 _MUCH = 10  # times as popular: enough for the first to be no coin toss
+_KNOWN = 20 * 5  # five stars: enough for a pack that alone has a type, where only a catalogue says so
 _PER_QUERY = 500
 LONGEST_TYPE = 200
 
@@ -128,7 +129,7 @@ def _compiled(pattern: str) -> re.Pattern[str] | None:
 def rank(claimants: Sequence[Claimant]) -> tuple[TypeClaim, ...]:
     """Claims in order. What can be installed comes first, newcomers to a type behind whoever had it."""
     ordered = sorted(claimants, key=_order)
-    doubtful = len(ordered) > 1 and not _clearly_first(ordered[0], ordered[1])
+    doubtful = bool(ordered) and not _clear(ordered)
     return tuple(
         _shown(claimant, at, len(ordered), doubtful and at == 1) for at, claimant in enumerate(ordered, 1)
     )
@@ -146,6 +147,17 @@ def _order(one: Claimant) -> tuple[object, ...]:
         one.claim.since,
         one.pack.key,
     )
+
+
+def _clear(ordered: Sequence[Claimant]) -> bool:
+    """True if the first may be taken without a question.
+
+    A catalogue's word for a pack that hardly anyone uses is not enough: that is what a squatter looks like.
+    """
+    first = ordered[0]
+    if len(ordered) > 1:
+        return _clearly_first(first, ordered[1])
+    return first.claim.origin != "catalogue" or first.claim.preferred or first.popularity >= _KNOWN
 
 
 def _clearly_first(first: Claimant, second: Claimant) -> bool:
