@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-import hashlib
 import json
 import math
 from collections.abc import Iterator
@@ -16,7 +15,7 @@ from fastapi import Request, Response
 from starlette.responses import FileResponse, StreamingResponse
 
 from noderack_registry import wire
-from noderack_registry.server import accounts
+from noderack_registry.server import accounts, kept
 from noderack_registry.server.accounts import Actor
 from noderack_registry.server.blobs import BlobStore
 from noderack_registry.server.database import Database
@@ -27,7 +26,6 @@ from noderack_registry.server.refusals import Refusal
 from noderack_registry.server.settings import Settings
 
 IMMUTABLE = "public, max-age=31536000, immutable"
-REVALIDATE = "no-cache"
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,15 +61,6 @@ def send(value: Any, status: int = 200, headers: dict[str, str] | None = None) -
     """A record, or an object of records, as JSON."""
     body = json.dumps(wire.write(value), separators=(",", ":"), ensure_ascii=False).encode()
     return Response(body, status, headers, "application/json")
-
-
-def send_cached(request: Request, body: bytes, media: str, tag: str | None = None) -> Response:
-    """A body that caches may keep but must ask about; 304 when the client has it already."""
-    etag = f'"{tag or hashlib.sha256(body).hexdigest()[:32]}"'
-    headers = {"ETag": etag, "Cache-Control": REVALIDATE, "Vary": "Accept"}
-    if etag in request.headers.get("if-none-match", ""):
-        return Response(status_code=304, headers=headers)
-    return Response(body, 200, headers, media)
 
 
 def send_refusal(refusal: Refusal) -> Response:
@@ -155,11 +144,13 @@ def send_blob(request: Request, store: BlobStore, key: str, media: str, name: st
         "Content-Disposition": _attachment(name),
         "Accept-Ranges": "bytes",
     }
-    if f'"{key}"' in request.headers.get("if-none-match", ""):
+    if kept.matches(request.headers.get("if-none-match", ""), f'"{key}"'):
         return Response(status_code=304, headers=headers)
     path = store.path(key)
     if path is not None:
         return FileResponse(path, headers=headers, media_type=media)
+    if request.method == "HEAD":
+        return Response(headers={**headers, "Content-Length": str(size)}, media_type=media)
     return _stream(request, store, key, size=size, media=media, headers=headers)
 
 

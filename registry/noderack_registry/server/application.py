@@ -18,6 +18,7 @@ from noderack_registry.server.blobs import open_store
 from noderack_registry.server.database import Database
 from noderack_registry.server.downloads import Downloads
 from noderack_registry.server.edge import Edge
+from noderack_registry.server.kept import Keeping
 from noderack_registry.server.metrics import Metrics
 from noderack_registry.server.publish import Publisher
 from noderack_registry.server.refusals import Refusal
@@ -56,6 +57,7 @@ def app(settings: Settings) -> FastAPI:
     api.add_exception_handler(RequestValidationError, _invalid)
     api.add_exception_handler(BadName, _bad_name)
     api.add_exception_handler(HTTPException, _http)
+    api.add_middleware(Keeping, database=registry.database)
     api.add_middleware(Edge, settings=settings, metrics=registry.metrics)
     return api
 

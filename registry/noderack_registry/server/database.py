@@ -10,6 +10,7 @@ import sqlite3
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cached_property
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from anyio import to_thread
@@ -48,11 +49,35 @@ class Database:
             return self.reading(query, *args, **kwargs)
         return await to_thread.run_sync(lambda: self.reading(query, *args, **kwargs))
 
+    async def read_long(
+        self, query: Callable[Concatenate[Session, P], T], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        """`read`, for what takes so long that others must be answered meanwhile."""
+        return await to_thread.run_sync(lambda: self.reading(query, *args, **kwargs))
+
     async def write(
         self, query: Callable[Concatenate[Session, P], T], *args: P.args, **kwargs: P.kwargs
     ) -> T:
         """Run a query in a transaction of its own: all of it happens, or nothing."""
         return await to_thread.run_sync(lambda: self.writing(query, *args, **kwargs))
+
+    async def state(self) -> object:
+        """Something that is equal to an earlier answer of this process only if nothing was written since."""
+        if self.is_sqlite:
+            return self._watch.execute("PRAGMA data_version").fetchone()[0]
+        return await to_thread.run_sync(self._snapshot)
+
+    def _snapshot(self) -> str:
+        """Which transactions are visible now: it changes with every one that ends, and never goes back."""
+        with self.engine.connect() as connection:
+            return str(connection.exec_driver_sql("SELECT pg_current_snapshot()::text").scalar())
+
+    @cached_property
+    def _watch(self) -> sqlite3.Connection:
+        """A connection that writes nothing: only others' commits move its data_version."""
+        return sqlite3.connect(
+            self.url.removeprefix("sqlite:///"), isolation_level=None, check_same_thread=False
+        )
 
     def reading(self, query: Callable[Concatenate[Session, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         """`read`, for callers that are not async."""
@@ -70,6 +95,8 @@ class Database:
 
     def close(self) -> None:
         """Close all connections; for SQLite this also folds the write-ahead log into the file."""
+        if watch := self.__dict__.pop("_watch", None):
+            watch.close()
         self.engine.dispose()
 
     def alive(self) -> bool:

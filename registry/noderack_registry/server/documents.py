@@ -26,14 +26,20 @@ _ERROR = {
 }
 
 
-def says(answer: type, body: type | None = None) -> dict[str, Any]:
-    """For `openapi_extra`: the record that a route answers with, and the one that it takes."""
-    return {"x-answer": _place(answer), "x-body": _place(body) if body else None}
+KEPT = "x-kept"
 
 
-def serves(*media: str) -> dict[str, Any]:
-    """For `openapi_extra`: the content types of a route that sends files or pages, whole or in parts."""
-    return {"x-media": list(media)}
+def says(answer: type, body: type | None = None, kept: bool = False) -> dict[str, Any]:
+    """For `openapi_extra`: the record that a route answers with, and the one that it takes.
+
+    `kept`: the answer depends on nothing but the address, Accept and the database, see kept.py.
+    """
+    return {"x-answer": _place(answer), "x-body": _place(body) if body else None, KEPT: kept}
+
+
+def serves(*media: str, kept: bool = False) -> dict[str, Any]:
+    """For `openapi_extra`: the content types of a route that sends pages (`kept`), or files, in parts too."""
+    return {"x-media": list(media), KEPT: kept}
 
 
 def _place(kind: type) -> str:
@@ -95,12 +101,15 @@ def describe(api: FastAPI) -> dict[str, Any]:
 
 def _complete(method: str, operation: dict[str, Any]) -> None:
     answer, body = operation.pop("x-answer", None), operation.pop("x-body", None)
+    media, kept = operation.pop("x-media", None), operation.pop(KEPT, False)
     responses = operation["responses"]
     responses.pop("422", None)
-    if media := operation.pop("x-media", None):
+    if media:
         content: dict[str, Any] = {name: {} for name in media}
         responses["200"]["content"] = content
-        responses["206"] = {"description": "The part that was asked for", "content": content}
+        if not kept:
+            responses["206"] = {"description": "The part that was asked for", "content": content}
+    if media or kept:
         responses["304"] = {"description": "What the client has is current"}
     for status, response in responses.items():
         if answer is not None and status.startswith("2"):

@@ -22,7 +22,7 @@ from noderack_registry.server.tables import Account, Member, Pack, Token
 router = APIRouter(prefix="/api/v1", tags=["accounts"])
 
 
-@router.get("/publishers/{name}", openapi_extra=says(dict))
+@router.get("/publishers/{name}", openapi_extra=says(dict, kept=True))
 async def publisher(request: Request, name: str) -> Response:
     """A publisher, its members and its packs."""
     return send(await registry_of(request).database.read(show_publisher, name))

@@ -19,7 +19,7 @@ from noderack_registry.server.tables import Event, Reserved
 router = APIRouter(prefix="/api/v1", tags=["admin"])
 
 
-@router.get("/reserved", openapi_extra=says(dict))
+@router.get("/reserved", openapi_extra=says(dict, kept=True))
 async def reserved(request: Request) -> Response:
     """Names that are kept back."""
     return send({"reserved": await registry_of(request).database.read(_reserved)})

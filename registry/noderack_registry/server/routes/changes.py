@@ -15,7 +15,7 @@ from noderack_registry.server.tables import Event
 router = APIRouter(prefix="/api/v1", tags=["changes"])
 
 
-@router.get("/changes", openapi_extra=says(dict))
+@router.get("/changes", openapi_extra=says(dict, kept=True))
 async def changes(
     request: Request,
     since: Annotated[int, Query(ge=0, le=2**62)] = 0,

@@ -9,20 +9,21 @@ from fastapi import APIRouter, Request, Response
 from sqlmodel import Session, select
 
 from noderack_registry.schema import ModelManifest
-from noderack_registry.server.answers import base_url, registry_of, send_cached
+from noderack_registry.server.answers import base_url, registry_of, send
+from noderack_registry.server.documents import says
 from noderack_registry.server.refusals import Refusal
 from noderack_registry.server.tables import Claim, Model, Pack
 
 router = APIRouter(prefix="/channel", tags=["existing clients"], include_in_schema=False)
 
 
-@router.get("/{name}.json")
+@router.get("/{name}.json", openapi_extra=says(dict, kept=True))
 async def channel(request: Request, name: str) -> Response:
     """custom-node-list, extension-node-map, model-list, alter-list, github-stats or extras."""
     if name not in FILES:
         raise Refusal("not-found", f"a channel has no file {name[:60]!r}")
-    data = await registry_of(request).database.read(FILES[name], base_url(request))
-    return send_cached(request, json.dumps(data, ensure_ascii=False).encode(), "application/json")
+    data = await registry_of(request).database.read_long(FILES[name], base_url(request))
+    return send(data)
 
 
 def _address(pack: Pack, base: str) -> str:

@@ -11,6 +11,7 @@ from sqlmodel import Session, select
 from noderack_registry.server import accounts, claims, comfy, packs, tickets
 from noderack_registry.server.accounts import Actor
 from noderack_registry.server.answers import base_url, json_body, registry_of, send
+from noderack_registry.server.documents import says
 from noderack_registry.server.incoming import receive, waiting_room
 from noderack_registry.server.refusals import Refusal
 from noderack_registry.server.tables import File
@@ -22,13 +23,13 @@ Page = Annotated[int, Query(ge=1, le=100_000)]
 Limit = Annotated[int, Query(ge=1, le=200)]
 
 
-@router.get("/nodes")
+@router.get("/nodes", openapi_extra=says(dict, kept=True))
 async def nodes(request: Request, page: Page = 1, limit: Limit = 10) -> Response:
     """One page of all packs."""
     return send(await registry_of(request).database.read(comfy.listing, base_url(request), page, limit))
 
 
-@router.get("/nodes/search")
+@router.get("/nodes/search", openapi_extra=says(dict, kept=True))
 async def search(
     request: Request, search: Annotated[str, Query(max_length=200)] = "", page: Page = 1, limit: Limit = 10
 ) -> Response:
@@ -36,7 +37,7 @@ async def search(
     return send(await registry_of(request).database.read(comfy.found, base_url(request), search, page, limit))
 
 
-@router.get("/nodes/{name}")
+@router.get("/nodes/{name}", openapi_extra=says(dict, kept=True))
 async def node(request: Request, name: str) -> Response:
     """One pack."""
     return send(await registry_of(request).database.read(comfy.one, base_url(request), name))
@@ -48,7 +49,7 @@ async def install(request: Request, name: str, version: str | None = None) -> Re
     return send(await registry_of(request).database.read(comfy.install, base_url(request), name, version))
 
 
-@router.get("/nodes/{name}/versions")
+@router.get("/nodes/{name}/versions", openapi_extra=says(dict, kept=True))
 async def versions(
     request: Request, name: str, statuses: Annotated[list[str] | None, Query()] = None
 ) -> Response:
@@ -57,13 +58,13 @@ async def versions(
     return send(await registry_of(request).database.read(comfy.versions, base_url(request), name, asked))
 
 
-@router.get("/nodes/{name}/versions/{version}")
+@router.get("/nodes/{name}/versions/{version}", openapi_extra=says(dict, kept=True))
 async def version(request: Request, name: str, version: str) -> Response:
     """One version."""
     return send(await registry_of(request).database.read(comfy.install, base_url(request), name, version))
 
 
-@router.get("/nodes/{name}/versions/{version}/comfy-nodes")
+@router.get("/nodes/{name}/versions/{version}/comfy-nodes", openapi_extra=says(dict, kept=True))
 async def comfy_nodes(
     request: Request, name: str, version: str, page: Page = 1, limit: Limit = 100
 ) -> Response:
@@ -90,7 +91,7 @@ def _wheel(session: Session, name: str, version: str) -> tuple[str, list[str]]:
     return file.sha256, told["dependencies"]
 
 
-@router.get("/comfy-nodes/{type_:path}/node")
+@router.get("/comfy-nodes/{type_:path}/node", openapi_extra=says(dict, kept=True))
 async def node_of_type(request: Request, type_: str) -> Response:
     """The pack that has a node type."""
     return send(await registry_of(request).database.read(_node_of_type, type_, base_url(request)))
@@ -116,7 +117,7 @@ async def bulk(request: Request) -> Response:
     )
 
 
-@router.get("/publishers/validate")
+@router.get("/publishers/validate", openapi_extra=says(dict, kept=True))
 async def validate(request: Request, username: str) -> Response:
     """Is a publisher's name free?"""
     try:
@@ -126,7 +127,7 @@ async def validate(request: Request, username: str) -> Response:
     return send({"isAvailable": False})
 
 
-@router.get("/publishers/{name}")
+@router.get("/publishers/{name}", openapi_extra=says(dict, kept=True))
 async def publisher(request: Request, name: str) -> Response:
     """A publisher."""
     return send(await registry_of(request).database.read(comfy.publisher, name))

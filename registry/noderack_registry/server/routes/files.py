@@ -14,6 +14,7 @@ router = APIRouter(tags=["files"])
 _METADATA = ".metadata"
 
 
+@router.head("/files/{sha256}/{filename}", include_in_schema=False)
 @router.get("/files/{sha256}/{filename}", openapi_extra=serves("application/zip", "text/plain"))
 async def wheel(request: Request, sha256: str, filename: str) -> Response:
     """A wheel, or with '.metadata' behind its name the METADATA that stands in it."""
@@ -22,7 +23,7 @@ async def wheel(request: Request, sha256: str, filename: str) -> Response:
     pack_id, version = await registry.database.read(_need_wheel, sha256, plain)
     if filename.endswith(_METADATA):
         return send_blob(request, registry.blobs, sha256 + _METADATA, "text/plain", filename)
-    if request.client:
+    if request.client and request.method == "GET":
         registry.downloads.saw(pack_id, version, request.client.host, registry.settings.now())
     return send_blob(request, registry.blobs, sha256, "application/zip", filename)
 
@@ -40,6 +41,7 @@ def _need_wheel(session: Session, sha256: str, filename: str) -> tuple[int, str]
     return row[2], row[3]
 
 
+@router.head("/blobs/{sha256}/{name}", include_in_schema=False)
 @router.get("/blobs/{sha256}/{name}", openapi_extra=serves("application/octet-stream"))
 async def model_file(request: Request, sha256: str, name: str) -> Response:
     """A model file that the registry keeps itself. Ranges are honoured; `name` is for the receiver only."""

@@ -14,7 +14,7 @@ from noderack_registry.server.refusals import Refusal
 router = APIRouter(prefix="/api/v1/models", tags=["models"])
 
 
-@router.get("", openapi_extra=says(dict))
+@router.get("", openapi_extra=says(dict, kept=True))
 async def find_models(
     request: Request,
     name: Annotated[str | None, Query(max_length=300)] = None,

@@ -17,7 +17,7 @@ router = APIRouter(prefix="/api/v1", tags=["node types"])
 MOST_TYPES, MOST_MODELS = 5_000, 1_000
 
 
-@router.get("/node-types/{type_:path}", openapi_extra=says(dict))
+@router.get("/node-types/{type_:path}", openapi_extra=says(dict, kept=True))
 async def node_type(request: Request, type_: str) -> Response:
     """All claims to a node type, best first, each with the reason for its place."""
     found = await registry_of(request).database.read(claims.claims_for, [type_])

@@ -15,7 +15,7 @@ from noderack_registry.server.documents import says
 router = APIRouter(prefix="/api/v1/packs", tags=["packs"])
 
 
-@router.get("", openapi_extra=says(dict))
+@router.get("", openapi_extra=says(dict, kept=True))
 async def list_packs(
     request: Request,
     page: Annotated[int, Query(ge=1, le=100_000)] = 1,
@@ -26,7 +26,7 @@ async def list_packs(
     return send({"total": total, "page": page, "limit": limit, "packs": found})
 
 
-@router.get("/{name}", openapi_extra=says(schema.Pack))
+@router.get("/{name}", openapi_extra=says(schema.Pack, kept=True))
 async def pack(request: Request, name: str) -> Response:
     """A pack's page."""
     return send(await registry_of(request).database.read(_pack, name))
@@ -36,7 +36,7 @@ def _pack(session: Session, name: str) -> schema.Pack:
     return packs.page(session, packs.find(session, name))
 
 
-@router.get("/{name}/versions", openapi_extra=says(dict))
+@router.get("/{name}/versions", openapi_extra=says(dict, kept=True))
 async def versions(request: Request, name: str) -> Response:
     """All versions of a pack, newest first, without the schemas of their nodes."""
     found = await registry_of(request).database.read(_versions, name, base_url(request))
@@ -51,7 +51,7 @@ def _versions(session: Session, name: str, base: str) -> list[schema.PackVersion
     ]
 
 
-@router.get("/{name}/versions/{version}", openapi_extra=says(schema.PackVersion))
+@router.get("/{name}/versions/{version}", openapi_extra=says(schema.PackVersion, kept=True))
 async def version(request: Request, name: str, version: str) -> Response:
     """One version with its files and the schemas of its nodes."""
     return send(await registry_of(request).database.read(_version, name, version, base_url(request)))

@@ -14,7 +14,7 @@ from noderack_registry.server.documents import says
 router = APIRouter(prefix="/api/v1", tags=["search"])
 
 
-@router.get("/search", openapi_extra=says(SearchPage))
+@router.get("/search", openapi_extra=says(SearchPage, kept=True))
 async def find(
     request: Request,
     q: Annotated[str, Query(max_length=200)],
