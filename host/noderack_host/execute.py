@@ -175,6 +175,15 @@ class Executor:
             run.prompt_id, run.teller.outputs, run.teller.meta, tuple(run.cached), tuple(run.timings)
         )
 
+    def take(self, nodes: Mapping[str, Any], changed: Iterable[str] = ()) -> None:
+        """These are the node types from the next prompt on; what `changed` ones gave is not used again.
+
+        A prompt that runs goes on with the classes that it began with.
+        """
+        stamp = uuid.uuid4().hex
+        self.versions = {**self.versions, **dict.fromkeys(changed, stamp)}
+        self.nodes = nodes
+
     @property
     def lane(self) -> Lane:
         """Where async nodes run."""

@@ -60,6 +60,7 @@ class Run:
         self.executed: dict[str, None] = {}
         self.timings: list[Timing] = []
         self._executor = executor
+        self._nodes = executor.nodes  # those of now: packs may be taken in anew while this runs
         self._cache = executor.cache
         self._extra = extra_data
         self._probe = probe
@@ -86,7 +87,7 @@ class Run:
         """The contract of a type, read once in this run; raises GraphError, ContractError."""
         found = self._contracts.get(node_type)
         if found is None:
-            cls = self._executor.nodes.get(node_type)
+            cls = self._nodes.get(node_type)
             if cls is None:
                 raise GraphError(f"node {node_id} is of the type {node_type!r}, which no pack here has")
             found = self._contracts[node_type] = contract_of(node_type, cls)
@@ -140,7 +141,7 @@ class Run:
         self._demand(works, told=True)
 
     def _is_output(self, node: Mapping[str, Any]) -> bool:
-        cls = self._executor.nodes.get(node.get("class_type", ""))
+        cls = self._nodes.get(node.get("class_type", ""))
         return getattr(cls, "OUTPUT_NODE", False) is True
 
     def _other_keys(self, outputs: list[str]) -> set[bytes]:

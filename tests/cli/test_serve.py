@@ -9,7 +9,7 @@ import urllib.request
 from pathlib import Path
 
 import pytest
-from noderack_cli.commands.serve import command, told
+from noderack_cli.commands.serve import command, ready, told
 from noderack_host.folder import Host, HostConfig
 
 NODES = str(Path(sys.executable).with_name("nodes"))
@@ -58,9 +58,9 @@ def test_options_reach_the_server_and_the_token_does_not_show(host: Host) -> Non
 
 def test_the_first_line_is_a_sentence() -> None:
     failed = [{"pack": "x", "cause": "ImportError: y"}]
-    line = json.dumps({"event": "ready", "url": "http://127.0.0.1:1", "node_types": 3, "failed": failed})
-    assert (
-        told(line)
-        == "Serving 3 node types at http://127.0.0.1:1 (Ctrl-C ends it)\n  x did not load: ImportError: y"
+    event = ready(
+        json.dumps({"event": "ready", "url": "http://127.0.0.1:1", "node_types": 3, "failed": failed})
     )
-    assert told("a pack says hello\n") == "a pack says hello"
+    said = "Serving 3 node types at http://127.0.0.1:1 (Ctrl-C ends it)\n  x did not load: ImportError: y"
+    assert event is not None and told(event) == said
+    assert ready("a pack says hello\n") is None and ready('{"event": "other"}') is None

@@ -9,6 +9,7 @@ import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import click
 from noderack_host.folder import Host
@@ -19,6 +20,7 @@ from noderack_cli.where import open_host
 
 RESTART = 75  # what the server exits with when it wants to be started anew
 TOKEN_VARIABLE = "NODERACK_SERVE_TOKEN"
+SUPERVISED = "NODERACK_SUPERVISED"
 
 
 @click.command()
@@ -55,15 +57,23 @@ def serve(folder: Path | None, token: str | None, as_json: bool, **options: Any)
     host = open_host(folder)
     if not host.python.exists():
         raise BadInput(f"{host.root} has no environment yet", f"Finish it with: nodes init {host.root}")
-    environment = {**os.environ, **({TOKEN_VARIABLE: token} if token else {})}
-    while (code := run_once(command(host, options), environment, as_json)) == RESTART:
+    environment = {**os.environ, SUPERVISED: "1", **({TOKEN_VARIABLE: token} if token else {})}
+    while True:
+        code, port = run_once(command(host, options), environment, as_json)
+        if code != RESTART:
+            return code
         click.echo("The server starts again.", err=True)
-    return code
+        options["port"] = port or options["port"]  # where clients look for it
 
 
 def command(host: Host, options: Mapping[str, Any]) -> list[str]:
-    """The child's command line; the token travels in the environment, where other users cannot read it."""
-    words = [str(host.python), "-m", "noderack_host.server", str(host.root)]
+    """The child's command line; the token travels in the environment, where other users cannot read it.
+
+    The interpreter is that of the generation of now, not through `env`: a switch changes nothing under the
+    running server, which takes in the next generation when it can.
+    """
+    python = Path(os.path.realpath(host.env)) / host.python.relative_to(host.env)
+    words = [str(python), "-m", "noderack_host.server", str(host.root)]
     for name, value in options.items():
         for one in value if isinstance(value, tuple) else (value,):
             if one is True:
@@ -73,28 +83,37 @@ def command(host: Host, options: Mapping[str, Any]) -> list[str]:
     return words
 
 
-def run_once(words: Sequence[str], environment: Mapping[str, str], as_json: bool) -> int:
-    """Runs the server until it ends; tells where it listens; passes an interrupt on and waits for the end."""
+def run_once(words: Sequence[str], environment: Mapping[str, str], as_json: bool) -> tuple[int, int | None]:
+    """Runs the server until it ends; tells where it listens; passes an interrupt on and waits for the end.
+
+    Gives the exit code, and the port if it came to listen.
+    """
+    port = None
     with subprocess.Popen(words, env=environment, stdout=subprocess.PIPE, text=True) as child:
         before = signal.signal(signal.SIGTERM, lambda *_: child.terminate())
         try:
             for line in child.stdout or ():
-                click.echo(line.rstrip() if as_json else told(line))
-            return child.wait()
+                event = ready(line)
+                port = urlsplit(event["url"]).port if event else port
+                click.echo(told(event) if event and not as_json else line.rstrip())
+            return child.wait(), port
         except KeyboardInterrupt:
-            return child.wait()  # the terminal sent it to the child as well
+            return child.wait(), port  # the terminal sent it to the child as well
         finally:
             signal.signal(signal.SIGTERM, before)
 
 
-def told(line: str) -> str:
-    """The server's line as a sentence; what is not its own (a pack that prints) stays as it is."""
+def ready(line: str) -> dict[str, Any] | None:
+    """The server's message that it listens; None for what is not its own (a pack that prints)."""
     try:
         event = json.loads(line)
     except ValueError:
-        return line.rstrip()
-    if not isinstance(event, dict) or event.get("event") != "ready":
-        return line.rstrip()
+        return None
+    return event if isinstance(event, dict) and event.get("event") == "ready" else None
+
+
+def told(event: Mapping[str, Any]) -> str:
+    """The same as a sentence."""
     failed = [f"  {pack['pack']} did not load: {pack['cause']}" for pack in event["failed"]]
     return "\n".join(
         [f"Serving {event['node_types']} node types at {event['url']} (Ctrl-C ends it)", *failed]

@@ -15,13 +15,16 @@ from aiohttp import web
 
 from noderack_host.folder import Host, HostError
 from noderack_host.isolate import for_host
-from noderack_host.packs import load_packs
+from noderack_host.packs import Packs, load_packs
+from noderack_host.renewal import in_use
+from noderack_host.server import presence
 from noderack_host.server.app import make_app
 from noderack_host.server.frontend import editor_folder
 from noderack_host.server.settings import ServerSettings
+from noderack_host.server.state import RESTART, SERVER, Ending, Server
 
 TOKEN_VARIABLE = "NODERACK_SERVE_TOKEN"
-RESTART = 75  # the exit code that asks the supervisor to start the server again
+SUPERVISED = "NODERACK_SUPERVISED"  # set by who starts the server again when it exits with RESTART
 
 
 def main(args: Sequence[str] | None = None) -> int:
@@ -44,11 +47,21 @@ def main(args: Sequence[str] | None = None) -> int:
         return 2
     try:
         host = Host.open(asked.root)
-        asyncio.run(_serve(host, settings, asked.certificate, asked.key))
+        code, port = asyncio.run(_serve(host, settings, asked.certificate, asked.key))
     except (HostError, OSError) as error:
         sys.stderr.write(f"{error}\n")
         return 4 if isinstance(error, HostError) else 11
-    return 0
+    if code == RESTART and SUPERVISED not in os.environ:
+        again(host, list(sys.argv[1:] if args is None else args), port)
+    return code
+
+
+def again(host: Host, args: list[str], port: int) -> None:
+    """Becomes a new server at the same port, in the generation that is in use now."""
+    root = in_use(host)[1]
+    python = root / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+    words = [str(python), "-m", "noderack_host.server", *args, "--port", str(port)]
+    os.execv(words[0], words)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -69,23 +82,36 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-async def _serve(host: Host, settings: ServerSettings, certificate: Path | None, key: Path | None) -> None:
+async def _serve(
+    host: Host, settings: ServerSettings, certificate: Path | None, key: Path | None
+) -> tuple[int, int]:
+    """Serves until it is to end; gives the exit code and the port."""
     packs = load_packs(load=for_host(host))
-    runner = web.AppRunner(make_app(host, packs, settings, editor_folder()), access_log=None)
+    app = make_app(host, packs, settings, editor_folder())
+    server = app[SERVER]
+    runner = web.AppRunner(app, access_log=None)
     await runner.setup()
     secure = _secure(certificate, key)
     site = web.TCPSite(runner, settings.listen, settings.port, ssl_context=secure)
     await site.start()
-    port = runner.addresses[0][1]
+    port = int(runner.addresses[0][1])
     address = f"[{settings.listen}]" if ":" in settings.listen else settings.listen
-    url = f"{'https' if secure else 'http'}://{address}:{port}"
+    server.address.append(f"{'https' if secure else 'http'}://{address}:{port}")
+    server.announce()
+    try:
+        _tell_ready(server, packs)
+        await _until_stopped(server.ending)
+    finally:
+        presence.withdraw(host)
+        await runner.cleanup()
+    return server.ending.code, port
+
+
+def _tell_ready(server: Server, packs: Packs) -> None:
     failed = [failure.as_dict() for failure in packs.failures]
-    sys.stdout.write(
-        json.dumps({"event": "ready", "url": url, "node_types": len(packs.nodes), "failed": failed}) + "\n"
-    )
+    told = {"url": server.address[0], "node_types": len(packs.nodes), "failed": failed}
+    sys.stdout.write(json.dumps({"event": "ready", **told}) + "\n")
     sys.stdout.flush()
-    await _until_stopped()
-    await runner.cleanup()
 
 
 def _secure(certificate: Path | None, key: Path | None) -> ssl.SSLContext | None:
@@ -96,12 +122,11 @@ def _secure(certificate: Path | None, key: Path | None) -> ssl.SSLContext | None
     return context
 
 
-async def _until_stopped() -> None:
-    stopped = asyncio.Event()
+async def _until_stopped(ending: Ending) -> None:
     for name in ("SIGINT", "SIGTERM"):
         with contextlib.suppress(NotImplementedError):  # Windows has no signals in its loop
-            asyncio.get_running_loop().add_signal_handler(getattr(signal, name), stopped.set)
-    await stopped.wait()
+            asyncio.get_running_loop().add_signal_handler(getattr(signal, name), ending.ask)
+    await ending.asked.wait()
 
 
 if __name__ == "__main__":

@@ -10,13 +10,14 @@ from aiohttp import web
 from noderack_host.execute import Executor
 from noderack_host.folder import Host
 from noderack_host.folders import ModelFolders
+from noderack_host.isolate import for_host
 from noderack_host.packs import Packs
 from noderack_host.server import (
-    pack_routes,
     routes_catalog,
     routes_files,
     routes_jobs,
     routes_prompt,
+    routes_renew,
     routes_system,
     routes_user,
 )
@@ -24,9 +25,11 @@ from noderack_host.server.clients import Clients
 from noderack_host.server.frontend import add_pages
 from noderack_host.server.guard import guard
 from noderack_host.server.logs import Logs
+from noderack_host.server.pack_routes import PackRoutes
 from noderack_host.server.queue import Queue
 from noderack_host.server.routes_user import USER
 from noderack_host.server.settings import ServerSettings
+from noderack_host.server.shelf import Shelf
 from noderack_host.server.state import SERVER, Server
 from noderack_host.server.worker import Worker
 
@@ -61,12 +64,17 @@ def make_app(
     queue = Queue(host.user / QUEUE_FILE, settings.limits, settings.lost)
     executor = executor or Executor(packs.nodes, host=host)
     worker = Worker(queue, executor, clients, settings.fair)
-    server = Server(host, ModelFolders.of(host), settings, packs, queue, executor, clients, worker, Logs())
+    shelf = Shelf(host, packs, executor, for_host(host))
+    routes = PackRoutes(clients)
+    server = Server(
+        host, ModelFolders.of(host), settings, shelf, queue, executor, clients, worker, Logs(), routes
+    )
     app = web.Application(middlewares=[guard(settings)], client_max_size=settings.max_body)
     app[SERVER] = server
-    add_routes(app, api_routes(), [*routes_system.INTERNAL_ROUTES, *routes_files.INTERNAL_ROUTES])
-    pack_routes.adopt(app, clients)
-    add_pages(app, editor)
+    once = (*routes_system.INTERNAL_ROUTES, *routes_files.INTERNAL_ROUTES, *routes_renew.ROUTES)
+    add_routes(app, api_routes(), once)
+    routes.adopt()
+    add_pages(app, editor, routes)
     app.cleanup_ctx.append(_life)
     return app
 
@@ -86,7 +94,11 @@ async def _life(app: web.Application) -> AsyncIterator[None]:
     server.logs.listener = lambda lines: _tell_logs(server, loop, lines)
     logging.getLogger("noderack_host").addHandler(server.logs)
     server.worker.start()
+    server.tasks.append(asyncio.create_task(routes_renew.watch(server)))
     yield
+    for task in server.tasks:
+        task.cancel()
+    await asyncio.gather(*server.tasks, return_exceptions=True)
     await server.worker.stop()
     logging.getLogger("noderack_host").removeHandler(server.logs)
     server.executor.close()

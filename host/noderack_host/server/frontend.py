@@ -5,7 +5,10 @@ from pathlib import Path
 
 from aiohttp import web
 
+from noderack_host.server.pack_routes import PackRoutes, answered
+
 EDITOR = "comfyui_frontend_package"
+PAGE = Path(__file__).parent / "page"
 
 
 def editor_folder() -> Path | None:
@@ -15,13 +18,23 @@ def editor_folder() -> Path | None:
     return folder if folder and (folder / "index.html").is_file() else None
 
 
-def add_pages(app: web.Application, editor: Path | None) -> None:
-    """Adds the start page and everything that stands beside it."""
-    root = editor or Path(__file__).parent / "page"
+def add_pages(app: web.Application, editor: Path | None, packs: PackRoutes) -> None:
+    """Adds the start page, then packs' routes, then everything that stands beside the page."""
+    root = editor or PAGE
+    files = web.UrlDispatcher()
+    files.add_static("/", root, follow_symlinks=False)
 
     async def start(_: web.Request) -> web.FileResponse:
         """The page itself is never cached: a new version of the editor is seen at once."""
         return web.FileResponse(root / "index.html", headers={"Cache-Control": "no-cache"})
 
+    async def rest(request: web.Request) -> web.StreamResponse:
+        """What no route of ours answers: a pack's route, or a file of the page."""
+        for dispatcher in (*packs.dispatchers(), files):
+            answer = await answered(request, dispatcher)
+            if answer is not None:
+                return answer
+        raise web.HTTPNotFound(text=f"there is nothing at {request.path}")
+
     app.router.add_get("/", start)
-    app.router.add_static("/", root, follow_symlinks=False)
+    app.router.add_route("*", "/{path:.*}", rest)

@@ -13,6 +13,7 @@ from noderack_host.server.settings import ServerSettings
 
 SAME_SITE = frozenset({"same-origin", "same-site", "none"})
 COOKIE = "noderack_token"
+START_HEADER = "X-Noderack-Token"
 
 
 class Refusal(Exception):
@@ -66,7 +67,7 @@ def _is_visit(request: web.Request) -> bool:
 
 def refuse_unknown(request: web.Request, settings: ServerSettings) -> None:
     """Raises Refusal if a token is wanted and the request does not carry it."""
-    if settings.token is None:
+    if settings.token is None or settings.is_start_token(request.headers.get(START_HEADER, "")):
         return
     kind, _, given = request.headers.get("Authorization", "").partition(" ")
     offered = (

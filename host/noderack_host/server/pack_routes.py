@@ -2,6 +2,9 @@
 
 Packs of the field do so through an object `PromptServer.instance` in a module named `server`. The runtime
 knows that module only by finding it imported; who provides it is a pack's affair (plugins/compat does).
+
+An application's own routes are fixed once it runs. Packs may come later, so theirs are kept apart, in
+dispatchers that are asked for what the application has no route for; the guard stands before both.
 """
 
 import sys
@@ -18,28 +21,57 @@ def found() -> Any:
     return instance if hasattr(instance, "routes") and hasattr(instance, "sender") else None
 
 
-def adopt(app: web.Application, clients: Clients) -> None:
-    """Takes over the routes that packs have registered so far, and lets their messages out to clients."""
-    instance = found()
-    if instance is None:
-        return
-    for route in instance.routes:
-        if isinstance(route, web.RouteDef):
-            app.router.add_route(route.method, route.path, route.handler, **route.kwargs)
-            app.router.add_route(route.method, "/api" + route.path, route.handler)
-        else:
-            route.register(app.router)
-    for resource in list(instance.app.router.resources()):
-        app.router.register_resource(resource)
-    instance.app = app
+class PackRoutes:
+    """Packs' routes as they are registered; `adopt` looks anew."""
 
-    def send(event: str | int, data: Any, client_id: str | None) -> None:
+    def __init__(self, clients: Clients) -> None:
+        self._clients = clients
+        self._own = web.UrlDispatcher()
+
+    def adopt(self) -> None:
+        """Takes over the routes of now (of a reloaded pack its newer ones), and lets messages out."""
+        instance = found()
+        if instance is None:
+            return
+        self._own = web.UrlDispatcher()
+        for route in {_place(route): route for route in instance.routes}.values():
+            self._add(route)
+        instance.sender = self._send
+
+    def _add(self, route: web.AbstractRouteDef) -> None:
+        if not isinstance(route, web.RouteDef):
+            route.register(self._own)
+            return
+        self._own.add_route(route.method, route.path, route.handler, **route.kwargs)
+        self._own.add_route(route.method, "/api" + route.path, route.handler)
+
+    def _send(self, event: str | int, data: Any, client_id: str | None) -> None:
         if isinstance(event, str):
-            clients.tell({"type": event, "data": data}, client_id)
+            self._clients.tell({"type": event, "data": data}, client_id)
         else:
-            clients.tell_bytes(event.to_bytes(4, "big") + bytes(data), client_id)
+            self._clients.tell_bytes(event.to_bytes(4, "big") + bytes(data), client_id)
 
-    instance.sender = send
+    def dispatchers(self) -> tuple[web.UrlDispatcher, ...]:
+        """Who knows packs' routes: ours, and the one of the application object that packs may add to."""
+        instance = found()
+        theirs = () if instance is None else (instance.app.router,)
+        return (self._own, *theirs)
+
+
+def _place(route: web.AbstractRouteDef) -> tuple[str, str]:
+    if isinstance(route, web.RouteDef):
+        return route.method, route.path
+    return "static", str(getattr(route, "prefix", id(route)))
+
+
+async def answered(request: web.Request, dispatcher: web.UrlDispatcher) -> web.StreamResponse | None:
+    """The answer of the route that this dispatcher has for the request; None if it has none."""
+    match = await dispatcher.resolve(request)
+    if match.http_exception is not None:
+        return None
+    request.match_info.clear()
+    request.match_info.update(match)
+    return await match.handler(request)
 
 
 def rewritten(body: Any) -> Any:

@@ -1,6 +1,8 @@
 """What a server is told when it starts; every field has a value that is safe on one's own machine."""
 
+import hmac
 import ipaddress
+import secrets
 from dataclasses import dataclass, field
 
 from noderack_host.server.queue import Limits
@@ -17,6 +19,8 @@ class ServerSettings:
     origins: web pages of other origins that may call. names: further host names that the server answers to.
     max_body: bytes of one request. lost: what becomes of a prompt that ran when the server died.
     fair: clients take turns. manager: whether packs may be installed from the editor.
+    start_token: what this start's own helpers carry: the installer that tells of a new generation, and the
+    editor's manager. It is made anew at each start and lies in user/server.json, for this user alone.
     """
 
     listen: str = "127.0.0.1"
@@ -29,6 +33,11 @@ class ServerSettings:
     lost: str = "again"
     fair: bool = False
     manager: bool = False
+    start_token: str = field(default_factory=lambda: secrets.token_urlsafe(24), repr=False)
+
+    def is_start_token(self, offered: str) -> bool:
+        """Whether this is the token of this start."""
+        return hmac.compare_digest(offered.encode(), self.start_token.encode())
 
     @property
     def is_loopback(self) -> bool:

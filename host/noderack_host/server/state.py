@@ -1,5 +1,6 @@
 """What the routes share: one frozen value under one key of the application."""
 
+import asyncio
 import json
 import time
 from collections.abc import Callable, Mapping
@@ -12,12 +13,30 @@ from noderack_host.execute import Executor
 from noderack_host.folder import Host
 from noderack_host.folders import ModelFolders
 from noderack_host.packs import Packs
+from noderack_host.server import presence
 from noderack_host.server.clients import Clients
 from noderack_host.server.logs import Logs
+from noderack_host.server.pack_routes import PackRoutes
 from noderack_host.server.queue import Queue
 from noderack_host.server.settings import ServerSettings
+from noderack_host.server.shelf import Shelf
 from noderack_host.server.templates import Templates
 from noderack_host.server.worker import Worker
+
+RESTART = 75  # the exit code that asks for the server to be started again
+
+
+class Ending:
+    """When the server is to end, and with which exit code."""
+
+    def __init__(self) -> None:
+        self.code = 0
+        self.asked = asyncio.Event()
+
+    def ask(self, code: int = 0) -> None:
+        """The server ends as soon as it can."""
+        self.code = code
+        self.asked.set()
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,16 +46,34 @@ class Server:
     host: Host
     folders: ModelFolders
     settings: ServerSettings
-    packs: Packs
+    shelf: Shelf
     queue: Queue
     executor: Executor
     clients: Clients
     worker: Worker
     logs: Logs
+    pack_routes: PackRoutes
     log_readers: set[str] = field(default_factory=set)
     prompt_handlers: list[Callable[[Any], Any]] = field(default_factory=list)
     templates: Templates = field(default_factory=Templates)
     started: float = field(default_factory=time.time)
+
+    ending: Ending = field(default_factory=Ending)
+    tasks: list[asyncio.Task[Any]] = field(default_factory=list)
+    address: list[str] = field(default_factory=list)
+
+    @property
+    def packs(self) -> Packs:
+        """The packs of now; others may be there at the next look."""
+        return self.shelf.packs
+
+    def announce(self) -> None:
+        """Writes user/server.json, as soon as it is known where the server listens."""
+        if self.address:
+            shelf = self.shelf
+            presence.tell(
+                self.host, self.address[0], self.settings.start_token, shelf.generation, shelf.generations
+            )
 
     @property
     def features(self) -> Mapping[str, Any]:

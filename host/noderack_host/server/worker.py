@@ -32,6 +32,7 @@ class Worker:
         self.idle.set()
         self._queue, self._executor, self._clients, self._fair = queue, executor, clients, fair
         self._called = asyncio.Event()
+        self._held = False
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -44,6 +45,12 @@ class Worker:
             self._task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._task
+
+    async def hold(self) -> None:
+        """Starts nothing more; returns when what runs is over. What waits stays in the queue."""
+        self._held = True
+        self._called.set()
+        await self.idle.wait()
 
     def call(self) -> None:
         """Something came into the queue, or the queue goes on: look, and tell the clients how many wait."""
@@ -69,7 +76,7 @@ class Worker:
 
     async def _work(self) -> None:
         while True:
-            entry = self._queue.take(self._fair)
+            entry = None if self._held else self._queue.take(self._fair)
             if entry is None:
                 self.idle.set()
                 self._called.clear()
