@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 from noderack_registry.server import search
 from noderack_registry.server.search import Found, distance, words
+from sqlalchemy import event
+from sqlmodel import Session
 
 THINGS = [
     Found("pack", "film-grain", "Film Grain", "Grain and grading", texts=("Grain and grading", "ann")),
@@ -51,6 +53,26 @@ def test_kinds_and_facets(stocked):
     page = stocked.client().search("kjnodes", kind="pack")
     assert page.facets == {"pack": 2}
     assert stocked.client().search("kjnodes", kind="model").hits == ()
+
+
+@pytest.mark.parametrize("number", ["0", "1", "2"])
+def test_the_number_of_a_kind_is_nobodys_name(stocked, number):
+    assert "KSampler" not in [hit.name for hit in stocked.client().search(number).hits]
+
+
+def test_no_question_reads_all_documents(stocked):
+    """What grows with the registry is looked up, never scanned."""
+    with stocked.registry.database.engine.connect() as connection:
+        seen: list[str] = []
+        event.listen(connection, "before_cursor_execute", lambda *call: seen.append((call[2], call[3])))
+        search.search(Session(connection), "image scale", None, 1, 20)
+        plans = [
+            connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {line}", bound) for line, bound in list(seen)
+        ]
+        steps = [row[3] for plan in plans for row in plan]
+    assert any("search_doc" in step or step.startswith("SEARCH d ") for step in steps)
+    scans = [step for step in steps if step.startswith("SCAN") and "VIRTUAL TABLE INDEX" not in step]
+    assert set(scans) <= {"SCAN found"}  # the rows of an inner query that has a limit
 
 
 def test_pages_do_not_overlap(stocked):

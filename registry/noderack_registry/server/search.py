@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from sqlalchemy import Connection, delete, func, insert, text
 from sqlalchemy.dialects import postgresql, sqlite
@@ -20,11 +21,12 @@ from noderack_registry.server.tables import SearchDoc, SearchGram
 
 KINDS = ("pack", "node-type", "model")
 CANDIDATES = 300
-COUNTED = 1000
+COUNTED = 500
 MOST_WORDS = 8
 _PARTS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[^\W\d_A-Za-z]+|\d+")
 _CHUNKS = re.compile(r"\w+")
 _BATCH = 2000
+_COLUMNS = "d.id, d.kind, d.ref, d.title, d.description, d.pack, d.names"
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +48,18 @@ class Found:
         bucket = 31 - min(31, self.popularity.bit_length())
         digest = hashlib.blake2b(f"{self.kind}\0{self.ref}".encode(), digest_size=7).digest()
         return bucket << 58 | int.from_bytes(digest, "big") << 2 | KINDS.index(self.kind)
+
+
+class Doc(NamedTuple):
+    """What the ranking and the answer need of a line in the table."""
+
+    id: int
+    kind: int
+    ref: str
+    title: str
+    description: str
+    pack: str | None
+    names: str
 
 
 def words(value: str) -> list[str]:
@@ -129,53 +143,66 @@ def search(session: Session, query: str, kind: str | None, page: int, limit: int
         asked = [_nearest(session, word) or word for word in asked]
         docs = _candidates(session, asked, kind)
     facets = _facets(session, asked) if docs else {}
-    ranked = sorted(docs, key=lambda doc: (-_score(doc, query, asked), doc.id))
+    score = _scorer(query, asked)
+    ranked = sorted(((score(doc), doc) for doc in docs), key=lambda pair: (-pair[0], pair[1].id))
     start = (page - 1) * limit
-    hits = tuple(_hit(doc, _score(doc, query, asked)) for doc in ranked[start : start + limit])
+    hits = tuple(_hit(doc, points) for points, doc in ranked[start : start + limit])
     total = facets.get(kind, 0) if kind else sum(facets.values())
     return SearchPage(query, max(total, len(docs)), hits, facets)
 
 
-def _candidates(session: Session, asked: Sequence[str], kind: str | None) -> list[SearchDoc]:
+def _candidates(session: Session, asked: Sequence[str], kind: str | None) -> list[Doc]:
     """The most popular things called so, then those of which it is said, at most CANDIDATES."""
-    number = KINDS.index(kind) if kind else None
-    ids = _matches(session, asked, names_only=True, kind=number, most=CANDIDATES)
-    if len(ids) < CANDIDATES:
-        ids += _matches(session, asked, names_only=False, kind=number, most=CANDIDATES - len(ids))
-    exact = select(SearchDoc.id).where(SearchDoc.ref == " ".join(asked))
-    if number is not None:
-        exact = exact.where(SearchDoc.kind == number)
-    wanted = {*ids, *session.exec(exact).all()}
-    return list(session.exec(select(SearchDoc).where(col(SearchDoc.id).in_(wanted))).all())
+    kinds = [KINDS.index(kind)] if kind else list(range(len(KINDS)))
+    wanted = kinds[0] if kind else None
+    found = _matches(session, asked, names_only=True, kind=wanted, most=CANDIDATES)
+    if len(found) < CANDIDATES:
+        found += _matches(session, asked, names_only=False, kind=wanted, most=CANDIDATES - len(found))
+    found += _exact(session, " ".join(asked), kinds)
+    return list({doc.id: doc for doc in found}.values())
+
+
+def _exact(session: Session, ref: str, kinds: Sequence[int]) -> list[Doc]:
+    """What is called just so, however unpopular it is."""
+    wanted = ", ".join(map(str, kinds))
+    statement = text(f"SELECT {_COLUMNS} FROM search_doc d WHERE d.kind IN ({wanted}) AND d.ref = :ref")
+    return [Doc(*row) for row in session.connection().execute(statement, {"ref": ref})]
 
 
 def _matches(
     session: Session, asked: Sequence[str], *, names_only: bool, kind: int | None, most: int
-) -> list[int]:
-    sqlite = session.get_bind().dialect.name == "sqlite"
-    statement, question = (_fts5 if sqlite else _tsquery)(asked, names_only)
-    if kind is not None:
-        statement += f" AND ({'rowid' if sqlite else 'id'} & 3) = {kind}"
-    order = "rowid" if sqlite else "id"
-    rows = session.connection().execute(
-        text(f"{statement} ORDER BY {order} LIMIT :most"), {"question": question, "most": most}
-    )
-    return [row[0] for row in rows]
+) -> list[Doc]:
+    statement, bound = _statement(session, asked, names_only, kind)
+    rows = session.connection().execute(text(f"SELECT {_COLUMNS} {statement}"), {**bound, "most": most})
+    return [Doc(*row) for row in rows.all()]
 
 
-def _fts5(asked: Sequence[str], names_only: bool) -> tuple[str, str]:
+def _statement(
+    session: Session, asked: Sequence[str], names_only: bool, kind: int | None
+) -> tuple[str, dict[str, object]]:
+    """What stands behind SELECT …: the things that match in the order of popularity, at most :most."""
+    if session.get_bind().dialect.name == "sqlite":
+        where = "FROM search_index JOIN search_doc d ON d.id = search_index.rowid WHERE search_index MATCH :q"
+        return f"{where} ORDER BY search_index.rowid LIMIT :most", {"q": _fts5(asked, names_only, kind)}
+    column = "names_vector" if names_only else "all_vector"
+    which = "" if kind is None else f" AND d.kind = {kind}"
+    where = f"FROM search_doc d WHERE d.{column} @@ to_tsquery('simple', :q){which}"
+    return f"{where} ORDER BY d.id LIMIT :most", {"q": _tsquery(asked)}
+
+
+def _fts5(asked: Sequence[str], names_only: bool, kind: int | None) -> str:
+    """The question in FTS5's language. A kind is a word too: few of a kind need no scan."""
     terms = []
     for chunk in asked:
         whole, *parts = words(chunk) or [""]
         ways = [f'"{whole}" *'] + ([f'"{" ".join(parts)}" *'] if parts else [])
         terms.append(f"({' OR '.join(ways)})")
-    question = " AND ".join(terms)
-    if names_only:
-        question = f"{{names}} : ({question})"
-    return "SELECT rowid FROM search_index WHERE search_index MATCH :question", question
+    question = f"{{{'names' if names_only else 'names texts'}}} : ({' AND '.join(terms)})"
+    return question if kind is None else f'{question} AND {{kind}} : "{kind}"'
 
 
-def _tsquery(asked: Sequence[str], names_only: bool) -> tuple[str, str]:
+def _tsquery(asked: Sequence[str]) -> str:
+    """The question in PostgreSQL's language."""
     terms = []
     for chunk in asked:
         whole, *parts = words(chunk) or [""]
@@ -183,44 +210,50 @@ def _tsquery(asked: Sequence[str], names_only: bool) -> tuple[str, str]:
         if parts:
             ways.append(" <-> ".join(f"'{part}'" for part in parts) + ":*")
         terms.append(f"({' | '.join(ways)})")
-    column = "names_vector" if names_only else "all_vector"
-    where = f"{column} @@ to_tsquery('simple', :question)"
-    return f"SELECT id FROM search_doc WHERE {where}", " & ".join(terms)
+    return " & ".join(terms)
 
 
 def _facets(session: Session, asked: Sequence[str]) -> dict[str, int]:
     """How many of each kind match; counting stops at COUNTED of a kind."""
-    found = {
-        kind: len(_matches(session, asked, names_only=False, kind=number, most=COUNTED))
-        for number, kind in enumerate(KINDS)
-    }
+    found = {kind: _count(session, asked, number) for number, kind in enumerate(KINDS)}
     return {kind: count for kind, count in found.items() if count}
 
 
-def _score(doc: SearchDoc, query: str, asked: Sequence[str]) -> float:
+def _count(session: Session, asked: Sequence[str], kind: int) -> int:
+    statement, bound = _statement(session, asked, names_only=False, kind=kind)
+    if session.get_bind().dialect.name == "sqlite":  # the index alone knows
+        statement = statement.replace(" JOIN search_doc d ON d.id = search_index.rowid", "")
+    rows = text(f"SELECT count(*) FROM (SELECT 1 {statement}) AS found")
+    return int(session.connection().execute(rows, {**bound, "most": COUNTED}).scalar_one())
+
+
+def _scorer(query: str, asked: Sequence[str]) -> Callable[[Doc], float]:
     """How well a document fits: its very name, a beginning of its name, words of its name, words about it."""
-    plain, ref, title = _plain(query), _plain(doc.ref), _plain(doc.title)
-    named = doc.names.split()
-    score = 100.0 * (plain in (ref, title)) + 30.0 * (ref.startswith(plain) or title.startswith(plain))
-    for word in (_plain(chunk) for chunk in asked):
-        score += 10.0 * (word in named) + 4.0 * any(name.startswith(word) for name in named)
-    popularity = 31 - (doc.id >> 58)
-    return round(score + 1.5 * popularity + (3.0 if doc.kind == 0 else 0.0) - 0.02 * len(doc.names), 3)
+    plain, looked_for = _plain(query), [_plain(chunk) for chunk in asked]
+
+    def score(doc: Doc) -> float:
+        ref, title, named = _plain(doc.ref), _plain(doc.title), f" {doc.names} "
+        points = 100.0 * (plain in (ref, title)) + 30.0 * (ref.startswith(plain) or title.startswith(plain))
+        for word in looked_for:
+            points += 10.0 * (f" {word} " in named) + 4.0 * (f" {word}" in named)
+        popularity = 31 - (doc.id >> 58)
+        return round(points + 1.5 * popularity + 3.0 * (doc.kind == 0) - 0.02 * len(doc.names), 3)
+
+    return score
 
 
 def _plain(value: str) -> str:
-    return re.sub(r"[\W_]+", "", value).lower()
+    return value.lower().replace("-", "").replace("_", "").replace(" ", "").replace(".", "")
 
 
-def _hit(doc: SearchDoc, score: float) -> SearchHit:
-    sha256 = doc.pack if doc.kind == 2 else None
+def _hit(doc: Doc, score: float) -> SearchHit:
     return SearchHit(
         kind=KINDS[doc.kind],  # type: ignore[arg-type]
         name=doc.ref.partition("\n")[0],
         title=doc.title,
         description=doc.description,
         pack=doc.pack if doc.kind == 1 else None,
-        sha256=sha256,
+        sha256=doc.pack if doc.kind == 2 else None,
         score=score,
     )
 
@@ -259,13 +292,16 @@ def distance(one: str, other: str) -> int:
     return row[-1]
 
 
+# A beginning of up to ten letters has a list of its own in the index, which is read only as far as needed; a
+# longer one, or one without such a list, would be gathered whole before the first match is known.
 SQLITE = (
-    "CREATE VIRTUAL TABLE IF NOT EXISTS search_index USING fts5(names, texts, content='search_doc', "
-    "content_rowid='id', tokenize='unicode61 remove_diacritics 2', prefix='2 3')",
+    "CREATE VIRTUAL TABLE IF NOT EXISTS search_index USING fts5(names, texts, kind, content='search_doc', "
+    "content_rowid='id', tokenize='unicode61 remove_diacritics 2', prefix='1 2 3 4 5 6 7 8 9 10')",
     "CREATE TRIGGER IF NOT EXISTS search_doc_added AFTER INSERT ON search_doc BEGIN INSERT INTO "
-    "search_index(rowid, names, texts) VALUES (new.id, new.names, new.texts); END",
+    "search_index(rowid, names, texts, kind) VALUES (new.id, new.names, new.texts, new.kind); END",
     "CREATE TRIGGER IF NOT EXISTS search_doc_gone AFTER DELETE ON search_doc BEGIN INSERT INTO "
-    "search_index(search_index, rowid, names, texts) VALUES ('delete', old.id, old.names, old.texts); END",
+    "search_index(search_index, rowid, names, texts, kind) "
+    "VALUES ('delete', old.id, old.names, old.texts, old.kind); END",
 )
 POSTGRES = (
     "ALTER TABLE search_doc ADD COLUMN IF NOT EXISTS names_vector tsvector "
@@ -281,3 +317,13 @@ def create_index(connection: Connection) -> None:
     """Make what finds documents by words: FTS5 in SQLite, tsvector columns in PostgreSQL."""
     for statement in SQLITE if connection.dialect.name == "sqlite" else POSTGRES:
         connection.execute(text(statement))
+
+
+def remake_index(connection: Connection) -> None:
+    """Make the index anew from the documents, as this code wants it."""
+    if connection.dialect.name == "sqlite":
+        for name in ("TRIGGER search_doc_added", "TRIGGER search_doc_gone", "TABLE search_index"):
+            connection.execute(text(f"DROP {name}"))
+    create_index(connection)
+    if connection.dialect.name == "sqlite":
+        connection.execute(text("INSERT INTO search_index(search_index) VALUES ('rebuild')"))

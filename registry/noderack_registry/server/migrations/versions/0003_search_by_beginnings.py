@@ -1,0 +1,12 @@
+"""The index of the search box anew: every beginning of a word has a list, and a kind is a word."""
+
+from alembic import op
+from noderack_registry.server import search
+
+revision = "0003"
+down_revision = "0002"
+
+
+def upgrade() -> None:
+    """Make the index from the documents that are there."""
+    search.remake_index(op.get_bind())
