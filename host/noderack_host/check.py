@@ -222,7 +222,7 @@ class _Checker:
 
 def _declared(contract: Contract, inputs: Mapping[str, Any]) -> Iterator[tuple[str, InputInfo]]:
     """The declared inputs, in order; never the ones that magic containers would invent."""
-    declared = contract.cls.LIVE_INPUT_TYPES(inputs) if contract.is_v3 else contract.declared
+    declared = contract.cls.LIVE_INPUT_TYPES(inputs) if contract.is_live else contract.declared
     for kind in ("required", "optional"):
         for name in list(declared.get(kind) or ()):
             info = find_input(declared, name)

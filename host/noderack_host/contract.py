@@ -20,6 +20,8 @@ _EXTRA_MEMBERS = {
     "dev_only": "DEV_ONLY",
     "search_aliases": "SEARCH_ALIASES",
     "essentials_category": "ESSENTIALS_CATEGORY",
+    "output_matchtypes": "OUTPUT_MATCHTYPES",
+    "price_badge": "PRICE_BADGE",
 }
 
 
@@ -45,7 +47,8 @@ class Contract:
     """A node class as the executor sees it. `declared` and `building` are what INPUT_TYPES gave.
 
     `building` was asked for as graph building does it: some packs answer that question with a container
-    that claims to have every input. Never copy either into a plain dict.
+    that claims to have every input. Never copy either into a plain dict. `is_live`: which inputs there are
+    depends on their values, and LIVE_INPUT_TYPES(values) says so; all V3 classes have it.
     """
 
     node_type: str
@@ -53,6 +56,7 @@ class Contract:
     function: str
     is_async: bool
     is_v3: bool
+    is_live: bool
     output_node: bool
     input_is_list: bool
     not_idempotent: bool
@@ -109,15 +113,17 @@ def is_v3(cls: Any) -> bool:
 def contract_of(node_type: str, cls: Any) -> Contract:
     """Reads a node class; raises ContractError."""
     v3 = is_v3(cls)
+    live = hasattr(cls, "LIVE_INPUT_TYPES")
     function = _function_name(node_type, cls)
     returns = _return_types(node_type, cls)
-    declared = _all_inputs(node_type, cls) if v3 else input_types(node_type, cls)
+    declared = _all_inputs(node_type, cls) if live else input_types(node_type, cls)
     return Contract(
         node_type=node_type,
         cls=cls,
         function=function,
         is_async=inspect.iscoroutinefunction(getattr(cls, "execute" if v3 else function)),
         is_v3=v3,
+        is_live=live,
         output_node=getattr(cls, "OUTPUT_NODE", False) is True,
         input_is_list=bool(getattr(cls, "INPUT_IS_LIST", False)),
         not_idempotent=bool(getattr(cls, "NOT_IDEMPOTENT", False)),
@@ -125,7 +131,7 @@ def contract_of(node_type: str, cls: Any) -> Contract:
         output_is_list=_list_flags(cls, len(returns)),
         hidden=_hidden(declared),
         declared=declared,
-        building=declared if v3 else _Building(cls).get_input_info(node_type),
+        building=declared if live else _Building(cls).get_input_info(node_type),
         fingerprint=_override(cls, "fingerprint_inputs" if v3 else "IS_CHANGED"),
         validator=_override(cls, "validate_inputs" if v3 else "VALIDATE_INPUTS"),
         lazy_status=_override(cls, "check_lazy_status"),
@@ -145,7 +151,7 @@ def input_types(node_type: str, cls: Any) -> Mapping[str, Any]:
 
 
 def _all_inputs(node_type: str, cls: Any) -> Mapping[str, Any]:
-    """Every flat input that a V3 class could have, those of its dynamic inputs too."""
+    """Every flat input that a class with dynamic inputs could have."""
     try:
         found: Mapping[str, Any] = cls.LIVE_INPUT_TYPES(None)
     except Exception as cause:  # pack code

@@ -211,6 +211,10 @@ def _class_for(pack: IsolatedPack, node_type: str, found: Described) -> type:
 
     members: dict[str, Any] = dict(found.members)
     members["INPUT_TYPES"] = classmethod(lambda cls: pack.ask("input_types", node_type))
+    if found.dynamic:
+        members["LIVE_INPUT_TYPES"] = classmethod(
+            lambda cls, values=None: pack.ask("live_input_types", node_type, values)
+        )
     members["__init__"] = start
     members["FUNCTION"] = "run"
     members["run"] = of_instance(found.function)

@@ -20,11 +20,13 @@ from noderack_host.folders import ModelFolders
 from noderack_host.lane import finish
 from noderack_host.packs import contents_of
 from noderack_host.running import Interrupted, Running, use
+from noderack_host.v3.dynamic import is_dynamic
 
 _MEMBERS = (
     *("RETURN_TYPES", "RETURN_NAMES", "OUTPUT_IS_LIST", "OUTPUT_NODE", "OUTPUT_TOOLTIPS", "INPUT_IS_LIST"),
     *("CATEGORY", "DESCRIPTION", "DISPLAY_NAME", "DEPRECATED", "EXPERIMENTAL", "API_NODE", "NOT_IDEMPOTENT"),
     *("DEV_ONLY", "SEARCH_ALIASES", "ESSENTIALS_CATEGORY", "HAS_INTERMEDIATE_OUTPUT"),
+    *("ACCEPT_ALL_INPUTS", "OUTPUT_MATCHTYPES", "PRICE_BADGE"),
 )
 
 
@@ -39,6 +41,7 @@ class Described:
     validator: str | None
     validated: tuple[str, ...] = ()
     validates_all: bool = False
+    dynamic: bool = False
 
 
 def serve(connection: Any, stop: Any, point: tuple[str, str, str], root: Path | None, tensors: bool) -> None:
@@ -91,6 +94,10 @@ class Service:
     def _input_types(self, node_type: str) -> Any:
         with use(self._running):
             return plain(self._node(node_type).INPUT_TYPES())
+
+    def _live_input_types(self, node_type: str, values: Any) -> Any:
+        with use(self._running):
+            return plain(self._node(node_type).LIVE_INPUT_TYPES(values))
 
     def _node(self, node_type: str) -> Any:
         if not self._nodes:
@@ -179,7 +186,10 @@ def _described(contract: Contract) -> Described:
         every = spec.varkw is not None
     members = {name: plain(getattr(contract.cls, name)) for name in _MEMBERS if hasattr(contract.cls, name)}
     lazy = contract.lazy_status is not None
-    return Described(members, contract.function, lazy, contract.fingerprint, contract.validator, names, every)
+    dynamic = contract.is_live and any(map(is_dynamic, contract.cls.FIXED_SCHEMA().inputs))
+    return Described(
+        members, contract.function, lazy, contract.fingerprint, contract.validator, names, every, dynamic
+    )
 
 
 def plain(value: Any) -> Any:

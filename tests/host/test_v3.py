@@ -149,14 +149,34 @@ def test_nothing_can_be_stored_on_the_class() -> None:
     assert not hasattr(Storing, "count")
 
 
+def inside() -> list[Any]:
+    """A combo in a combo, an autogrow in a combo, a slot that brings an input."""
+    number = io.Int.Input("n", default=0)
+    grow = io.Autogrow.Input("g", template=io.Autogrow.TemplateNames(number, ["x", "y"], min=0))
+    inner = io.DynamicCombo.Input("in", options=[io.DynamicCombo.Option("k", [])])
+    options = [io.DynamicCombo.Option("a", [inner, grow]), io.DynamicCombo.Option("b", [number])]
+    slot = io.DynamicSlot.Input(io.Image.Input("s"), inputs=[io.Float.Input("f")])
+    return [io.DynamicCombo.Input("m", options=options), grow, slot]
+
+
+@pytest.mark.parametrize(
+    ("flat", "found"),
+    [
+        ({}, {"g": {}}),
+        ({"m": "a", "m.in": "k"}, {"m": {"m": "a", "in": {"in": "k"}, "g": {}}, "g": {}}),
+        ({"m": "a", "m.g.y": 2, "g.x": 1}, {"m": {"m": "a", "g": {"y": 2}}, "g": {"x": 1}}),
+        ({"m": "b", "m.n": 3, "z": 4}, {"m": {"m": "b", "n": 3}, "g": {}, "z": 4}),
+        ({"s": "picture", "s.f": 0.5}, {"s": {"s": "picture", "f": 0.5}, "g": {}}),
+        ({"m": ["b"], "m.n": [3]}, {"m": {"m": ["b"], "n": [3]}, "g": {}}),
+    ],
+)
+def test_flat_inputs_are_nested(flat: dict[str, Any], found: dict[str, Any]) -> None:
+    assert nested(flat, inside()) == found
+
+
 def test_lazy_leaves_know_their_key() -> None:
-    flat = {"a.x": 1, "b": 2, "m": "k", "m.y": 3}
-    assert nested(flat, ["a", "m", "z"], lambda key, value: (value, key)) == {
-        "a": {"x": (1, "a.x")},
-        "b": 2,
-        "m": {"m": ("k", "m"), "y": (3, "m.y")},
-        "z": {},
-    }
+    pairs = nested({"m": "b", "m.n": 3}, inside(), lambda key, value: (value, key))
+    assert pairs == {"m": {"m": ("b", "m"), "n": (3, "m.n")}, "g": ({}, "g")}
 
 
 def test_an_extension_is_a_pack() -> None:
@@ -185,6 +205,6 @@ def test_previews_are_saved_and_counted(tmp_path: Path) -> None:
             saved = ui.ImageSaveHelper.save_images(torch.ones(1, 4, 5, 3), "sub/a", io.FolderType.output)
             assert saved == [{"filename": f"a_{number:05}_.png", "subfolder": "sub", "type": "output"}]
         preview = ui.PreviewMask(torch.ones(2, 4, 5)).as_dict()["images"]
-        with pytest.raises(ValueError, match="leads out of the output folder"):
+        with pytest.raises(ValueError, match="outside the output folder"):
             ui.ImageSaveHelper.save_images(torch.ones(1, 4, 5, 3), "../a", "output")
     assert all((host.temp / found["filename"]).is_file() for found in preview) and len(preview) == 2

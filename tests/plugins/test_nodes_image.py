@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 import torch
 from noderack_host.folder import Host
+from noderack_host.save_names import OutsideFolder, fill_tokens, save_name, write_new
 from noderack_nodes import NODE_CLASS_MAPPINGS
-from noderack_nodes.errors import ImageNotFound, OutsideFolder
-from noderack_nodes.naming import fill_tokens, save_name, write_new
+from noderack_nodes.errors import ImageNotFound
 from PIL import Image
 
 
@@ -93,8 +93,10 @@ def test_batch_num_counts_inside_a_batch(host: Host) -> None:
 
 
 def test_two_savers_never_share_a_name(tmp_path: Path) -> None:
-    write = lambda path: path.write_text("mine")
-    assert write_new(tmp_path, "a.png", write) and not write_new(tmp_path, "a.png", write)
+    place = save_name("a", tmp_path, 1, 1)
+    names = [write_new(place, 0, ".png", lambda path: path.touch()) for _ in range(3)]
+    assert names == ["a_00001_.png", "a_00002_.png", "a_00003_.png"]
+    assert sorted(file.name for file in tmp_path.iterdir()) == names
 
 
 def test_loading_gives_pixels_and_the_inverse_of_alpha(host: Host) -> None:

@@ -1,12 +1,32 @@
 """`io`: the socket types, Schema, NodeOutput and ComfyNode of the newer node form (host contract §1.7)."""
 
 from noderack_host.graph import ExecutionBlocker
-from noderack_host.v3.dynamic import Autogrow, DynamicCombo, DynamicInput, DynamicSlot, MatchType, MultiType
-from noderack_host.v3.node import ComfyNode, Hidden, HiddenHolder, NodeOutput, Schema
+from noderack_host.v3.dynamic import (
+    Autogrow,
+    DynamicCombo,
+    DynamicInput,
+    DynamicOutput,
+    DynamicSlot,
+    MatchType,
+    MultiType,
+)
+from noderack_host.v3.node import ComfyNode, Hidden, HiddenHolder, NodeOutput, NodeReplace, Schema
+from noderack_host.v3.panels import (
+    BoundingBox,
+    BoundingBoxes,
+    Color,
+    Colors,
+    Compositor,
+    Curve,
+    ImageCompare,
+    Range,
+)
+from noderack_host.v3.price import PriceBadge, PriceBadgeDepends
 from noderack_host.v3.sockets import Custom, Input, Output, SocketType, WidgetInput, comfytype
 from noderack_host.v3.widgets import (
     Boolean,
     Combo,
+    ControlAfterGenerate,
     Float,
     FolderType,
     Int,
@@ -23,8 +43,8 @@ AutogrowDynamic, ComboDynamic = Autogrow, DynamicCombo
 
 Image = Custom("IMAGE")
 Mask = Custom("MASK")
-Latent = Custom("LATENT")
-Conditioning = Custom("CONDITIONING")
+Latent = Custom("LATENT", dict, "LatentDict")
+Conditioning = Custom("CONDITIONING", list, "CondList", "PooledDict")
 Sampler = Custom("SAMPLER")
 Sigmas = Custom("SIGMAS")
 Noise = Custom("NOISE")
@@ -39,11 +59,11 @@ StyleModel = Custom("STYLE_MODEL")
 Gligen = Custom("GLIGEN")
 UpscaleModel = Custom("UPSCALE_MODEL")
 LatentUpscaleModel = Custom("LATENT_UPSCALE_MODEL")
-Audio = Custom("AUDIO")
+Audio = Custom("AUDIO", dict, "AudioDict")
 Video = Custom("VIDEO")
 SVG = Custom("SVG")
 LoraModel = Custom("LORA_MODEL")
-LossMap = Custom("LOSS_MAP")
+LossMap = Custom("LOSS_MAP", dict, "LossMapDict")
 Voxel = Custom("VOXEL")
 Mesh = Custom("MESH")
 Hooks = Custom("HOOKS")
@@ -51,10 +71,10 @@ HookKeyframes = Custom("HOOK_KEYFRAMES")
 TimestepsRange = Custom("TIMESTEPS_RANGE")
 LatentOperation = Custom("LATENT_OPERATION")
 FlowControl = Custom("FLOW_CONTROL")
-Accumulation = Custom("ACCUMULATION")
-Load3DCamera = Custom("LOAD3D_CAMERA")
-Load3D = Custom("LOAD_3D")
-Load3DAnimation = Custom("LOAD_3D_ANIMATION")
+Accumulation = Custom("ACCUMULATION", dict, "AccumulationDict")
+Load3DCamera = Custom("LOAD3D_CAMERA", dict, "CameraInfo")
+Load3D = Custom("LOAD_3D", dict, "Model3DDict")
+Load3DAnimation = Custom("LOAD_3D_ANIMATION", dict, "Model3DDict")
 Photomaker = Custom("PHOTOMAKER")
 Point = Custom("POINT")
 FaceAnalysis = Custom("FACE_ANALYSIS")
@@ -65,42 +85,63 @@ WanCameraEmbedding = Custom("WAN_CAMERA_EMBEDDING")
 AudioEncoder = Custom("AUDIO_ENCODER")
 AudioEncoderOutput = Custom("AUDIO_ENCODER_OUTPUT")
 ModelPatch = MODEL_PATCH = Custom("MODEL_PATCH")
-Tracks = Custom("TRACKS")
-Dict = Custom("DICT")
-Array = Custom("ARRAY")
-Color = Custom("COLOR")
-Colors = Custom("COLORS")
-BoundingBox = Custom("BOUNDING_BOX")
-BoundingBoxes = Custom("BOUNDING_BOXES")
-Curve = Custom("CURVE")
-Histogram = Custom("HISTOGRAM")
-Range = Custom("RANGE")
+Tracks = Custom("TRACKS", dict, "TrackDict")
+Dict = Custom("DICT", dict)
+Array = Custom("ARRAY", list)
+Histogram = Custom("HISTOGRAM", list)
 Splat = Custom("SPLAT")
-ImageCompare = Custom("IMAGECOMPARE")
+Layers = Custom("LAYERS", dict, "Document", "LayerItem", "BlendMode")
+BackgroundRemoval = Custom("BACKGROUND_REMOVAL")
+Load3DModelInfo = Custom("LOAD3D_MODEL_INFO", list, "Model3DTransform")
 File3DAny = Custom("FILE_3D")
+File3DGLB = Custom("FILE_3D_GLB")
+File3DGLTF = Custom("FILE_3D_GLTF")
+File3DFBX = Custom("FILE_3D_FBX")
+File3DOBJ = Custom("FILE_3D_OBJ")
+File3DSTL = Custom("FILE_3D_STL")
+File3DUSDZ = Custom("FILE_3D_USDZ")
+File3DPLY = Custom("FILE_3D_PLY")
+File3DSPLAT = Custom("FILE_3D_SPLAT")
+File3DSPZ = Custom("FILE_3D_SPZ")
+File3DKSPLAT = Custom("FILE_3D_KSPLAT")
+File3DSplatAny = Custom("FILE_3D_SPLAT_ANY")
+File3DPointCloudAny = Custom("FILE_3D_POINT_CLOUD_ANY")
 
 __all__ = [
     "Autogrow",
     "Boolean",
+    "BoundingBox",
+    "BoundingBoxes",
+    "Color",
+    "Colors",
     "Combo",
     "ComfyNode",
+    "Compositor",
+    "ControlAfterGenerate",
+    "Curve",
     "Custom",
     "DynamicCombo",
     "DynamicInput",
+    "DynamicOutput",
     "DynamicSlot",
     "ExecutionBlocker",
     "Float",
     "FolderType",
     "Hidden",
     "HiddenHolder",
+    "ImageCompare",
     "Input",
     "Int",
     "MatchType",
     "MultiCombo",
     "MultiType",
     "NodeOutput",
+    "NodeReplace",
     "NumberDisplay",
     "Output",
+    "PriceBadge",
+    "PriceBadgeDepends",
+    "Range",
     "RemoteOptions",
     "Schema",
     "SocketType",

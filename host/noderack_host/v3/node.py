@@ -1,14 +1,15 @@
 """Schema, NodeOutput and ComfyNode: a node as class methods over a schema; the V1 members follow from it."""
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
 
 from noderack_host.graph import ExecutionBlocker
 from noderack_host.v3.dynamic import DynamicInput
-from noderack_host.v3.sockets import Input, Output
+from noderack_host.v3.price import PriceBadge
+from noderack_host.v3.sockets import ABSENT, Input, LeafOf, Output
 
 
 class Hidden(str, Enum):
@@ -20,6 +21,7 @@ class Hidden(str, Enum):
     dynprompt = "DYNPROMPT"
     auth_token_comfy_org = "AUTH_TOKEN_COMFY_ORG"
     api_key_comfy_org = "API_KEY_COMFY_ORG"
+    comfy_usage_source = "COMFY_USAGE_SOURCE"
 
 
 class HiddenHolder:
@@ -61,7 +63,7 @@ class Schema:
     accept_all_inputs: bool = False
     essentials_category: str | None = None
     has_intermediate_output: bool = False
-    price_badge: Any = None
+    price_badge: PriceBadge | None = None
 
     def finalize(self) -> "Schema":
         """Adds what follows from the rest: hidden values of output and API nodes. Raises SchemaError."""
@@ -72,9 +74,11 @@ class Schema:
             raise SchemaError(
                 f"{self.node_id}: two inputs are called {', '.join(twice)}; give each its own id"
             )
+        for at, out in enumerate(self.outputs):
+            out.id = out.id or f"_{at}_{out.get_io_type()}_"
         wanted = list(self.hidden or ())
         if self.is_api_node:
-            wanted += [Hidden.auth_token_comfy_org, Hidden.api_key_comfy_org]
+            wanted += [Hidden.auth_token_comfy_org, Hidden.api_key_comfy_org, Hidden.comfy_usage_source]
         if self.is_output_node:
             wanted += [Hidden.prompt, Hidden.extra_pnginfo]
         self.hidden = list(dict.fromkeys(wanted))
@@ -111,6 +115,27 @@ class NodeOutput:
 
     def __getitem__(self, index: int) -> Any:
         return self.args[index]
+
+
+@dataclass(frozen=True, slots=True)
+class NodeReplace:
+    """A node type that takes another's place: which inputs and outputs of the old are which of the new."""
+
+    new_node_id: str
+    old_node_id: str
+    old_widget_ids: list[str] | None = None
+    input_mapping: list[Any] | None = None
+    output_mapping: list[Any] | None = None
+
+    def as_dict(self) -> dict[str, Any]:
+        """The wire form, as /node_replacements lists it."""
+        return {
+            "new_node_id": self.new_node_id,
+            "old_node_id": self.old_node_id,
+            "old_widget_ids": self.old_widget_ids,
+            "input_mapping": self.input_mapping or None,
+            "output_mapping": self.output_mapping or None,
+        }
 
 
 class _Locked(type):
@@ -162,6 +187,8 @@ class ComfyNode:
     )
     OUTPUT_IS_LIST = _Derived(lambda schema: tuple(out.is_output_list for out in schema.outputs))
     OUTPUT_TOOLTIPS = _Derived(lambda schema: _tooltips(schema))  # noqa: PLW0108
+    OUTPUT_MATCHTYPES = _Derived(lambda schema: _match_types(schema))  # noqa: PLW0108
+    PRICE_BADGE = _Derived(lambda schema: schema.price_badge and schema.price_badge.as_dict(schema.inputs))
 
     @classmethod
     def define_schema(cls) -> Schema:
@@ -249,15 +276,14 @@ class _Bound:
 
     def __init__(self, cls: Any) -> None:
         self._cls = cls
-        self._dynamic = [item.id for item in cls.FIXED_SCHEMA().inputs if isinstance(item, DynamicInput)]
+        inputs = cls.FIXED_SCHEMA().inputs
+        self._dynamic = [item for item in inputs if isinstance(item, DynamicInput)]
 
     def __getattr__(self, name: str) -> Any:
         method = getattr(self._cls, name)
         if not self._dynamic:
             return method
-        leaf: Callable[[str, Any], Any] = (
-            (lambda key, value: (value, key)) if name == "check_lazy_status" else _value
-        )
+        leaf = _with_key if name == "check_lazy_status" else _value
         return lambda **inputs: method(**nested(inputs, self._dynamic, leaf))
 
 
@@ -265,26 +291,15 @@ def _value(key: str, value: Any) -> Any:
     return value
 
 
-def nested(
-    inputs: Mapping[str, Any], dynamic: list[str], leaf: Callable[[str, Any], Any] = _value
-) -> dict[str, Any]:
+def _with_key(key: str, value: Any) -> Any:
+    return value, key
+
+
+def nested(inputs: Mapping[str, Any], dynamic: Iterable[Input], leaf: LeafOf = _value) -> dict[str, Any]:
     """Flat, dotted inputs as nested dicts: {"m": "a", "m.size": 3} → {"m": {"m": "a", "size": 3}}."""
-    found: dict[str, Any] = {name: {} for name in dynamic}
-    for key, value in inputs.items():
-        parts = key.split(".")
-        if parts[0] not in found or parts[0] not in dynamic:
-            found[key] = value
-            continue
-        if len(parts) == 1:
-            parts = [key, key]
-        inside = found
-        for part in parts[:-1]:
-            below = inside.get(part)
-            if not isinstance(below, dict):
-                below = inside[part] = {} if below is None else {part: below}
-            inside = below
-        inside[parts[-1]] = leaf(key, value)
-    return found
+    flat = dict(inputs)
+    found = {item.id: item.taken(flat, leaf) for item in dynamic}
+    return {**flat, **{name: value for name, value in found.items() if value is not ABSENT}}
 
 
 async def _normalised_later(given: Any) -> NodeOutput:
@@ -304,6 +319,11 @@ def normalised(given: Any) -> NodeOutput:
     if isinstance(given, ExecutionBlocker):
         return NodeOutput(block_execution=given.message or "")
     raise TypeError(f"execute() gave {type(given).__name__}, expected io.NodeOutput(value)")
+
+
+def _match_types(schema: Schema) -> list[str | None] | None:
+    found = [out.match_template for out in schema.outputs]
+    return found if any(found) else None
 
 
 def _tooltips(schema: Schema) -> tuple[str | None, ...]:

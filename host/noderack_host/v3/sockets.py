@@ -1,10 +1,15 @@
 """Inputs and outputs of a V3 schema, and what they look like as INPUT_TYPES has them."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from enum import Enum
 from typing import Any, TypeVar
 
 T = TypeVar("T", bound=type)
+Extra = Mapping[str, Any] | None
+ABSENT: Any = object()
+"""What `taken` gives for an input that is not there."""
+LeafOf = Callable[[str, Any], Any]
+"""(flat name, value) → what a node gets for it."""
 
 
 class Input:
@@ -19,7 +24,7 @@ class Input:
         optional: bool = False,
         tooltip: str | None = None,
         lazy: bool | None = None,
-        extra_dict: Mapping[str, Any] | None = None,
+        extra_dict: Extra = None,
         raw_link: bool | None = None,
         advanced: bool | None = None,
     ) -> None:
@@ -40,9 +45,18 @@ class Input:
         named = ("display_name", "tooltip", "lazy", "rawLink", "advanced")
         return {**_given(self, named), **self.extra_dict}
 
+    def get_all(self) -> "list[Input]":
+        """Itself and every input that it could bring."""
+        return [self]
+
     def leaves(self, values: Mapping[str, Any] | None, prefix: str = "") -> "dict[str, Leaf]":
         """The flat inputs that this one stands for: itself. `values` None means every one that could be."""
         return {prefix + self.id: Leaf(self.optional, self.get_io_type(), self.as_dict())}
+
+    def taken(self, flat: dict[str, Any], leaf: LeafOf, prefix: str = "") -> Any:
+        """Takes its own values out of the flat inputs and gives what the node gets for them, or ABSENT."""
+        key = prefix + self.id
+        return leaf(key, flat.pop(key)) if key in flat else ABSENT
 
 
 class Leaf:
@@ -57,7 +71,7 @@ class Leaf:
 
 
 class WidgetInput(Input):
-    """An input with a widget."""
+    """An input with a widget. `own` are the options of its type, by their wire names."""
 
     def __init__(
         self,
@@ -70,21 +84,32 @@ class WidgetInput(Input):
         socketless: bool | None = None,
         widget_type: str | None = None,
         force_input: bool | None = None,
-        extra_dict: Mapping[str, Any] | None = None,
+        extra_dict: Extra = None,
         raw_link: bool | None = None,
         advanced: bool | None = None,
-        **options: Any,
+        own: Extra = None,
     ) -> None:
         super().__init__(id, display_name, optional, tooltip, lazy, extra_dict, raw_link, advanced)
-        self.default = default
+        self.default = plain(default)
         self.socketless = socketless
-        self.widgetType = widget_type
-        self.forceInput = force_input
-        self.options_given = {key: plain(value) for key, value in options.items() if value is not None}
+        self.widget_type = widget_type
+        self.force_input = force_input
+        self.own = dict(own or {})
+
+    def get_io_type(self) -> str:
+        """The type of its widget, where that is another one's."""
+        return self.widget_type if self.widget_type is not None else super().get_io_type()
 
     def as_dict(self) -> dict[str, Any]:
-        own = _given(self, ("default", "socketless", "widgetType", "forceInput"))
-        return {**super().as_dict(), **own, **self.options_given, **self.extra_dict}
+        options = {
+            "default": self.default,
+            "socketless": self.socketless,
+            "widgetType": self.widget_type,
+            "forceInput": self.force_input,
+            **self.own,
+        }
+        given = {key: plain(value) for key, value in options.items() if value is not None}
+        return {**super().as_dict(), **given, **self.extra_dict}
 
 
 class Output:
@@ -100,12 +125,17 @@ class Output:
         is_output_list: bool = False,
     ) -> None:
         self.id = id
-        self.display_name = display_name
+        self.display_name = display_name or id
         self.tooltip = tooltip
         self.is_output_list = is_output_list
 
     def get_io_type(self) -> str:
         return self.io_type
+
+    @property
+    def match_template(self) -> str | None:
+        """The template that its type follows, if it follows one."""
+        return None
 
 
 class SocketType:
@@ -131,9 +161,9 @@ def comfytype(io_type: str, **_: Any) -> Any:
     return decorate
 
 
-def Custom(io_type: str) -> Any:
-    """The socket type of that name."""
-    return comfytype(io_type)(type(io_type, (SocketType,), {}))
+def Custom(io_type: str, type_: Any = Any, *names: str) -> Any:
+    """The socket type of that name; packs know the type of its values as `Type` and by these `names`."""
+    return comfytype(io_type)(type(io_type, (SocketType,), {"Type": type_, **dict.fromkeys(names, type_)}))
 
 
 def _given(item: object, names: tuple[str, ...]) -> dict[str, Any]:

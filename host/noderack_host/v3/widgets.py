@@ -1,15 +1,25 @@
-"""The types that have widgets: numbers, texts, switches, choices."""
+"""The types that have everyday widgets: numbers, texts, switches, choices."""
 
 from collections.abc import Sequence
 from enum import Enum
 from typing import Any
 
-from noderack_host.v3.sockets import Output, SocketType, WidgetInput, comfytype
+from noderack_host.v3.sockets import Extra, Output, SocketType, WidgetInput, comfytype
 
 
 class NumberDisplay(str, Enum):
     number = "number"
     slider = "slider"
+    gradient_slider = "gradientslider"
+
+
+class ControlAfterGenerate(str, Enum):
+    """What the editor does to a value after each run."""
+
+    fixed = "fixed"
+    increment = "increment"
+    decrement = "decrement"
+    randomize = "randomize"
 
 
 class UploadType(str, Enum):
@@ -26,7 +36,7 @@ class FolderType(str, Enum):
 
 
 class RemoteOptions:
-    """Choices that the editor fetches from a route."""
+    """Choices that the editor fetches from a route. Times in ms."""
 
     def __init__(
         self,
@@ -36,6 +46,8 @@ class RemoteOptions:
         timeout: int | None = None,
         max_retries: int | None = None,
         refresh: int | None = None,
+        response_key: str | None = None,
+        query_params: dict[str, Any] | None = None,
     ) -> None:
         self.options = {
             "route": route,
@@ -44,27 +56,123 @@ class RemoteOptions:
             "timeout": timeout,
             "max_retries": max_retries,
             "refresh": refresh,
+            "response_key": response_key,
+            "query_params": query_params,
         }
 
     def as_dict(self) -> dict[str, Any]:
         return {key: value for key, value in self.options.items() if value is not None}
 
 
-class _Number(WidgetInput):
-    def __init__(self, id: str, *words: Any, display_mode: Any = None, **options: Any) -> None:
-        super().__init__(id, *words, display=display_mode, **options)
-
-
-class _Text(WidgetInput):
+class _SwitchInput(WidgetInput):
     def __init__(
         self,
         id: str,
-        *words: Any,
-        multiline: bool = False,
-        dynamic_prompts: bool | None = None,
-        **options: Any,
+        display_name: str | None = None,
+        optional: bool = False,
+        tooltip: str | None = None,
+        lazy: bool | None = None,
+        default: bool | None = None,
+        label_on: str | None = None,
+        label_off: str | None = None,
+        socketless: bool | None = None,
+        force_input: bool | None = None,
+        extra_dict: Extra = None,
+        raw_link: bool | None = None,
+        advanced: bool | None = None,
     ) -> None:
-        super().__init__(id, *words, multiline=multiline, dynamicPrompts=dynamic_prompts, **options)
+        super().__init__(
+            *(id, display_name, optional, tooltip, lazy, default, socketless, None),
+            *(force_input, extra_dict, raw_link, advanced),
+            own={"label_on": label_on, "label_off": label_off},
+        )
+
+
+class _IntInput(WidgetInput):
+    def __init__(
+        self,
+        id: str,
+        display_name: str | None = None,
+        optional: bool = False,
+        tooltip: str | None = None,
+        lazy: bool | None = None,
+        default: int | None = None,
+        min: int | None = None,
+        max: int | None = None,
+        step: int | None = None,
+        control_after_generate: bool | ControlAfterGenerate | None = None,
+        display_mode: NumberDisplay | None = None,
+        socketless: bool | None = None,
+        force_input: bool | None = None,
+        extra_dict: Extra = None,
+        raw_link: bool | None = None,
+        advanced: bool | None = None,
+    ) -> None:
+        super().__init__(
+            *(id, display_name, optional, tooltip, lazy, default, socketless, None),
+            *(force_input, extra_dict, raw_link, advanced),
+            own={
+                **{"min": min, "max": max, "step": step},
+                **{"control_after_generate": control_after_generate, "display": display_mode},
+            },
+        )
+
+
+class _FloatInput(WidgetInput):
+    def __init__(
+        self,
+        id: str,
+        display_name: str | None = None,
+        optional: bool = False,
+        tooltip: str | None = None,
+        lazy: bool | None = None,
+        default: float | None = None,
+        min: float | None = None,
+        max: float | None = None,
+        step: float | None = None,
+        round: float | None = None,
+        display_mode: NumberDisplay | None = None,
+        gradient_stops: Sequence[Any] | None = None,
+        socketless: bool | None = None,
+        force_input: bool | None = None,
+        extra_dict: Extra = None,
+        raw_link: bool | None = None,
+        advanced: bool | None = None,
+    ) -> None:
+        super().__init__(
+            *(id, display_name, optional, tooltip, lazy, default, socketless, None),
+            *(force_input, extra_dict, raw_link, advanced),
+            own={
+                **{"min": min, "max": max, "step": step, "round": round},
+                **{"display": display_mode, "gradient_stops": gradient_stops},
+            },
+        )
+
+
+class _TextInput(WidgetInput):
+    def __init__(
+        self,
+        id: str,
+        display_name: str | None = None,
+        optional: bool = False,
+        tooltip: str | None = None,
+        lazy: bool | None = None,
+        multiline: bool = False,
+        placeholder: str | None = None,
+        default: str | None = None,
+        dynamic_prompts: bool | None = None,
+        socketless: bool | None = None,
+        force_input: bool | None = None,
+        extra_dict: Extra = None,
+        raw_link: bool | None = None,
+        advanced: bool | None = None,
+    ) -> None:
+        own = {"multiline": multiline, "placeholder": placeholder, "dynamicPrompts": dynamic_prompts}
+        super().__init__(
+            *(id, display_name, optional, tooltip, lazy, default, socketless, None),
+            *(force_input, extra_dict, raw_link, advanced),
+            own=own,
+        )
 
 
 class ComboInput(WidgetInput):
@@ -76,17 +184,31 @@ class ComboInput(WidgetInput):
         self,
         id: str,
         options: Sequence[Any] | type[Enum] | None = None,
-        *words: Any,
+        display_name: str | None = None,
+        optional: bool = False,
+        tooltip: str | None = None,
+        lazy: bool | None = None,
+        default: Any = None,
+        control_after_generate: bool | ControlAfterGenerate | None = None,
         upload: UploadType | None = None,
-        **more: Any,
+        image_folder: FolderType | None = None,
+        remote: RemoteOptions | None = None,
+        socketless: bool | None = None,
+        extra_dict: Extra = None,
+        raw_link: bool | None = None,
+        advanced: bool | None = None,
     ) -> None:
-        choices = _choices(options)
-        if isinstance(more.get("default"), Enum):
-            more["default"] = more["default"].value
-        if upload is not None:
-            more[upload.value] = True
-        super().__init__(id, *words, **{"options": choices, "multiselect": False, **more})
-        self.options = choices
+        self.options = _choices(options)
+        super().__init__(
+            *(id, display_name, optional, tooltip, lazy, default, socketless, None),
+            *(None, extra_dict, raw_link, advanced),
+            own={
+                **{"multiselect": False, "options": self.options},
+                **{"control_after_generate": control_after_generate},
+                **({upload.value: True} if upload is not None else {}),
+                **{"image_folder": image_folder, "remote": remote},
+            },
+        )
 
 
 class MultiComboInput(ComboInput):
@@ -96,15 +218,26 @@ class MultiComboInput(ComboInput):
         self,
         id: str,
         options: Sequence[Any],
-        *words: Any,
+        display_name: str | None = None,
+        optional: bool = False,
+        tooltip: str | None = None,
+        lazy: bool | None = None,
+        default: Sequence[Any] | None = None,
         placeholder: str | None = None,
         chip: bool | None = None,
-        **more: Any,
+        control_after_generate: bool | ControlAfterGenerate | None = None,
+        socketless: bool | None = None,
+        extra_dict: Extra = None,
+        raw_link: bool | None = None,
+        advanced: bool | None = None,
     ) -> None:
-        shown = {
-            key: value for key, value in (("placeholder", placeholder), ("chip", chip)) if value is not None
-        }
-        super().__init__(id, options, *words, **{"multiselect": True, "multi_select": shown, **more})
+        super().__init__(
+            *(id, options, display_name, optional, tooltip, lazy, default, control_after_generate),
+            *(None, None, None, socketless, extra_dict, raw_link, advanced),
+        )
+        shown = {"placeholder": placeholder, "chip": chip}
+        self.own["multiselect"] = True
+        self.own["multi_select"] = {key: value for key, value in shown.items() if value is not None}
 
 
 def _choices(options: Any) -> list[Any] | None:
@@ -130,45 +263,14 @@ class ComboOutput(Output):
         self.options = _choices(options) or []
 
 
-@comfytype(io_type="BOOLEAN")
-class Boolean(SocketType):
-    Type = bool
-    Input = WidgetInput
+def _widget(io_type: str, type_: Any, input_: type[WidgetInput], **more: Any) -> Any:
+    return comfytype(io_type)(type(io_type, (SocketType,), {"Type": type_, "Input": input_, **more}))
 
 
-@comfytype(io_type="INT")
-class Int(SocketType):
-    Type = int
-    Input = _Number
-
-
-@comfytype(io_type="FLOAT")
-class Float(SocketType):
-    Type = float
-    Input = _Number
-
-
-@comfytype(io_type="STRING")
-class String(SocketType):
-    Type = str
-    Input = _Text
-
-
-@comfytype(io_type="COMBO")
-class Combo(SocketType):
-    Type = str
-    Input = ComboInput
-    Output = ComboOutput
-
-
-@comfytype(io_type="COMBO")
-class MultiCombo(SocketType):
-    Type = list
-    Input = MultiComboInput
-    Output = ComboOutput
-
-
-@comfytype(io_type="WEBCAM")
-class Webcam(SocketType):
-    Type = str
-    Input = WidgetInput
+Boolean = _widget("BOOLEAN", bool, _SwitchInput)
+Int = _widget("INT", int, _IntInput)
+Float = _widget("FLOAT", float, _FloatInput)
+String = _widget("STRING", str, _TextInput)
+Combo = _widget("COMBO", str, ComboInput, Output=ComboOutput)
+MultiCombo = _widget("COMBO", list, MultiComboInput, Output=ComboOutput)
+Webcam = _widget("WEBCAM", str, WidgetInput)

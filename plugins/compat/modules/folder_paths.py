@@ -5,13 +5,14 @@ from __future__ import annotations
 import mimetypes
 import os
 import re
-import time
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from noderack_compat import finder, place
 from noderack_compat.missing import gap
 from noderack_host.folders import CATEGORIES, FOLDERS_ONLY, LEGACY_NAMES, MODEL_EXTENSIONS, SAVED_TO_OUTPUT
+from noderack_host.save_names import fill_tokens
 
 finder.install()
 __getattr__ = gap(__name__)
@@ -176,17 +177,7 @@ def get_save_image_path(
     filename_prefix: str, output_dir: str, image_width: int = 0, image_height: int = 0
 ) -> tuple[str, str, int, str, str]:
     """(folder, name, next counter, sub-folder, prefix) for files `name_00001_` below `output_dir`."""
-    now = time.localtime()
-    values = {"width": image_width, "height": image_height, "year": now.tm_year}
-    padded = {
-        "month": now.tm_mon,
-        "day": now.tm_mday,
-        "hour": now.tm_hour,
-        "minute": now.tm_min,
-        "second": now.tm_sec,
-    }
-    for key, value in {**values, **{k: f"{v:02d}" for k, v in padded.items()}}.items():
-        filename_prefix = filename_prefix.replace(f"%{key}%", str(value))
+    filename_prefix = fill_tokens(filename_prefix, image_width, image_height, datetime.now())
     subfolder, filename = os.path.split(os.path.normpath(filename_prefix))
     folder = os.path.join(output_dir, subfolder)
     if os.path.commonpath((os.path.abspath(output_dir), os.path.abspath(folder))) != os.path.abspath(

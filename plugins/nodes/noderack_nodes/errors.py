@@ -25,12 +25,3 @@ class ImageNotFound(NodeInputError):
         super().__init__(
             f"there is no picture named {name!r} in the {folder} folder; put it there or pick another"
         )
-
-
-class OutsideFolder(NodeInputError):
-    """A save name that would leave the output folder."""
-
-    def __init__(self, prefix: str) -> None:
-        super().__init__(
-            f"the filename prefix {prefix!r} points outside the output folder; use a name inside it"
-        )

@@ -8,7 +8,8 @@ import string
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from noderack_nodes.naming import SaveName, save_name, write_new
+from noderack_host.save_names import SaveName, save_name, write_new
+
 from noderack_nodes.places import PICTURES, annotated_path, folder_of, input_names
 from noderack_nodes.sockets import IMAGE, MASK, Inputs, Mappings, Node
 
@@ -52,11 +53,7 @@ class SaveImage(Node):
         from noderack_nodes.png import write_png
 
         write = partial(write_png, image=image, chunks=chunks, compress_level=self.compress_level)
-        name = place.file_name(number, ".png")
-        while not write_new(place.folder, name, write):  # another process took this name meanwhile
-            number += 1
-            name = place.file_name(number, ".png")
-        return name
+        return write_new(place, number, ".png", write)
 
     def _entry(self, name: str, place: SaveName) -> dict[str, str]:
         return {"filename": name, "subfolder": place.subfolder, "type": self.folder}

@@ -1,9 +1,11 @@
 """Save names: `<prefix>_<5-digit counter>_.<ext>`, tokens in the prefix filled in, never outside the folder.
 
 The rules are those that existing workflows were written against: files land where their authors look.
-"""
+Source: host contract §6.4.
 
-from __future__ import annotations
+Errors:
+    OutsideFolder   a prefix that would leave its folder
+"""
 
 import os
 import re
@@ -12,9 +14,16 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from noderack_nodes.errors import OutsideFolder
-
 _COUNTER = re.compile(r"_(\d+)_?(?:\.|$)")
+
+
+class OutsideFolder(ValueError):
+    """A save name that would leave the output folder."""
+
+    def __init__(self, prefix: str) -> None:
+        super().__init__(
+            f"the filename prefix {prefix!r} points outside the output folder; use a name inside it"
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,17 +83,22 @@ def _next_counter(folder: Path, stem: str) -> int:
     return max(taken, default=0) + 1
 
 
-def write_new(folder: Path, name: str, write: Callable[[Path], None]) -> bool:
-    """Write a file beside its place and give it its name in one step; False if the name is taken by then.
+def write_new(place: SaveName, number: int, extension: str, write: Callable[[Path], None]) -> str:
+    """Has `write` write the `number`-th file of a save, and gives its name: the next one that is free.
 
-    A reader never sees half a file, and two hosts saving at once never overwrite each other.
+    It is written beside its place and gets its name in one step: a reader never sees half a file, and two
+    hosts that save at once never overwrite each other.
     """
-    beside = folder / f".{name}.{os.getpid()}.part"
+    name = place.file_name(number, extension)
+    beside = place.folder / f".{name}.{os.getpid()}.part"
     try:
         write(beside)
-        return _claim(beside, folder / name)
+        while not _claim(beside, place.folder / name):  # another process took this name meanwhile
+            number += 1
+            name = place.file_name(number, extension)
     finally:
         beside.unlink(missing_ok=True)
+    return name
 
 
 def _claim(beside: Path, final: Path) -> bool:
