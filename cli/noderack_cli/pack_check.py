@@ -16,7 +16,11 @@ from noderack_cli.options import json_option
 COLOURS = {"error": "red", "warning": "yellow", "note": "blue"}
 
 
-@click.command("check", epilog="Examples: nodes pack check .  ·  nodes pack check --fix ~/my-pack")
+@click.command(
+    "check",
+    epilog="Examples: nodes pack check .  ·  nodes pack check --fix ~/my-pack"
+    "  ·  nodes pack check dist/my_pack-1.0-py3-none-any.whl",
+)
 @click.argument("source", default=".")
 @click.option("--fix", "mend", is_flag=True, help="Make the changes that are mechanical, in the folder.")
 @click.option("--strict", is_flag=True, help="Warnings fail, too.")
@@ -26,7 +30,12 @@ COLOURS = {"error": "red", "warning": "yellow", "note": "blue"}
 def check_command(
     context: click.Context, source: str, mend: bool, strict: bool, registry: str | None, as_json: bool
 ) -> None:
-    """Look at the pack at SOURCE without running it. Exit code 3 when something would break."""
+    """Look at the pack at SOURCE without running it. Exit code 3 when something would break.
+
+    A wheel is checked as a registry does it: first what a wheel must be, then the same rules.
+    """
+    if source.endswith(".whl"):
+        _gate(Path(source))
     report = check(source)
     if registry:
         report = check(source, _taken(registry, report))
@@ -45,6 +54,20 @@ def check_command(
         _show(report, mended)
     bad = not report.passes or (strict and any(f.level == "warning" for f in report.findings))
     context.exit(int(Exit.BAD_INPUT) if bad else 0)
+
+
+def _gate(wheel: Path) -> None:
+    """Raises BadInput for a wheel that every registry would refuse."""
+    from noderack_registry.gate import BadWheel, inspect
+
+    if not wheel.is_file():
+        raise BadInput(f"There is no wheel {wheel}.", "Build it with: nodes pack build SOURCE")
+    try:
+        inspect(wheel)
+    except BadWheel as cause:
+        raise BadInput(
+            f"{wheel.name} would be refused [{cause.code}]: {cause.message}", cause.hint
+        ) from cause
 
 
 def _taken(registry: str, report: Report) -> dict[str, str]:

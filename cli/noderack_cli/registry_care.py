@@ -97,17 +97,24 @@ def mirror(url: str, data: Path, database: str | None, blobs: str | None, as_jso
     )
 
 
-@click.command(epilog="Example:\n\n  nodes registry export site-data --data /srv/registry")
+@click.command(
+    epilog="Examples:\n\n  nodes registry export site-data --data /srv/registry\n\n"
+    "  nodes registry export site-data --url https://registry.example"
+)
 @click.argument("target", type=click.Path(file_okay=False, path_type=Path))
+@click.option("--url", default="", help="The registry's address, for addresses in the records to lead there.")
 @DATA
 @DATABASE
+@BLOBS
 @JSON
-def export(target: Path, data: Path, database: str | None, as_json: bool) -> None:
-    """Write the public data as files, for the static site."""
+def export(
+    target: Path, url: str, data: Path, database: str | None, blobs: str | None, as_json: bool
+) -> None:
+    """Write the public data as files: records as JSON lines, pictures and workflows beside them."""
     from noderack_registry.server import exporting
 
-    with opened(settings(data, database)) as registry:
-        counts = exporting.export(registry, target)
+    with opened(settings(data, database, blobs)) as registry:
+        counts = exporting.export(registry, target, url.rstrip("/"))
     said = ", ".join(f"{count} {name}" for name, count in counts.items())
     click.echo(json.dumps(counts) if as_json else f"{said} in {target}")
 

@@ -16,6 +16,7 @@ from noderack_registry import wire
 Origin = Literal["declared", "syntax", "verified", "catalogue"]
 Status = Literal["active", "deprecated", "archived", "quarantined"]
 Gate = Literal["none", "login", "accept", "early-access"]
+AssetKind = Literal["icon", "banner", "screenshot", "readme", "workflow", "thumbnail"]
 SourceKind = Literal["hf", "civitai", "url", "registry"]
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
@@ -146,8 +147,56 @@ class Pack(PackSummary):
 
 
 @dataclass(frozen=True, slots=True)
+class CheckFinding(Record):
+    """What `nodes pack check` finds at one place: `line` counts from 1, 0 is the whole file."""
+
+    rule: str
+    level: Literal["error", "warning", "note"]
+    file: str
+    line: int
+    message: str
+    mend: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Asset(Record):
+    """A picture or example workflow that the registry serves. `place` is where it lies in the wheel."""
+
+    kind: AssetKind
+    place: str
+    url: str
+    sha256: str
+    size: int
+    media: str
+    width: int | None = None
+    height: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Verification(Record):
+    """What came of importing a version in a jail.
+
+    `barriers` says of each wall of the jail whether it stood, and if not why; `types` were seen, `missing`
+    are declared and did not appear, `failures` are the pack's own errors.
+    """
+
+    status: Literal["waiting", "running", "verified", "partial", "failed"]
+    reason: str = ""
+    time: str = ""
+    seconds: float = 0.0
+    types: tuple[str, ...] = ()
+    missing: tuple[str, ...] = ()
+    failures: tuple[str, ...] = ()
+    barriers: Mapping[str, str] = field(default_factory=dict)
+    python: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class PackVersion(Record):
-    """One immutable version. `node_types` maps a type to its object_info entry, {} if not known."""
+    """One immutable version. `node_types` maps a type to its object_info entry, {} if not known.
+
+    `origins` says how each type is known; `check` is what the check found by the rules `checked_by`.
+    """
 
     pack: str
     version: str
@@ -170,6 +219,11 @@ class PackVersion(Record):
     web: str | None = None
     commit: str | None = None
     changelog: str = ""
+    origins: Mapping[str, str] = field(default_factory=dict)
+    check: tuple[CheckFinding, ...] = ()
+    checked_by: str = ""
+    assets: tuple[Asset, ...] = ()
+    verification: Verification | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,6 @@ Server modules of the registry are imported here only, when a site is made from 
 from __future__ import annotations
 
 import json
-import zipfile
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
@@ -17,7 +16,7 @@ from noderack_site.names import slug
 
 _CHANGES = 200
 _DAYS = 90
-_WORKFLOWS_A_PACK, _LARGEST_WORKFLOW = 20, 4 << 20
+_WORKFLOWS_A_PACK = 20
 
 
 def export(data: Path, database: str | None = None, url: str = "") -> dict[str, Any]:
@@ -85,9 +84,9 @@ def _packs(
         if versions:
             releases = [_release(session, pack, version, url) for version in versions]
             shown = {"releases": releases, "history": _history(session, pack.id)}
-            records.append({**page(session, pack).to_json(), **shown})
+            records.append({**page(session, pack, url).to_json(), **shown})
         else:
-            record = summary_fields(pack, publisher_name(session, pack))
+            record = summary_fields(pack, publisher_name(session, pack), url)
             records.append({**record, "tags": list(record["tags"]), "node_types": sorted(types[pack.id])})
     return records
 
@@ -109,29 +108,25 @@ def _history(session: Any, pack_id: int) -> list[list[Any]]:
 
 
 def _workflows(blobs: Any, packs: Sequence[Raw]) -> Iterator[Raw]:
-    """The example workflows that the newest wheels carry."""
+    """The example workflows that the newest versions show."""
     for pack in packs:
-        names = list(pack.get("workflows") or ())[:_WORKFLOWS_A_PACK]
-        files = next((release["files"] for release in pack.get("releases") or ()), ())
-        path = blobs.path(files[0]["sha256"]) if names and files else None
-        if path is not None:
-            for name, graph in _graphs(path, names):
-                title = PurePosixPath(name).stem.replace("_", " ")
+        newest: Raw = next(iter(pack.get("releases") or ()), {})
+        listed = [asset for asset in newest.get("assets") or () if asset["kind"] == "workflow"]
+        for asset in listed[:_WORKFLOWS_A_PACK]:
+            graph = _graph(blobs, asset)
+            if graph is not None:
+                title = PurePosixPath(asset["place"]).stem.replace("_", " ")
                 key = slug(f"{pack['name']} {title}")
                 yield {"name": key, "title": title, "pack": pack["name"], "graph": graph}
 
 
-def _graphs(wheel: Path, names: Sequence[str]) -> Iterator[tuple[str, Raw]]:
-    """The workflows among these files of a wheel; what cannot be read as one is left out."""
+def _graph(blobs: Any, asset: Raw) -> Raw | None:
+    """The workflow in the editor's form; None for the API's, which has no places to draw."""
     try:
-        with zipfile.ZipFile(wheel) as archive:
-            for name in names:
-                if name.endswith(".json") and archive.getinfo(name).file_size <= _LARGEST_WORKFLOW:
-                    graph = json.loads(archive.read(name))
-                    if isinstance(graph, dict) and isinstance(graph.get("nodes"), list):
-                        yield name, graph
-    except (OSError, KeyError, ValueError, zipfile.BadZipFile):
-        return
+        graph = json.loads(b"".join(blobs.open(asset["sha256"])))
+    except (OSError, KeyError, ValueError):
+        return None
+    return graph if isinstance(graph, dict) and isinstance(graph.get("nodes"), list) else None
 
 
 def _change(event: Any) -> Raw:

@@ -74,7 +74,7 @@ def _html(renderer: Renderer, pack: Raw, workflows: list[Raw]) -> bytes:
         nodes=[(t, shelf.type_page(t)) for t in types if t not in set(drawn)],
         workflows=[{**w, "drawing": draw_graph(w["graph"], str(w.get("title")))} for w in workflows],
         readme=_readme(pack),
-        findings=releases[0].get("findings", ()) if releases else (),
+        findings=_findings(releases[0]) if releases else (),
         releases=[_release(release) for release in releases],
         screenshots=[url for url in pack.get("screenshots") or () if safe_url(url)],
         dependents=[d for d in shelf.dependents.get(name, ()) if d in shelf.data.packs],
@@ -90,7 +90,18 @@ _KEYS = (
     "title description status status_reason successor latest publisher author licence updated downloads stars"
 )
 _MORE = "requires_python tags capabilities dependencies origin built_in node_types"
+_MOST_FINDINGS = 100
 _EMPTY: dict[str, Any] = dict.fromkeys(f"{_KEYS} {_MORE}".split())
+
+
+def _findings(release: Raw) -> list[str]:
+    """What the check found, worst first, and what the code was seen to do."""
+    check = [f"{_where(one)}: {one['level']}: {one['message']}" for one in release.get("check") or ()]
+    return [*check[:_MOST_FINDINGS], *(str(text) for text in release.get("findings") or ())]
+
+
+def _where(one: Raw) -> str:
+    return f"{one['file']}:{one['line']}" if one.get("line") else str(one["file"])
 
 
 def _readme(pack: Raw) -> str:

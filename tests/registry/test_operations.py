@@ -105,7 +105,7 @@ def test_a_mirror_takes_no_uploads(make_bench, tmp_path):
 
 def test_export(stocked, tmp_path):
     counts = exporting.export(stocked.registry, tmp_path / "out")
-    assert counts == {"packs": 1, "versions": 2, "node-types": 1, "models": 1}
+    assert counts == {"packs": 1, "versions": 2, "node-types": 1, "models": 1, "assets": 0, "workflows": 0}
     (line,) = (tmp_path / "out/packs.jsonl").read_text().splitlines()
     assert json.loads(line)["name"] == "grain"
 

@@ -21,6 +21,7 @@ from noderack_registry.gate.verdict import BadWheel
 from noderack_registry.schema import ModelManifest
 
 GROUPS = ("noderack.packs", "comfyui.custom_nodes")
+EXTRA = ("banner", "changelog", "icon", "screenshots", "title", "workflows")
 LARGEST_METADATA = 1 << 20
 LARGEST_README = 256 << 10
 _OBJECT = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*(\s*:\s*[A-Za-z_]\w*(\.[A-Za-z_]\w*)*)?")
@@ -145,6 +146,7 @@ def read_pack_facts(data: bytes | None, place: str) -> PackFacts:
         raw = json.loads(data) if data is not None else {}
         if not isinstance(raw, dict):
             raise Malformed("", "is not an object")
+        raw = json.loads(json.dumps(raw, ensure_ascii=False).encode("utf-8", "replace"))  # lone surrogates
         if raw.get("schema", 1) != 1:
             raise Malformed("schema", f"is {raw['schema']!r}; this registry knows 1")
         return PackFacts(
@@ -155,7 +157,7 @@ def read_pack_facts(data: bytes | None, place: str) -> PackFacts:
             web=_text(raw.get("web"), "web"),
             commit=_text(raw.get("commit"), "commit"),
             origin="syntax" if raw.get("origin") == "syntax" else "declared",
-            extra={key: raw[key] for key in ("changelog", "icon", "screenshots", "title") if key in raw},
+            extra={key: raw[key] for key in EXTRA if key in raw},
         )
     except (ValueError, RecursionError) as cause:
         raise BadWheel("noderack-json", str(cause)[:300] or "is nested too deeply", place) from cause

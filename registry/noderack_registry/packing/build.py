@@ -14,7 +14,7 @@ from typing import Any
 
 from packaging.utils import canonicalize_name
 
-from noderack_registry.packing import backend, metadata, wheel
+from noderack_registry.packing import backend, metadata, showcase, wheel
 from noderack_registry.packing.check_needs import host_modules
 from noderack_registry.packing.layout import GROUPS, Layout, entry_points, lay_out
 from noderack_registry.packing.metadata import PackMetadata, metadata_text
@@ -68,6 +68,7 @@ def _by_layout(source: Source, pack: PackMetadata, out: Path) -> BuiltWheel:
     entries[f"{info}/WHEEL"] = Entry(_wheel_text())
     entries[f"{info}/entry_points.txt"] = Entry(entry_points(pack.name, layout))
     facts = _facts(source, pack, types, layout.prefix) | _side_scripts(source, layout)
+    facts |= showcase.placed(showcase.shown(pack, source.files), layout.prefix, source.files)
     facts["host_modules"] = list(needs)
     entries[f"{info}/noderack.json"] = Entry(_json(facts))
     path = out / f"{wheel.wheel_name(pack.name)}-{pack.version}-py3-none-any.whl"
@@ -87,7 +88,8 @@ def _by_backend(source: Source, pack: PackMetadata, out: Path, work: Path) -> Bu
     files = [file for module in modules if (file := _module_file(tree, module))]
     types = read_modules(tree, files)
     prefix = str(Path(files[0]).parent) if files else ""
-    entries[f"{info}/noderack.json"] = Entry(_json(_facts(source, pack, types, prefix)))
+    facts = _facts(source, pack, types, prefix) | _brought_along(source, pack, entries, f"{info}/shown")
+    entries[f"{info}/noderack.json"] = Entry(_json(facts))
     return _finish(out / built.name, entries, info, pack, types, modules)
 
 
@@ -120,11 +122,23 @@ def _facts(source: Source, pack: PackMetadata, types: TypesFound, prefix: str) -
         "folder": source.folder,
         "title": pack.noderack.get("display-name") or pack.comfy.get("DisplayName"),
         "publisher": pack.comfy.get("PublisherId") or None,
-        "icon": pack.comfy.get("Icon") or None,
+        "changelog": showcase.changes(source.root, pack.version),
         "host_requires": list(pack.host_requires),
         "indexes": list(pack.indexes),
     }
     return facts
+
+
+def _brought_along(
+    source: Source, pack: PackMetadata, entries: dict[str, Entry], folder: str
+) -> dict[str, Any]:
+    """Pictures and workflows, which a build backend leaves out when they lie beside the package, put in."""
+    found = showcase.shown(pack, source.files)
+    listed = [found["icon"], found["banner"], *found["screenshots"], *found["workflows"]]
+    beside = [showcase.picture_of(name, source.files) for name in found["workflows"]]
+    for name in (name for name in (*listed, *beside) if name in source.files):
+        entries[f"{folder}/{name}"] = Entry((source.root / name).read_bytes())
+    return showcase.placed(found, folder, source.files)
 
 
 def _repository(source: Source, pack: PackMetadata) -> str | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,6 +10,7 @@ from noderack_registry.packing import check_code, check_needs, check_nodes, meta
 from noderack_registry.packing.errors import NoNodes
 from noderack_registry.packing.finding import Edit, Finding, order
 from noderack_registry.packing.layout import source_modules
+from noderack_registry.packing.opened_wheel import open_wheel
 from noderack_registry.packing.source import Source, open_source
 from noderack_registry.packing.syntax import TypesFound, read_modules
 
@@ -28,25 +29,45 @@ class Report:
 
 
 def check(where: str | Path, taken: Mapping[str, str] | None = None) -> Report:
-    """Checks the pack at PATH, GIT[@REF] or ZIP unrun; `taken` maps node types to other packs."""
+    """Checks the pack at PATH, GIT[@REF], ZIP or WHEEL unrun; `taken` maps node types to other packs."""
+    if str(where).endswith(".whl"):
+        return check_wheel(Path(where), taken)
     with open_source(where) as source:
         return check_source(source, taken or {})
+
+
+def check_wheel(path: Path, taken: Mapping[str, str] | None = None) -> Report:
+    """What a registry finds in a wheel; of an untouched pack the same as in the folder it was made of."""
+    with open_wheel(path) as wheel:
+        if wheel.prefix:
+            return check_source(wheel.source, taken or {})
+        needs = (*_described(wheel.pack, "METADATA"), *check_needs.distributions(wheel.pack))
+        return _report(wheel.source, wheel.pack, wheel.modules, needs, taken or {})
 
 
 def check_source(source: Source, taken: Mapping[str, str]) -> Report:
     """The same for an opened source."""
     pack = metadata.read(source)
-    texts = {f: (source.root / f).read_bytes() for f in source.files if f.endswith(".py") and not _aside(f)}
+    needs = (*_metadata(source, pack), *check_needs.requirements(source))
     try:
-        files = source_modules(source, metadata.pyproject(source.root))
-        types = read_modules(source.root, files) if files else TypesFound()
-        nothing: tuple[Finding, ...] = ()
+        return _report(source, pack, source_modules(source, metadata.pyproject(source.root)), needs, taken)
     except NoNodes as cause:
-        types, nothing = TypesFound(), (Finding("no-nodes", "error", ".", 0, cause.message, cause.hint),)
+        nothing = Finding("no-nodes", "error", ".", 0, cause.message, cause.hint)
+        return _report(source, pack, (), (nothing, *needs), taken)
+
+
+def _report(
+    source: Source,
+    pack: metadata.PackMetadata,
+    files: Sequence[str],
+    needs: Iterable[Finding],
+    taken: Mapping[str, str],
+) -> Report:
+    paths = [f for f in source.files if f.endswith(".py") and not _aside(f) and (source.root / f).is_file()]
+    texts = {f: (source.root / f).read_bytes() for f in paths}
+    types = read_modules(source.root, files) if files else TypesFound()
     found = [
-        *nothing,
-        *_metadata(source, pack),
-        *check_needs.requirements(source),
+        *needs,
         *check_needs.imports(source, pack, texts),
         *check_code.scan(texts),
         *check_nodes.scan(types, taken, library=pack.library),
@@ -74,12 +95,32 @@ def _metadata(source: Source, pack: metadata.PackMetadata) -> Iterator[Finding]:
         if not project.get(key):
             mend = f'add {key} = "…" to [project]'
             yield Finding("metadata", "warning", "pyproject.toml", 0, f"[project] does not say {what}", mend)
+    yield from _spdx(pack, "pyproject.toml")
     if not pack.readme:
         yield Finding(
             "metadata", "note", ".", 0, "there is no README", "write README.md: a registry shows it"
         )
     for note in pack.notes:
         yield Finding("metadata", "note", "pyproject.toml", 0, note, "mend it, or leave it as it is")
+
+
+def _described(pack: metadata.PackMetadata, file: str) -> Iterator[Finding]:
+    """The same of a wheel's METADATA."""
+    said = (("Summary", pack.summary), ("License-Expression", pack.licence or pack.licence_text))
+    for field, value in said:
+        if not value:
+            yield Finding("metadata", "warning", file, 0, f"there is no {field}", "say it in [project]")
+    yield from _spdx(pack, file)
+    if not pack.readme:
+        yield Finding(
+            "metadata", "note", file, 0, "there is no README", 'say readme = "README.md" in [project]'
+        )
+
+
+def _spdx(pack: metadata.PackMetadata, file: str) -> Iterator[Finding]:
+    if pack.licence is None and pack.licence_text:
+        message = f"the licence {pack.licence_text[:80]!r} is no SPDX expression, which tools could compare"
+        yield Finding("licence", "note", file, 0, message, 'write one such as "MIT" or "Apache-2.0"')
 
 
 def fix(root: Path, findings: Iterable[Finding]) -> tuple[Finding, ...]:

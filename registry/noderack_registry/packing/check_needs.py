@@ -6,6 +6,7 @@ import ast
 import re
 import sys
 from collections.abc import Collection, Iterator, Mapping
+from dataclasses import replace
 
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
@@ -110,6 +111,18 @@ def requirements(source: Source) -> Iterator[Finding]:
             )
             continue
         yield from _pinned(asked, number)
+
+
+def distributions(pack: PackMetadata) -> Iterator[Finding]:
+    """The same findings on what a wheel's METADATA asks for; line by line there too, counted by entry."""
+    for number, line in enumerate(pack.requires, 1):
+        try:
+            asked = Requirement(line)
+        except InvalidRequirement:
+            continue  # the gate has refused such a wheel
+        if asked.marker is None or "extra" not in str(asked.marker):
+            for finding in _pinned(asked, number):
+                yield replace(finding, file="METADATA", line=0, edit=None)
 
 
 def _pinned(asked: Requirement, number: int) -> Iterator[Finding]:

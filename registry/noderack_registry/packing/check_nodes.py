@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from noderack_registry.packing.finding import Finding
@@ -86,11 +86,20 @@ def scan(types: TypesFound, taken: Mapping[str, str], *, library: bool) -> Itera
     if not types.node_types and not types.unseen and not library:
         mend = "fill NODE_CLASS_MAPPINGS, or set library = true in [tool.noderack]"
         yield Finding("no-nodes", "warning", ".", 0, "no node types were found", mend)
+    yield from clashes(types.node_types, types.places, taken)
     for name, entry in types.node_types.items():
         file, line = types.places.get(name, (".", 0))
-        yield from _clash(name, file, line, taken)
         for rule, message, mend in _schema(entry):
             yield Finding(rule, "error", file, line, f"{name}: {message}", mend)
+
+
+def clashes(
+    names: Iterable[str], places: Mapping[str, tuple[str, int]], taken: Mapping[str, str]
+) -> Iterator[Finding]:
+    """Findings on names that the core or another pack (`taken`: node type to pack) has already."""
+    for name in names:
+        file, line = places.get(name, (".", 0))
+        yield from _clash(name, file, line, taken)
 
 
 def _clash(name: str, file: str, line: int, taken: Mapping[str, str]) -> Iterator[Finding]:

@@ -132,8 +132,13 @@ def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
-def send_blob(request: Request, store: BlobStore, key: str, media: str, name: str) -> Response:
-    """A stored file, whole or the range asked for. Raises Refusal when it is not there."""
+def send_blob(
+    request: Request, store: BlobStore, key: str, media: str, name: str, *, inline: bool = False
+) -> Response:
+    """A stored file, whole or the range asked for. Raises Refusal when it is not there.
+
+    Only what is known to be a picture may be shown by browsers in place (`inline`); the rest they save.
+    """
     size = store.size(key)
     if size is None:
         raise Refusal("no-such-file", f"no file {name[:100]!r}")
@@ -141,7 +146,7 @@ def send_blob(request: Request, store: BlobStore, key: str, media: str, name: st
         "ETag": f'"{key}"',
         "Cache-Control": IMMUTABLE,
         "Content-Security-Policy": "sandbox; default-src 'none'",
-        "Content-Disposition": _attachment(name),
+        "Content-Disposition": "inline" if inline else _attachment(name),
         "Accept-Ranges": "bytes",
     }
     if kept.matches(request.headers.get("if-none-match", ""), f'"{key}"'):

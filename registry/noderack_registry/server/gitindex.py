@@ -149,7 +149,7 @@ def _publish(
     wheel = tickets.build(archive, ticket, folder)
     digest = hashlib.sha256(wheel.read_bytes()).hexdigest()
     try:
-        upload = Upload(wheel, wheel.name, digest, actor.name, commit=commit)
+        upload = Upload(wheel, wheel.name, digest, actor.name, commit=commit, built_here=True)
         registry.publisher.publish(upload, actor)
     finally:
         wheel.unlink(missing_ok=True)

@@ -13,7 +13,7 @@ from sqlmodel import Session, col, select
 
 from noderack_registry.server.answers import Registry
 from noderack_registry.server.packs import latest_of
-from noderack_registry.server.tables import Blob, Claim, File, Model, Pack, Version, VersionType
+from noderack_registry.server.tables import Asset, Blob, Claim, File, Model, Pack, Version, VersionType
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,8 +60,8 @@ def _shown(session: Session) -> dict[str, str]:
     for file in session.exec(select(File)).all():
         found[file.sha256] = file.sha256
         found[f"{file.sha256}.metadata"] = file.metadata_sha256
-    for sha256 in session.exec(select(Blob.sha256)).all():
-        found[sha256] = sha256
+    for table in (Blob.sha256, Asset.sha256):
+        found.update((sha256, sha256) for sha256 in session.exec(select(table)).all())
     return found
 
 

@@ -13,10 +13,19 @@ from sqlmodel import Session, select
 
 from noderack_registry import names
 from noderack_registry import schema as wire
+from noderack_registry.server import assets, findings
 from noderack_registry.server.database import first
 from noderack_registry.server.events import stamp
 from noderack_registry.server.refusals import Refusal
-from noderack_registry.server.tables import Dependency, File, Pack, Publisher, Version, VersionType
+from noderack_registry.server.tables import (
+    Dependency,
+    File,
+    Pack,
+    Publisher,
+    Verification,
+    Version,
+    VersionType,
+)
 
 MOST_DEPENDENTS = 200
 
@@ -87,7 +96,7 @@ def publisher_name(session: Session, pack: Pack) -> str | None:
     return first(session, select(Publisher.name).where(Publisher.id == pack.publisher_id))
 
 
-def summary_fields(pack: Pack, publisher: str | None) -> dict[str, Any]:
+def summary_fields(pack: Pack, publisher: str | None, base: str = "") -> dict[str, Any]:
     """The fields of a PackSummary."""
     return {
         "name": pack.key,
@@ -104,7 +113,7 @@ def summary_fields(pack: Pack, publisher: str | None) -> dict[str, Any]:
         "status": pack.status,
         "status_reason": pack.status_reason,
         "successor": pack.successor,
-        "icon": pack.icon,
+        "icon": base + pack.icon if pack.icon and pack.icon.startswith(assets.PATH) else pack.icon,
         "created": pack.created,
         "updated": pack.updated,
         "library": pack.library,
@@ -112,24 +121,25 @@ def summary_fields(pack: Pack, publisher: str | None) -> dict[str, Any]:
     }
 
 
-def page(session: Session, pack: Pack) -> wire.Pack:
-    """The pack's page."""
+def page(session: Session, pack: Pack, base: str = "") -> wire.Pack:
+    """The pack's page; `base` is the registry's own address, which pictures and workflows have in theirs."""
     versions = versions_of(session, pack)
     latest = next((version for version in versions if version.version == pack.latest), None)
     shown = latest or next(iter(versions), None)
     facts = json.loads(shown.facts) if shown else {}
+    show = assets.of_version(session, shown.id, base) if shown else ()
     return wire.Pack(
-        **summary_fields(pack, publisher_name(session, pack)),
+        **summary_fields(pack, publisher_name(session, pack), base),
         versions=tuple(version.version for version in versions),
         yanked=tuple(version.version for version in versions if version.yanked),
-        readme_html=shown.readme_html if shown else "",
+        readme_html=_at_base(shown.readme_html, base) if shown else "",
         changelog=_text(facts.get("changelog")),
         node_types=_types_of(session, pack, shown),
         dependencies=tuple(facts.get("dependencies", ())),
         dependents=_dependents(session, pack),
         capabilities=tuple(facts.get("capabilities", ())),
-        screenshots=_texts(facts.get("screenshots")),
-        workflows=_texts(facts.get("workflows")),
+        screenshots=tuple(one.url for one in show if one.kind == "screenshot"),
+        workflows=tuple(one.url for one in show if one.kind == "workflow"),
         urls=facts.get("urls", {}),
         requires_python=shown.requires_python if shown else None,
     )
@@ -139,8 +149,9 @@ def _text(value: Any) -> str:
     return value if isinstance(value, str) else ""
 
 
-def _texts(value: Any) -> tuple[str, ...]:
-    return tuple(item for item in value if isinstance(item, str)) if isinstance(value, list) else ()
+def _at_base(readme: str, base: str) -> str:
+    """A README whose own pictures are found from anywhere."""
+    return readme.replace(f'src="{assets.PATH}/', f'src="{base}{assets.PATH}/') if base else readme
 
 
 def _types_of(session: Session, pack: Pack, version: Version | None) -> tuple[str, ...]:
@@ -166,10 +177,11 @@ def _dependents(session: Session, pack: Pack) -> tuple[str, ...]:
 def version_page(
     session: Session, pack: Pack, version: Version, base: str, schemas: bool = True
 ) -> wire.PackVersion:
-    """One version; with the object_info entries of its node types, or with their names only."""
+    """One version: everything, or (`schemas` false) without what is found and shown in it and its schemas."""
     facts = json.loads(version.facts)
     rows = session.exec(select(VersionType).where(VersionType.version_id == version.id)).all()
     files = session.exec(select(File).where(File.version_id == version.id).order_by(File.filename)).all()
+    rules, check = findings.of_version(session, version) if schemas else ("", ())
     return wire.PackVersion(
         pack=pack.key,
         version=version.version,
@@ -192,7 +204,21 @@ def version_page(
         web=facts["web"],
         commit=facts["commit"],
         changelog=_text(facts.get("changelog")),
+        origins={row.type: row.origin for row in rows} if schemas else {},
+        check=check,
+        checked_by=rules,
+        assets=assets.of_version(session, version.id, base) if schemas else (),
+        verification=verdict(session, version) if schemas else None,
     )
+
+
+def verdict(session: Session, version: Version) -> wire.Verification | None:
+    """What came of importing a version in a jail; None while nobody tried."""
+    row = session.get(Verification, version.id)
+    if row is None:
+        return None
+    about = {"status": row.status, "reason": row.reason, "time": row.time, "seconds": row.seconds}
+    return wire.Verification.from_json({**json.loads(row.report), **about})
 
 
 def file_path(file: File) -> str:
@@ -208,7 +234,9 @@ def file_record(file: File, base: str) -> wire.PackFile:
     )
 
 
-def listing(session: Session, page_number: int, limit: int) -> tuple[int, list[wire.PackSummary]]:
+def listing(
+    session: Session, page_number: int, limit: int, base: str = ""
+) -> tuple[int, list[wire.PackSummary]]:
     """How many packs there are, and one page of them by name."""
     total = session.exec(select(func.count()).select_from(Pack)).one()
     query = (
@@ -219,4 +247,4 @@ def listing(session: Session, page_number: int, limit: int) -> tuple[int, list[w
         .limit(limit)
     )
     rows = session.exec(query).all()
-    return total, [wire.PackSummary(**summary_fields(pack, publisher)) for pack, publisher in rows]
+    return total, [wire.PackSummary(**summary_fields(pack, publisher, base)) for pack, publisher in rows]

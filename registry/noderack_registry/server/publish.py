@@ -6,7 +6,7 @@ import hashlib
 import json
 import secrets
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -18,11 +18,22 @@ from sqlmodel import Session, select
 
 from noderack_registry import names
 from noderack_registry.gate import BadWheel, InspectedWheel, inspect
-from noderack_registry.server import accounts, claims, findable, manifests, packs, tickets
+from noderack_registry.server import (
+    accounts,
+    assets,
+    claims,
+    examination,
+    findable,
+    findings,
+    manifests,
+    packs,
+    tickets,
+)
 from noderack_registry.server.accounts import Actor
 from noderack_registry.server.blobs import BlobStore, disk_errors
 from noderack_registry.server.database import Database, first
 from noderack_registry.server.events import record, stamp
+from noderack_registry.server.examination import Examined
 from noderack_registry.server.readme import render
 from noderack_registry.server.refusals import Refusal
 from noderack_registry.server.repositories import repository_key
@@ -43,7 +54,10 @@ STILL_FRESH = timedelta(days=1)
 
 @dataclass(frozen=True, slots=True)
 class Upload:
-    """A wheel as it arrived: the file with its bytes (ours to move), its claimed name, what it hashed to."""
+    """A wheel as it arrived: the file with its bytes (ours to move), its claimed name, what it hashed to.
+
+    `built_here`: the registry made it of a source, so its node types are nobody's word but syntax's.
+    """
 
     file: Path
     filename: str
@@ -51,6 +65,7 @@ class Upload:
     publisher: str | None = None
     changelog: str = ""
     commit: str | None = None
+    built_here: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,13 +93,15 @@ class Publisher:
             return stored
         wheel = self._inspected(upload)
         self._database.reading(may_publish, wheel, upload, actor, self._settings.now())
+        examined = examination.examine(upload.file, wheel)
+        wheel = _with_types(wheel, examined, upload)
         with self._committing:
             try:
-                self._keep(upload, wheel)
+                self._keep(upload, wheel, examined)
                 now = self._settings.now()
-                return self._database.writing(show, wheel, upload, actor, now)
+                return self._database.writing(show, wheel, examined, upload, actor, now)
             except BaseException as cause:  # even Ctrl-C must not leave bytes that nothing shows
-                self._forget_unused(upload.sha256)
+                self._forget_unused(upload.sha256, examined)
                 stored = self._beaten(upload, cause)
                 if stored is None:
                     raise
@@ -95,7 +112,8 @@ class Publisher:
         with TemporaryDirectory(dir=archive.parent) as work:
             wheel = tickets.build(archive, ticket, Path(work))
             digest = hashlib.sha256(wheel.read_bytes()).hexdigest()
-            return self.publish(Upload(wheel, wheel.name, digest, ticket.publisher, ticket.changelog), actor)
+            upload = Upload(wheel, wheel.name, digest, ticket.publisher, ticket.changelog, built_here=True)
+            return self.publish(upload, actor)
 
     def _beaten(self, upload: Upload, cause: BaseException) -> Published | None:
         """If another process published the same name meanwhile: its answer, or the refusal that fits."""
@@ -109,21 +127,32 @@ class Publisher:
         except BadWheel as cause:
             raise Refusal(cause.code, cause.message) from cause
 
-    def _keep(self, upload: Upload, wheel: InspectedWheel) -> None:
+    def _keep(self, upload: Upload, wheel: InspectedWheel, examined: Examined) -> None:
         beside = upload.file.with_name(f"{upload.file.name}.{secrets.token_hex(4)}.metadata")
         try:
             with disk_errors():
                 beside.write_bytes(wheel.metadata_bytes)
+            assets.keep(self._blobs, examined.shown, upload.file)
             self._blobs.put(f"{upload.sha256}.metadata", beside)
             self._blobs.put(upload.sha256, upload.file)
         finally:
             beside.unlink(missing_ok=True)
 
-    def _forget_unused(self, sha256: str) -> None:
+    def _forget_unused(self, sha256: str, examined: Examined) -> None:
         """Remove the bytes of an upload that did not become visible, unless others show the same bytes."""
+        for key in self._database.reading(assets.forget_unused, examined.shown):
+            self._blobs.delete(key)
         if not self._database.reading(is_shown, sha256):
             self._blobs.delete(sha256)
             self._blobs.delete(f"{sha256}.metadata")
+
+
+def _with_types(wheel: InspectedWheel, examined: Examined, upload: Upload) -> InspectedWheel:
+    """The wheel with the node types that are known of it, and how they are."""
+    by_syntax = upload.built_here or not wheel.facts.node_types
+    types = examination.known_types(wheel, examined)
+    origin = "syntax" if by_syntax else wheel.facts.origin
+    return replace(wheel, facts=replace(wheel.facts, node_types=types, origin=origin))
 
 
 def is_shown(session: Session, sha256: str) -> bool:
@@ -215,6 +244,7 @@ def _check_catalogue_name(pack: Pack, wheel: InspectedWheel, actor: Actor) -> No
 def show(
     session: Session,
     wheel: InspectedWheel,
+    examined: Examined,
     upload: Upload,
     actor: Actor,
     now: datetime,
@@ -228,16 +258,33 @@ def show(
         pack.publisher_id = _publisher(session, upload, actor, now)
     version = _version(session, pack, wheel.version)
     if version is None:
-        version = _new_version(session, pack, wheel, upload, actor, now)
+        version = _new_version(session, pack, wheel, examined, upload, actor, now)
+        _note_examined(session, pack, version, wheel, examined, now)
     session.add(_file(version, wheel, upload, now))
     session.flush()
-    _refresh_pack(session, pack, wheel, now)
+    _refresh_pack(session, pack, version, wheel, now)
     record(session, "version-published", pack.key, now, version=wheel.version, actor=actor.name)
     return Published(pack.key, wheel.version, upload.filename, upload.sha256, created=True)
 
 
+def _note_examined(
+    session: Session, pack: Pack, version: Version, wheel: InspectedWheel, examined: Examined, now: datetime
+) -> None:
+    """Keep what was found in the wheel besides what it says."""
+    names = tuple(wheel.facts.node_types)
+    found = examined.with_clashes(names, findings.taken(session, names, pack))
+    findings.store(session, version, found, examination.rules(), now)
+    assets.store(session, version, examined.shown)
+
+
 def _new_version(
-    session: Session, pack: Pack, wheel: InspectedWheel, upload: Upload, actor: Actor, now: datetime
+    session: Session,
+    pack: Pack,
+    wheel: InspectedWheel,
+    examined: Examined,
+    upload: Upload,
+    actor: Actor,
+    now: datetime,
 ) -> Version:
     facts = facts_of(wheel)
     facts["commit"] = facts["commit"] or upload.commit
@@ -248,14 +295,18 @@ def _new_version(
         version=wheel.version,
         requires_python=str(wheel.metadata.requires_python or "") or None,
         facts=json.dumps(facts, separators=(",", ":")),
-        readme_html=render(wheel.metadata.description or "", wheel.metadata.description_content_type),
+        readme_html=render(
+            wheel.metadata.description or "",
+            wheel.metadata.description_content_type,
+            assets.addresses(examined.shown),
+        ),
         uploaded=stamp(now),
         uploaded_by=actor.account_id,
     )
     session.add(version)
     session.flush()
     for name, entry in wheel.facts.node_types.items():
-        text = json.dumps(entry, separators=(",", ":"))
+        text = json.dumps(entry, separators=(",", ":"), default=str)
         session.add(VersionType(version_id=version.id or 0, type=name, entry=text, origin=wheel.facts.origin))
     for manifest in wheel.facts.models:
         manifests.learn(session, manifest, now)
@@ -313,9 +364,13 @@ def facts_of(wheel: InspectedWheel) -> dict[str, Any]:
         "commit": wheel.facts.commit,
         "library": wheel.facts.library,
         "models": [manifest.to_json() for manifest in wheel.facts.models],
-        "workflows": sorted(name for name in wheel.files if "/example_workflows/" in name),
-        **{key: value for key, value in wheel.facts.extra.items() if isinstance(value, str | list)},
+        **{key: wheel.facts.extra[key] for key in ("changelog", "title") if key in wheel.facts.extra},
     }
+
+
+def _outside(address: Any) -> str | None:
+    """An icon's address at somebody else's, which is passed on and never fetched."""
+    return address if isinstance(address, str) and address.startswith("https://") else None
 
 
 def _repository(wheel: InspectedWheel) -> str | None:
@@ -334,12 +389,15 @@ def _new_capabilities(session: Session, pack: Pack, wheel: InspectedWheel) -> li
     return sorted({*wheel.capabilities} - {*json.loads(newest.facts).get("capabilities", [])})
 
 
-def _refresh_pack(session: Session, pack: Pack, wheel: InspectedWheel, now: datetime) -> None:
+def _refresh_pack(
+    session: Session, pack: Pack, version: Version, wheel: InspectedWheel, now: datetime
+) -> None:
     """Let the pack's own line say what its newest version says, and claim its node types."""
     pack.origin = "declared"
     packs.set_latest(session, pack)
     if pack.latest == wheel.version:
         _take_over_facts(session, pack, wheel)
+        pack.icon = assets.icon_of(session, version) or _outside(wheel.facts.extra.get("icon"))
     claims.claim(session, pack, wheel.version, wheel.facts.node_types, origin=wheel.facts.origin, now=now)
     dropped = claims.drop_catalogue(session, pack)
     packs.touch(session, pack, now)
@@ -356,7 +414,6 @@ def _take_over_facts(session: Session, pack: Pack, wheel: InspectedWheel) -> Non
     pack.licence, pack.author = facts["licence"], facts["author"]
     pack.tags = json.dumps(facts["tags"])
     pack.library = wheel.facts.library
-    pack.icon = facts["icon"] if isinstance(facts.get("icon"), str) else pack.icon
     pack.repository = _repository(wheel) or pack.repository
     pack.repository_key = repository_key(pack.repository)
     session.execute(delete(Dependency).where(Dependency.pack_id == pack.id))  # type: ignore[arg-type]

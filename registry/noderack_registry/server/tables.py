@@ -134,6 +134,42 @@ class VersionType(SQLModel, table=True):
     origin: str = "declared"
 
 
+class Examination(SQLModel, table=True):
+    """What the check found in a version's wheel, by which rules. Findings are a JSON list, worst first."""
+
+    version_id: int = Field(primary_key=True, foreign_key="version.id")
+    rules: str
+    time: str
+    errors: int = 0
+    warnings: int = 0
+    findings: str = Field(default="[]", sa_type=Text)
+
+
+class Asset(SQLModel, table=True):
+    """A picture or workflow out of a version's wheel, served by itself. `place` is its name in the wheel."""
+
+    version_id: int = Field(primary_key=True, foreign_key="version.id")
+    kind: str = Field(primary_key=True)
+    place: str = Field(primary_key=True)
+    position: int = 0
+    sha256: str = Field(index=True)
+    size: int
+    media: str
+    width: int | None = None
+    height: int | None = None
+
+
+class Verification(SQLModel, table=True):
+    """What came of importing a version in a jail. `report` is JSON: barriers, failures, missing types."""
+
+    version_id: int = Field(primary_key=True, foreign_key="version.id")
+    status: str = Field(index=True)
+    reason: str = Field(default="", sa_type=Text)
+    time: str
+    seconds: float = 0.0
+    report: str = Field(default="{}", sa_type=Text)
+
+
 class Claim(SQLModel, table=True):
     """A pack's claim to a node type: the newest version that has it, and since when it was claimed.
 
@@ -275,6 +311,9 @@ ALL: tuple[type[SQLModel], ...] = (
     File,
     Dependency,
     VersionType,
+    Examination,
+    Asset,
+    Verification,
     Claim,
     Pattern,
     Model,

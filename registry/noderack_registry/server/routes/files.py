@@ -5,6 +5,7 @@ from __future__ import annotations
 from fastapi import APIRouter, Request, Response
 from sqlmodel import Session, select
 
+from noderack_registry.server import assets
 from noderack_registry.server.answers import registry_of, send_blob
 from noderack_registry.server.documents import serves
 from noderack_registry.server.refusals import Refusal
@@ -12,6 +13,8 @@ from noderack_registry.server.tables import Blob, File, Pack, Version
 
 router = APIRouter(tags=["files"])
 _METADATA = ".metadata"
+PICTURES = ("image/png", "image/jpeg", "image/webp", "image/gif")
+MEDIA = (*PICTURES, "application/json")
 
 
 @router.head("/files/{sha256}/{filename}", include_in_schema=False)
@@ -39,6 +42,18 @@ def _need_wheel(session: Session, sha256: str, filename: str) -> tuple[int, str]
     if row is None or "quarantined" in row:
         raise Refusal("no-such-file", f"no file {filename[:100]!r} with this hash")
     return row[2], row[3]
+
+
+@router.head("/assets/{sha256}/{name}", include_in_schema=False)
+@router.get("/assets/{sha256}/{name}", openapi_extra=serves(*MEDIA))
+async def asset(request: Request, sha256: str, name: str) -> Response:
+    """A pack's picture (icon, screenshot, …) or example workflow; its type was checked when it came in."""
+    registry = registry_of(request)
+    found = await registry.database.read(assets.find, sha256)
+    if found is None:
+        raise Refusal("no-such-file", f"no picture or workflow {sha256[:64]!r} here")
+    media, inline = found.media, found.media in PICTURES
+    return send_blob(request, registry.blobs, sha256, media, name, inline=inline)
 
 
 @router.head("/blobs/{sha256}/{name}", include_in_schema=False)
