@@ -92,12 +92,23 @@ def _scalar(kind: type, value: Any, where: str) -> Any:
     return value
 
 
+_PLAIN = (str, int, bool, float, type(None))
+
+
 def write(value: Any) -> Any:
     """`value` as what json.dumps takes: records become objects, tuples become lists."""
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {field.name: write(getattr(value, field.name)) for field in dataclasses.fields(value)}
-    if isinstance(value, Mapping):
+    kind = type(value)
+    if kind in _PLAIN:
+        return value
+    if kind is dict or isinstance(value, Mapping):
         return {str(key): write(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [write(item) for item in value]
+    if names := _field_names(typing.cast(Any, kind)):
+        return {name: write(getattr(value, name)) for name in names}
     return value
+
+
+@cache
+def _field_names(kind: Any) -> tuple[str, ...]:
+    return tuple(field.name for field in dataclasses.fields(kind)) if dataclasses.is_dataclass(kind) else ()

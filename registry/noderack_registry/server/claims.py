@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
+from typing import NamedTuple
 
 from packaging.version import Version as PythonVersion
-from sqlalchemy import delete, func
+from sqlalchemy import bindparam, delete, func, text
 from sqlmodel import Session, col, select
 
 from noderack_registry.schema import TypeClaim
 from noderack_registry.server.events import stamp
-from noderack_registry.server.tables import Claim, Pack, Pattern, Version
+from noderack_registry.server.tables import Claim, Pack
 
 _TRUST = {"verified": 0, "declared": 1, "syntax": 2, "catalogue": 3}
 _MUCH = 10  # times as popular: enough for the first to be no coin toss
@@ -23,23 +23,33 @@ _PER_QUERY = 500
 LONGEST_TYPE = 200
 
 
-@dataclass(frozen=True, slots=True)
-class Claimant:
-    """One claim with what its rank depends on."""
+class Claimant(NamedTuple):
+    """One claim with what its rank depends on. A tuple, as a workflow asks for hundreds of them at once."""
 
-    claim: Claim
-    pack: Pack
+    type: str
+    version: str | None
+    origin: str
+    newcomer: bool
+    preferred: bool
+    shared: int
+    since: str
+    key: str
+    title: str
+    repository: str | None
+    status: str
+    downloads: int
+    stars: int
     yanked: bool = False
     pattern: str | None = None
 
     @property
     def popularity(self) -> int:
-        return self.pack.downloads + 20 * self.pack.stars
+        return self.downloads + 20 * self.stars
 
     @property
     def share(self) -> float:
         """How many of the pack's types it shares with others: a collection of copies has a high share."""
-        return self.claim.shared / 1000
+        return self.shared / 1000
 
 
 def claim(
@@ -82,39 +92,45 @@ def claimed_types(session: Session, pack: Pack) -> tuple[str, ...]:
     return tuple(session.exec(select(Claim.type).where(Claim.pack_id == pack.id).order_by(Claim.type)).all())
 
 
+_PACK = (
+    "p.key, CASE WHEN p.title = '' THEN p.name ELSE p.title END, p.repository, p.status, p.downloads, p.stars"
+)
+_CLAIMS = text(
+    "SELECT c.type, c.version, c.origin, c.newcomer, c.preferred, c.shared, c.since, "
+    f"{_PACK}, COALESCE(v.yanked, false) FROM claim c JOIN pack p ON p.id = c.pack_id "
+    "LEFT JOIN version v ON v.pack_id = c.pack_id AND v.version = c.version WHERE c.type IN :types "
+    "AND p.status != 'quarantined' AND COALESCE(v.status, '') != 'quarantined'"
+).bindparams(bindparam("types", expanding=True))
+
+
 def claims_for(session: Session, types: Iterable[str]) -> dict[str, tuple[TypeClaim, ...]]:
     """All claims to each of the types, best first; an empty tuple for types that nobody has."""
     wanted = sorted(set(types))
     found: dict[str, list[Claimant]] = {name: [] for name in wanted}
     for at in range(0, len(wanted), _PER_QUERY):
-        query = (
-            select(Claim, Pack, Version.yanked, Version.status)
-            .join(Pack, Pack.id == Claim.pack_id)  # type: ignore[arg-type]
-            .join(
-                Version,
-                (Version.pack_id == Claim.pack_id) & (Version.version == Claim.version),  # type: ignore[arg-type]
-                isouter=True,
-            )
-            .where(col(Claim.type).in_(wanted[at : at + _PER_QUERY]), Pack.status != "quarantined")
-        )
-        for row, pack, yanked, status in session.exec(query).all():
-            if status != "quarantined":
-                found[row.type].append(Claimant(row, pack, bool(yanked)))
+        asked = {"types": wanted[at : at + _PER_QUERY]}
+        for row in session.connection().execute(_CLAIMS, asked).all():
+            found[row[0]].append(Claimant(*row))
     unknown = [name for name, claimants in found.items() if not claimants]
     found.update(_by_pattern(session, unknown))
     return {name: rank(claimants) for name, claimants in found.items()}
 
 
+_PATTERNS = text(
+    f"SELECT t.pattern, p.created, {_PACK} FROM pattern t JOIN pack p ON p.id = t.pack_id "
+    "WHERE p.status != 'quarantined'"
+)
+
+
 def _by_pattern(session: Session, types: Sequence[str]) -> dict[str, list[Claimant]]:
     """Packs whose pattern fits a type that nobody lists."""
     found: dict[str, list[Claimant]] = {}
-    rows = session.exec(select(Pattern, Pack).join(Pack)).all() if types else ()
-    for row, pack in rows:
-        fits = _compiled(row.pattern)
+    for pattern, since, *pack in session.connection().execute(_PATTERNS).all() if types else ():
+        fits = _compiled(pattern)
         for name in types:
             if fits and len(name) <= LONGEST_TYPE and fits.search(name):
-                claim = Claim(type=name, pack_id=pack.id or 0, origin="catalogue", since=pack.created)
-                found.setdefault(name, []).append(Claimant(claim, pack, pattern=row.pattern))
+                one = Claimant(name, None, "catalogue", False, False, 0, since, *pack)
+                found.setdefault(name, []).append(one._replace(pattern=pattern))
     return found
 
 
@@ -138,14 +154,14 @@ def rank(claimants: Sequence[Claimant]) -> tuple[TypeClaim, ...]:
 def _order(one: Claimant) -> tuple[object, ...]:
     return (
         one.yanked,
-        one.pack.status != "active",
-        one.claim.newcomer,
-        _TRUST[one.claim.origin],
-        not one.claim.preferred,
+        one.status != "active",
+        one.newcomer,
+        _TRUST[one.origin],
+        not one.preferred,
         one.share >= 0.5,
         -one.popularity,
-        one.claim.since,
-        one.pack.key,
+        one.since,
+        one.key,
     )
 
 
@@ -157,18 +173,18 @@ def _clear(ordered: Sequence[Claimant]) -> bool:
     first = ordered[0]
     if len(ordered) > 1:
         return _clearly_first(first, ordered[1])
-    return first.claim.origin != "catalogue" or first.claim.preferred or first.popularity >= _KNOWN
+    return first.origin != "catalogue" or first.preferred or first.popularity >= _KNOWN
 
 
 def _clearly_first(first: Claimant, second: Claimant) -> bool:
     """True if no reasonable rule would put the second one first."""
-    if (first.yanked, first.claim.newcomer) < (second.yanked, second.claim.newcomer):
+    if (first.yanked, first.newcomer) < (second.yanked, second.newcomer):
         return True
-    if first.pack.status == "active" != second.pack.status:
+    if first.status == "active" != second.status:
         return True
-    if first.claim.preferred and not second.claim.preferred:
+    if first.preferred and not second.preferred:
         return True
-    if _TRUST[first.claim.origin] + 1 < _TRUST[second.claim.origin]:
+    if _TRUST[first.origin] + 1 < _TRUST[second.origin]:
         return True
     # A pack that others copied shares its types too; what tells it from the copies is how many use it.
     original = first.share < 0.5 or second.share >= 0.5
@@ -177,15 +193,15 @@ def _clearly_first(first: Claimant, second: Claimant) -> bool:
 
 def _shown(one: Claimant, at: int, of: int, doubtful: bool) -> TypeClaim:
     return TypeClaim(
-        type=one.claim.type,
-        pack=one.pack.key,
-        version=one.claim.version,
-        origin=one.claim.origin,  # type: ignore[arg-type]
+        type=one.type,
+        pack=one.key,
+        version=one.version,
+        origin=one.origin,  # type: ignore[arg-type]
         rank=at,
         reason=_reason(one, of),
-        repository=one.pack.repository,
-        title=one.pack.title or one.pack.name,
-        yanked=one.yanked,
+        repository=one.repository,
+        title=one.title,
+        yanked=bool(one.yanked),
         ambiguous=doubtful,
     )
 
@@ -197,22 +213,22 @@ def _reason(one: Claimant, of: int) -> str:
         "declared": "declared by the pack",
         "syntax": "read from its source",
         "catalogue": "listed in the public catalogue",
-    }[one.claim.origin]
+    }[one.origin]
     if one.pattern:
         said = f"its name fits the pattern {one.pattern} of the public catalogue"
     parts = [said, "the only claim" if of == 1 else f"one of {of} claims"]
-    if one.claim.preferred and of > 1:
+    if one.preferred and of > 1:
         parts.append("its editors chose this pack")
     if one.yanked:
         parts.append("its version was yanked")
-    if one.pack.status != "active":
-        parts.append(f"the pack is {one.pack.status}")
-    if one.claim.newcomer:
+    if one.status != "active":
+        parts.append(f"the pack is {one.status}")
+    if one.newcomer:
         parts.append("another pack had this type first")
     if of > 1 and one.share >= 0.5:
         parts.append("most of its types are also in other packs")
     if of > 1:
-        parts.append(f"{one.pack.downloads} downloads, {one.pack.stars} stars")
+        parts.append(f"{one.downloads} downloads, {one.stars} stars")
     return "; ".join(parts)
 
 

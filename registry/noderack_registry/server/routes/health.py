@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from importlib.metadata import version
-
 from fastapi import APIRouter, Request, Response
 from sqlalchemy import func, text
 from sqlmodel import Session, select
@@ -21,7 +19,7 @@ async def health(request: Request) -> Response:
     alive = await registry_of(request).database.read(
         lambda session: session.connection().execute(text("SELECT 1"))
     )
-    return send({"status": "ok" if alive else "failing", "version": version("noderack")})
+    return send({"status": "ok" if alive else "failing", "version": request.app.version})
 
 
 @router.get("/metrics", include_in_schema=False)
