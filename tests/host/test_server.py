@@ -17,6 +17,7 @@ from noderack_host.server.app import api_routes, make_app
 from noderack_host.server.settings import ServerSettings
 from PIL import Image, PngImagePlugin
 
+OURS = "/extensions/noderack/noderack.js"
 Client = TestClient[web.Request, web.Application]
 
 
@@ -193,7 +194,7 @@ async def test_the_catalogue(client: Client, host: Host) -> None:
     assert await (await client.get("/models/loras")).json() == ["a.safetensors"]
     assert (await client.get("/models/nope")).status == 404
     assert (await (await client.get("/experiment/models/loras")).json())[0]["size"] == 1
-    assert await (await client.get("/extensions")).json() == ["/extensions/talk%20pack/x%20y.js"]
+    assert await (await client.get("/extensions")).json() == [OURS, "/extensions/talk%20pack/x%20y.js"]
     assert await (await client.get("/extensions/talk%20pack/x%20y.js")).text() == "export {}"
     for path in ("/system_stats", "/features", "/users", "/i18n", "/embeddings", "/health", "/metrics"):
         assert (await client.get(path)).status == 200, path

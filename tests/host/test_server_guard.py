@@ -3,7 +3,7 @@
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
-from noderack_host.server.guard import guard
+from noderack_host.server.guard import cookie_for, guard
 from noderack_host.server.settings import ServerSettings, host_name
 
 HERE = "127.0.0.1:8188"
@@ -70,7 +70,8 @@ async def test_a_token_is_wanted_where_one_is_set() -> None:
         ({}, 401),
         ({"Authorization": "Bearer wrong"}, 401),
         ({"Authorization": "Bearer secret"}, 200),
-        ({"Cookie": "noderack_token=secret"}, 200),
+        ({"Cookie": "noderack_token=secret"}, 401),
+        ({"Cookie": f"noderack_token={cookie_for('secret')}"}, 200),
     ]:
         assert (await client.get("/prompt", headers={"Host": HERE, **headers})).status == status
     assert (await client.get("/ws?token=secret", headers={"Host": HERE})).status == 200

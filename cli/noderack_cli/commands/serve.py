@@ -43,6 +43,7 @@ SUPERVISED = "NODERACK_SUPERVISED"
     help="What to do with a prompt that ran when the server died.",
 )
 @click.option("--fair", is_flag=True, help="Let clients take turns.")
+@click.option("--manager", is_flag=True, help="Let packs be installed from the editor, by the address told.")
 @click.option("--certificate", type=click.Path(path_type=Path, exists=True), help="TLS certificate (PEM).")
 @click.option("--key", type=click.Path(path_type=Path, exists=True), help="TLS key (PEM).")
 @json_option
@@ -52,6 +53,7 @@ def serve(folder: Path | None, token: str | None, as_json: bool, **options: Any)
     \b
     nodes serve
     nodes serve --port 9000 --lost failed
+    nodes serve --manager
     nodes serve --listen 0.0.0.0 --token "$TOKEN" --certificate cert.pem --key key.pem
     """
     host = open_host(folder)
@@ -115,6 +117,8 @@ def ready(line: str) -> dict[str, Any] | None:
 def told(event: Mapping[str, Any]) -> str:
     """The same as a sentence."""
     failed = [f"  {pack['pack']} did not load: {pack['cause']}" for pack in event["failed"]]
+    if "open" in event:
+        failed.append(f"To install from the editor, open it by {event['open']}")
     return "\n".join(
         [f"Serving {event['node_types']} node types at {event['url']} (Ctrl-C ends it)", *failed]
     )

@@ -20,6 +20,7 @@ from noderack_host.renewal import in_use
 from noderack_host.server import presence
 from noderack_host.server.app import make_app
 from noderack_host.server.frontend import editor_folder
+from noderack_host.server.guard import OPEN
 from noderack_host.server.settings import ServerSettings
 from noderack_host.server.state import RESTART, SERVER, Ending, Server
 
@@ -110,6 +111,8 @@ async def _serve(
 def _tell_ready(server: Server, packs: Packs) -> None:
     failed = [failure.as_dict() for failure in packs.failures]
     told = {"url": server.address[0], "node_types": len(packs.nodes), "failed": failed}
+    if server.settings.manager:
+        told["open"] = f"{server.address[0]}{OPEN}#manager={server.settings.start_token}"
     sys.stdout.write(json.dumps({"event": "ready", **told}) + "\n")
     sys.stdout.flush()
 

@@ -2,8 +2,9 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 from aiohttp import web
 
@@ -16,6 +17,9 @@ from noderack_host.server import (
     routes_catalog,
     routes_files,
     routes_jobs,
+    routes_manager,
+    routes_manager_dialogs,
+    routes_open,
     routes_prompt,
     routes_renew,
     routes_system,
@@ -24,9 +28,11 @@ from noderack_host.server import (
 from noderack_host.server.clients import Clients
 from noderack_host.server.frontend import add_pages
 from noderack_host.server.guard import guard
+from noderack_host.server.installer import Installer, Task
 from noderack_host.server.logs import Logs
 from noderack_host.server.pack_routes import PackRoutes
 from noderack_host.server.queue import Queue
+from noderack_host.server.routes_manager import take_in
 from noderack_host.server.routes_user import USER
 from noderack_host.server.settings import ServerSettings
 from noderack_host.server.shelf import Shelf
@@ -60,23 +66,42 @@ def make_app(
     settings = settings or ServerSettings()
     for folder in USER_FOLDERS:
         (host.user / USER / folder).mkdir(parents=True, exist_ok=True)
-    clients = Clients({"supports_preview_metadata": True, "max_upload_size": settings.max_body})
+    clients = Clients(features(settings))
     queue = Queue(host.user / QUEUE_FILE, settings.limits, settings.lost)
     executor = executor or Executor(packs.nodes, host=host)
     worker = Worker(queue, executor, clients, settings.fair)
     shelf = Shelf(host, packs, executor, for_host(host))
     routes = PackRoutes(clients)
+    folders = ModelFolders.of(host)
+    installer = Installer(host.root, lambda *told: _heard(server, *told), lambda _: take_in(server))
     server = Server(
-        host, ModelFolders.of(host), settings, shelf, queue, executor, clients, worker, Logs(), routes
+        host, folders, settings, shelf, queue, executor, clients, worker, Logs(), routes, installer
     )
     app = web.Application(middlewares=[guard(settings)], client_max_size=settings.max_body)
     app[SERVER] = server
-    once = (*routes_system.INTERNAL_ROUTES, *routes_files.INTERNAL_ROUTES, *routes_renew.ROUTES)
-    add_routes(app, api_routes(), once)
+    own = (*routes_renew.ROUTES, *routes_manager.ROUTES, *routes_open.ROUTES)
+    dialogs = routes_manager_dialogs.ROUTES if settings.manager else ()
+    once = (*routes_system.INTERNAL_ROUTES, *routes_files.INTERNAL_ROUTES, *own)
+    add_routes(app, [*api_routes(), *dialogs], once)
     routes.adopt()
     add_pages(app, editor, routes)
     app.cleanup_ctx.append(_life)
     return app
+
+
+def features(settings: ServerSettings) -> dict[str, Any]:
+    """What the server tells clients that it understands."""
+    manager = {"supports_v4": True, "supports_csrf_post": True} if settings.manager else {}
+    return {
+        "supports_preview_metadata": True,
+        "max_upload_size": settings.max_body,
+        **({"extension": {"manager": manager}} if manager else {}),
+    }
+
+
+def _heard(server: Server, task: Task, event: Mapping[str, Any]) -> None:
+    routes_manager.tell(server, task, event)
+    routes_manager_dialogs.tell(server, task, event)
 
 
 def add_routes(app: web.Application, twice: Iterable[web.RouteDef], once: Iterable[web.RouteDef]) -> None:
@@ -94,7 +119,8 @@ async def _life(app: web.Application) -> AsyncIterator[None]:
     server.logs.listener = lambda lines: _tell_logs(server, loop, lines)
     logging.getLogger("noderack_host").addHandler(server.logs)
     server.worker.start()
-    server.tasks.append(asyncio.create_task(routes_renew.watch(server)))
+    for work in (routes_renew.watch(server), server.installer.work()):
+        server.tasks.append(asyncio.create_task(work))
     yield
     for task in server.tasks:
         task.cancel()

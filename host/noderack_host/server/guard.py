@@ -4,6 +4,7 @@ A page of another origin must not reach a host through the browser of its visito
 image, a socket, or a name that it rebinds to this machine.
 """
 
+import hashlib
 import hmac
 
 from aiohttp import web
@@ -13,6 +14,7 @@ from noderack_host.server.settings import ServerSettings
 
 SAME_SITE = frozenset({"same-origin", "same-site", "none"})
 COOKIE = "noderack_token"
+OPEN = "/noderack/open"
 START_HEADER = "X-Noderack-Token"
 
 
@@ -33,6 +35,8 @@ def guard(settings: ServerSettings) -> Middleware:
             refuse_foreign(request, settings)
             refuse_unknown(request, settings)
         except Refusal as refusal:
+            if refusal.status == 401 and _is_visitor(request):
+                raise web.HTTPSeeOther(OPEN) from refusal
             return web.json_response({"error": str(refusal)}, status=refusal.status)
         response = await handler(request)
         response.headers.setdefault("X-Content-Type-Options", "nosniff")
@@ -65,13 +69,25 @@ def _is_visit(request: web.Request) -> bool:
     )
 
 
+def _is_visitor(request: web.Request) -> bool:
+    """A person in a browser, who can be asked for the token."""
+    return request.method == "GET" and "text/html" in request.headers.get("Accept", "")
+
+
+def cookie_for(token: str) -> str:
+    """What a browser that gave the token once keeps: proof of it, not the token."""
+    return hmac.new(token.encode(), b"noderack browser", hashlib.sha256).hexdigest()
+
+
 def refuse_unknown(request: web.Request, settings: ServerSettings) -> None:
     """Raises Refusal if a token is wanted and the request does not carry it."""
+    if request.method == "GET" and request.path == OPEN:
+        return
     if settings.token is None or settings.is_start_token(request.headers.get(START_HEADER, "")):
         return
     kind, _, given = request.headers.get("Authorization", "").partition(" ")
-    offered = (
-        given if kind.lower() == "bearer" else request.cookies.get(COOKIE) or request.query.get("token", "")
-    )
-    if not hmac.compare_digest(offered.encode(), settings.token.encode()):
+    offered = given if kind.lower() == "bearer" else request.query.get("token", "")
+    known = hmac.compare_digest(offered.encode(), settings.token.encode())
+    cookie = request.cookies.get(COOKIE, "")
+    if not known and not hmac.compare_digest(cookie.encode(), cookie_for(settings.token).encode()):
         raise Refusal(401, "this server wants its token: send the header Authorization: Bearer TOKEN")

@@ -16,6 +16,7 @@ from noderack_host.running import use
 from noderack_host.server.places import inside
 from noderack_host.server.state import SERVER, Server
 
+OWN_NAME, OWN_FOLDER = "noderack", Path(__file__).parent / "editor"
 EXAMPLE_FOLDERS = ("example_workflows", "example", "examples", "workflow", "workflows")
 
 
@@ -117,8 +118,11 @@ async def extension_file(request: web.Request) -> web.StreamResponse:
 
 
 def web_folders(server: Server) -> list[tuple[str, Path]]:
-    """(pack, folder) of every pack with web files."""
-    return [(pack.name, pack.web_directory) for pack in server.packs.packs if pack.web_directory is not None]
+    """(pack, folder) of every pack with web files, and our own."""
+    own = [(OWN_NAME, OWN_FOLDER)]
+    return own + [
+        (pack.name, pack.web_directory) for pack in server.packs.packs if pack.web_directory is not None
+    ]
 
 
 async def workflow_templates(request: web.Request) -> web.Response:

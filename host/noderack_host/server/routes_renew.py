@@ -83,7 +83,8 @@ def _renewed(server: Server, told: dict[str, Any], failures: tuple[Any, ...]) ->
 
 
 async def restart(server: Server, why: str) -> None:
-    """Starts nothing more, lets what runs come to its end, then asks to be started again."""
+    """Starts nothing more, lets what runs or installs come to its end, then asks to be started again."""
+    await server.installer.quiet()
     server.clients.send({"type": RESTARTS, "data": {"reason": why}})
     await server.worker.hold()
     server.ending.ask(RESTART_CODE)

@@ -15,6 +15,7 @@ from noderack_host.folders import ModelFolders
 from noderack_host.packs import Packs
 from noderack_host.server import presence
 from noderack_host.server.clients import Clients
+from noderack_host.server.installer import Installer
 from noderack_host.server.logs import Logs
 from noderack_host.server.pack_routes import PackRoutes
 from noderack_host.server.queue import Queue
@@ -53,6 +54,7 @@ class Server:
     worker: Worker
     logs: Logs
     pack_routes: PackRoutes
+    installer: Installer
     log_readers: set[str] = field(default_factory=set)
     prompt_handlers: list[Callable[[Any], Any]] = field(default_factory=list)
     templates: Templates = field(default_factory=Templates)
