@@ -142,31 +142,46 @@ def draft(host: Host, source: Path, parent: int | None) -> Iterator[Draft]:
     The caller holds the host. Raises OSError when the disk is full or cannot be written.
     """
     host.generations.mkdir(parents=True, exist_ok=True)
-    number = _next_number(host)
-    path = host.generations / str(number)
+    number = next_number(host)
     try:
-        cloned = links.clone(source, path, skip=_not_environment)
-        links.relocate(path, source)
-        yield Draft(number, path, parent, cloned)
+        yield begin(host, source, number, parent)
     finally:
-        if not (path / RECORD).is_file():
-            remove(path)
+        discard(host, number)
+
+
+def begin(host: Host, source: Path, number: int, parent: int | None) -> Draft:
+    """Clone `source` as generation `number`, which is none before it is committed; raises OSError."""
+    path = host.generations / str(number)
+    cloned = links.clone(source, path, skip=_not_environment)
+    links.relocate(path, source)
+    return Draft(number, path, parent, cloned)
+
+
+def discard(host: Host, number: int) -> None:
+    """Remove what was begun as generation `number`, unless it was committed."""
+    path = host.generations / str(number)
+    if not (path / RECORD).is_file():
+        remove(path)
 
 
 def _not_environment(name: str) -> bool:
     return name == RECORD or name.startswith(".")
 
 
-def _next_number(host: Host) -> int:
+def next_number(host: Host) -> int:
+    """One more than the highest number that a folder has."""
     taken = [int(p.name) for p in host.generations.iterdir() if p.name.isdigit()]
     return max(taken, default=0) + 1
 
 
-def commit(host: Host, made: Draft, why: str, packs: Mapping[str, InstalledPack]) -> Generation:
-    """Put the draft's bytes on the disk, write its record, and switch to it."""
+def commit(
+    host: Host, made: Draft, why: str, packs: Mapping[str, InstalledPack], *, settled: bool = False
+) -> Generation:
+    """Put the draft's bytes on the disk (unless that was done), write its record, and switch to it."""
     how = "copies" if made.cloned.refusal else "links"
     generation = Generation(made.number, made.path, made.parent, time.time(), why, how, packs)
-    links.settle(made.path)
+    if not settled:
+        links.settle(made.path)
     links.write_settled(made.path / RECORD, generation.record())
     switch(host, generation)
     return generation

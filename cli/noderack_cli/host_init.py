@@ -131,7 +131,7 @@ def _must(ran: object, what: str) -> None:
 
 def _commit(host: Host, draft: Draft, why: str, tell: Tell) -> Generation:
     tell("importing its node packs once, to know their node types")
-    seen = verify.inspect(draft.python, host.root)
+    seen = verify.inspect(draft.python, host)
     for failure in seen.failures:
         tell(f"{failure.node_type or failure.pack} does not import here: {failure.cause}")
     packs = {

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import csv
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from email.message import Message
 from email.parser import HeaderParser
@@ -66,6 +68,12 @@ def installed(root: Path) -> dict[str, Installed]:
                 name = canonicalize_name(match[1])
                 found[name] = Installed(name, match[2], info)
     return found
+
+
+def records(info: Path) -> Iterator[str]:
+    """The paths in a distribution's RECORD, relative to site-packages; none where there is no RECORD."""
+    with suppress(FileNotFoundError), (info / "RECORD").open(encoding="utf-8", newline="") as file:
+        yield from (row[0] for row in csv.reader(file) if row and row[0])
 
 
 @dataclass(frozen=True, slots=True)

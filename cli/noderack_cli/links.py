@@ -55,10 +55,11 @@ def _one(entry: os.DirEntry[str], there: str, todo: list[tuple[str, str]], done:
         os.mkdir(there)
         todo.append((entry.path, there))
     elif entry.is_file():
-        _link_or_copy(entry.path, there, done)
+        link_or_copy(entry.path, there, done)
 
 
-def _link_or_copy(here: str, there: str, done: Cloned) -> None:
+def link_or_copy(here: str, there: str, done: Cloned) -> None:
+    """Give the file `here` the second name `there`, or copy it once links were refused."""
     if not done.refusal:
         try:
             os.link(here, there)
@@ -80,7 +81,7 @@ def relocate(target: Path, old: Path) -> int:
         if file.is_symlink():
             count += _relink(file, old, target)
         elif file.is_file() and file.stat().st_size <= LARGEST_SCRIPT:
-            count += _rewrite(file, os.fsencode(old), os.fsencode(target))
+            count += rewrite(file, os.fsencode(old), os.fsencode(target))
     return count
 
 
@@ -109,7 +110,8 @@ def _relink(link: Path, old: Path, new: Path) -> int:
     return 1
 
 
-def _rewrite(file: Path, old: bytes, new: bytes) -> int:
+def rewrite(file: Path, old: bytes, new: bytes) -> int:
+    """Write a script anew if it names the root `old`, with `new` instead; returns whether it did."""
     text = file.read_bytes()
     if old not in text or b"\0" in text:
         return 0

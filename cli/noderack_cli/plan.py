@@ -9,6 +9,8 @@ from typing import Any
 
 from noderack_registry.schema import ModelManifest, TypeClaim
 
+from noderack_cli.wheels import Wheel, fitting
+
 
 @dataclass(frozen=True, slots=True)
 class PackChoice:
@@ -37,11 +39,26 @@ class PackChoice:
 
 @dataclass(frozen=True, slots=True)
 class Distribution:
-    """A change to the Python environment: `old` is None for what comes, `new` for what goes."""
+    """A change to the Python environment: `old` is None for what comes, `new` for what goes.
+
+    `wheels` are the new version's, for every platform; none where the index does not tell their hashes.
+    """
 
     name: str
     old: str | None
     new: str | None
+    wheels: tuple[Wheel, ...] = ()
+
+    @property
+    def wheel(self) -> Wheel | None:
+        """The wheel that this platform takes."""
+        return fitting(self.wheels)
+
+    def as_dict(self) -> dict[str, Any]:
+        """The `--json` form."""
+        wheel = self.wheel
+        about = {"url": wheel.url, "sha256": wheel.sha256, "size": wheel.size} if wheel else {}
+        return {"name": self.name, "old": self.old, "new": self.new, **about}
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +122,10 @@ class Plan:
     @property
     def download(self) -> int:
         """Bytes to download, as far as they are known."""
-        return sum(p.size for p in self.packs) + sum(m.size for m in self.models)
+        names = {p.pack for p in self.packs}
+        others = (d.wheel.size for d in self.distributions if d.name not in names and d.wheel)
+        packs = (p.size for p in self.packs if p.wheel is None)
+        return sum(packs) + sum(others) + sum(m.size for m in self.models)
 
     def __bool__(self) -> bool:
         return bool(self.packs or self.models or self.distributions)
@@ -115,7 +135,7 @@ class Plan:
         return {
             "generation": self.generation,
             "packs": [asdict(pack) for pack in self.packs],
-            "distributions": [asdict(d) for d in self.distributions],
+            "distributions": [d.as_dict() for d in self.distributions],
             "models": [_model(m) for m in self.models],
             "choose": [{**asdict(t), "hint": t.hint} for t in self.tosses],
             "unknown": [asdict(u) for u in self.unknown],

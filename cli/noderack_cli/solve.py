@@ -6,7 +6,7 @@ import json
 import re
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from noderack_host.folder import Host
@@ -18,6 +18,7 @@ from noderack_cli.generations import Generation
 from noderack_cli.installed import Constraint, Installed, constraints, installed
 from noderack_cli.plan import Distribution, PackChoice
 from noderack_cli.uv_tool import Ran, cache_for, index_args, uv
+from noderack_cli.wheels import locate
 
 # Distributions that put the same files in place: at most one of each group may be installed.
 OVERLAPS: tuple[tuple[str, ...], ...] = (
@@ -44,10 +45,26 @@ def solve(host: Host, registry: str | None, generation: Generation, packs: Seque
     first = _dry_run(host, registry, generation, packs, bounds=bounds, left_out=())
     doubles = overlapping(have, first)
     if not doubles:
-        return Solution(first)
+        return Solution(_located(host, registry, generation, packs, first))
     again = _dry_run(host, registry, generation, packs, bounds=bounds, left_out=[d for d, _ in doubles])
     notes = tuple(f"{out} is left out: {stays} brings the same files" for out, stays in doubles)
-    return Solution(again, tuple(out for out, _ in doubles), notes)
+    changes = _located(host, registry, generation, packs, again)
+    return Solution(changes, tuple(out for out, _ in doubles), notes)
+
+
+def _located(
+    host: Host,
+    registry: str | None,
+    generation: Generation,
+    packs: Sequence[PackChoice],
+    changes: Sequence[Distribution],
+) -> tuple[Distribution, ...]:
+    """The changes with their wheels: where each is, its size and its hash."""
+    given = {pack.pack for pack in packs if pack.wheel}
+    pins = {c.name: c.new for c in changes if c.new is not None and c.name not in given}
+    indexes = index_args(registry, host.config.python_index)
+    wheels = locate(pins, generation.python, indexes, cache_for(host.root))
+    return tuple(replace(change, wheels=wheels.get(change.name, ())) for change in changes)
 
 
 def overlapping(have: Mapping[str, Installed], changes: Sequence[Distribution]) -> list[tuple[str, str]]:
@@ -71,15 +88,34 @@ def _dry_run(
     bounds: Sequence[Constraint],
     left_out: Sequence[str],
 ) -> tuple[Distribution, ...]:
-    wanted = [*(pack.requirement for pack in packs), *_kept(generation, packs)]
-    args = ["--dry-run", "--output-format", "json"]
+    kept = _kept(generation, packs)
+    return changes_of(
+        host, registry, generation.python, packs, kept=kept, bounds=bounds, left_out=left_out, fresh=True
+    )
+
+
+def changes_of(
+    host: Host,
+    registry: str | None,
+    python: Path,
+    packs: Sequence[PackChoice],
+    *,
+    kept: Sequence[str] = (),
+    bounds: Sequence[Constraint],
+    left_out: Sequence[str],
+    fresh: bool = False,
+) -> tuple[Distribution, ...]:
+    """What installing `packs` beside the requirements `kept` would change; raises Unresolvable.
+
+    `fresh` asks the registry anew for what it has of the packs.
+    """
     ran = run_install(
         host,
         registry,
-        generation.python,
-        requirements=wanted,
+        python,
+        requirements=[*(pack.requirement for pack in packs), *kept],
         bounds=bounds,
-        args=[*args, *_refresh(packs)],
+        args=["--dry-run", "--output-format", "json", *(_refresh(packs) if fresh else ())],
         left_out=left_out,
     )
     if ran.code != 0:

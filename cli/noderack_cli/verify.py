@@ -11,14 +11,34 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import TracebackType
 from typing import Any
+
+from noderack_host.folder import Host
 
 from noderack_cli.errors import InstallError
 
 CHILD = Path(__file__).with_name("verify_child.py")
-SECONDS = 120
-MEMORY = 16 << 30
-TAIL = 2000
+GRACE = 10  # seconds after which a child that outlived its own alarm is ended from outside
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What a pack may take while it is imported: `seconds`, and `memory` in bytes."""
+
+    seconds: int = 120
+    memory: int = 16 << 30
+
+    @classmethod
+    def of(cls, host: Host) -> Limits:
+        """As [verify] of host.toml says: `seconds`, and `memory` in GiB."""
+        said = host.config.other.get("verify", {})
+        said = said if isinstance(said, Mapping) else {}
+        seconds, memory = said.get("seconds"), said.get("memory")
+        return cls(
+            int(seconds) if isinstance(seconds, int | float) and seconds >= 1 else cls().seconds,
+            int(memory * (1 << 30)) if isinstance(memory, int | float) and memory > 0 else cls().memory,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,46 +59,77 @@ class Inspection:
     failures: tuple[Failure, ...] = ()
 
 
-def inspect(
-    python: Path, root: Path, packs: Sequence[str] = (), *, seconds: int = SECONDS, memory: int = MEMORY
-) -> Inspection:
-    """Import `packs` (all when empty) with the generation's `python`; raises InstallError."""
-    with tempfile.TemporaryDirectory(prefix="noderack-") as private:
-        allowed = os.pathsep.join([private, str(root / "user"), str(root / "temp")])
-        command = [str(python), "-I", str(CHILD), str(seconds), str(memory), allowed]
-        command += ["inspect", "--host", str(root), *(["--packs", *packs] if packs else [])]
-        code, out, err = _run(command, private, seconds)
-    what = ", ".join(packs) or "the packs"
-    if code != 0 and not _last_json(out):
-        raise InstallError(f"Importing {what} {_ending(code, seconds)}{_last_words(err)}")
-    return _inspection(_last_json(out), what)
+class Place:
+    """A private folder for one inspection: what the child says is written there; gone afterwards."""
+
+    def __init__(self, root: Path) -> None:
+        self._folder = tempfile.TemporaryDirectory(prefix="noderack-")
+        self.path = Path(self._folder.name)
+        self.out, self.err = self.path / ".out", self.path / ".err"
+        self.allowed = [str(self.path), str(root / "user"), str(root / "temp")]
+        self.arguments = ["inspect", "--host", str(root)]
+
+    def __enter__(self) -> Place:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._folder.cleanup()
+
+    def environment(self) -> dict[str, str]:
+        """This process's, with temporary files and caches in the private folder."""
+        kept = {k: v for k, v in os.environ.items() if k not in ("PYTHONPATH", "VIRTUAL_ENV")}
+        names = ("TMPDIR", "XDG_CACHE_HOME", "MPLCONFIGDIR", "NUMBA_CACHE_DIR")
+        return kept | dict.fromkeys(names, str(self.path))
+
+    def found(self, code: int, packs: Sequence[str], limits: Limits) -> Inspection:
+        """What a child that ended with `code` found; raises InstallError."""
+        what, said = ", ".join(packs) or "the packs", _last_json(_text(self.out, 64 << 20))
+        if code != 0 and not said:
+            last = _last_words(_text(self.err, 1 << 20))
+            raise InstallError(f"Importing {what} {_ending(code, limits.seconds)}{last}")
+        return _inspection(said, what)
 
 
-def _run(command: list[str], private: str, seconds: int) -> tuple[int, str, str]:
-    environment = {k: v for k, v in os.environ.items() if k not in ("PYTHONPATH", "VIRTUAL_ENV")}
-    environment |= dict.fromkeys(("TMPDIR", "XDG_CACHE_HOME", "MPLCONFIGDIR", "NUMBA_CACHE_DIR"), private)
-    out, err = Path(private) / ".out", Path(private) / ".err"
-    with out.open("wb") as stdout, err.open("wb") as stderr:
+def inspect(python: Path, host: Host, packs: Sequence[str] = ()) -> Inspection:
+    """Import `packs` (all when empty) with that Python, in a new process; raises InstallError."""
+    limits = Limits.of(host)
+    with Place(host.root) as place:
+        command = [str(python), "-I", str(CHILD), str(limits.seconds), str(limits.memory)]
+        command += [os.pathsep.join(place.allowed), *place.arguments]
+        code = _run([*command, *(["--packs", *packs] if packs else [])], place, limits)
+        return place.found(code, packs, limits)
+
+
+def _run(command: list[str], place: Place, limits: Limits) -> int:
+    with place.out.open("wb") as stdout, place.err.open("wb") as stderr:
         child = subprocess.Popen(
             command,
             stdin=subprocess.DEVNULL,
             stdout=stdout,
             stderr=stderr,
-            env=environment,
+            env=place.environment(),
             start_new_session=True,
         )
         try:
-            code = child.wait(seconds + 10)
+            return child.wait(limits.seconds + GRACE)
         except subprocess.TimeoutExpired:
-            code = -signal.SIGALRM
+            return -signal.SIGALRM
         finally:
-            with suppress(ProcessLookupError, PermissionError):
-                os.killpg(child.pid, signal.SIGKILL)  # whatever the pack started goes too
+            end_group(child.pid)
             child.wait()
-    return code, _text(out, 64 << 20), _text(err, 1 << 20)
+
+
+def end_group(pid: int) -> None:
+    """End a child and whatever the pack started with it."""
+    with suppress(ProcessLookupError, PermissionError):
+        os.killpg(pid, signal.SIGKILL)
 
 
 def _text(file: Path, most: int) -> str:
+    if not file.exists():
+        return ""
     with file.open("rb") as stream:
         stream.seek(max(0, file.stat().st_size - most))
         return stream.read().decode("utf-8", "replace")

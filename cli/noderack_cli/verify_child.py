@@ -1,15 +1,23 @@
 """Runs inside a generation's Python: `noderack_host inspect` under limits. Started by `verify`, by file path.
 
+Either once, or warm: `--warm` imports the host, then forks for each request, so that ten packs pay for the
+start of one Python. A fork has its own limits, folders and environment, and never comes back.
 Imports nothing of ours: the generation may hold another version of Noderack than the command line's.
 """
 
 from __future__ import annotations
 
+import gc
+import importlib
+import json
 import os
 import runpy
 import signal
 import sys
+import tempfile
+import traceback
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
@@ -18,10 +26,10 @@ CHANGES = {"os.remove": 1, "os.rename": 2, "os.mkdir": 1, "os.rmdir": 1, "os.lin
 
 
 def guard(allowed: list[str]) -> Callable[[str, tuple[Any, ...]], None]:
-    """An audit hook that refuses to write anywhere but under `allowed` (and byte code), and to start pip."""
+    """An audit hook that refuses to write anywhere but under `allowed`, and to start pip."""
 
     def refuse_outside(path: Any, what: str) -> None:
-        if isinstance(path, int) or path is None or "__pycache__" in os.fsdecode(path):
+        if isinstance(path, int) or path is None:
             return
         full = os.path.realpath(os.fsdecode(path))
         if not any(full == root or full.startswith(root + os.sep) for root in (*allowed, "/dev", "/proc")):
@@ -61,14 +69,105 @@ def limit(seconds: int, memory: int) -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
-def main() -> None:
-    """verify_child.py SECONDS BYTES ALLOWED(joined by os.pathsep) ARGUMENTS_OF_noderack_host..."""
-    seconds, memory, allowed, *rest = sys.argv[1:]
+def warm() -> None:
+    """Answer requests from stdin, one JSON object a line, until it ends.
+
+    {"preload": [MODULE...]} imports those; {"loaded"} says which modules there are; {"run": {...}} forks,
+    and says {"pid"} and then {"code"}.
+    """
+    _preload(["noderack_host.__main__"])
+    for line in sys.stdin:
+        request = json.loads(line)
+        if "preload" in request:
+            _preload(request["preload"])
+        elif "loaded" in request:
+            _say({"loaded": sorted({name.partition(".")[0] for name in sys.modules})})
+        else:
+            _one(request["run"])
+
+
+def _one(run: dict[str, Any]) -> None:
+    gc.freeze()  # what is here already is no garbage of the fork's
+    pid = os.fork()
+    if pid == 0:
+        _fork(run)
+    _say({"pid": pid})
+    _say({"code": os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])})
+
+
+def _preload(names: list[str]) -> None:
+    for name in names:
+        with suppress(Exception):  # the fork that needs it will say what is wrong
+            importlib.import_module(name)
+
+
+def _say(answer: dict[str, Any]) -> None:
+    sys.stdout.write(json.dumps(answer) + "\n")
+    sys.stdout.flush()
+
+
+def _fork(run: dict[str, Any]) -> None:
+    """Become what a fresh process in the environment `to` would be, and run; never returns."""
+    code = 70
+    try:
+        os.setsid()
+        for number, (file, flags) in enumerate(
+            [(os.devnull, os.O_RDONLY), (run["out"], os.O_WRONLY), (run["err"], os.O_WRONLY)]
+        ):
+            os.dup2(os.open(file, flags | (os.O_CREAT if number else 0)), number)
+        os.environ.clear()
+        os.environ.update(run["environment"])
+        tempfile.tempdir = None
+        _move(run["from"], run["to"])
+        begin(run["seconds"], run["memory"], run["allowed"])
+        code = _program(run["arguments"])
+    except BaseException:  # whatever a pack raises is an end of this process
+        traceback.print_exc()
+    finally:
+        with suppress(Exception):
+            sys.stdout.flush()
+            sys.stderr.flush()
+        os._exit(code)
+
+
+def _move(old: str, new: str) -> None:
+    """Make the environment at `new` this process's own in place of `old`, of which it is a clone."""
+    sys.path[:] = [
+        new + path[len(old) :] if (path + os.sep).startswith(old + os.sep) else path for path in sys.path
+    ]
+    sys.prefix = sys.exec_prefix = new
+    sys.executable = (
+        new + sys.executable[len(old) :] if sys.executable.startswith(old + os.sep) else sys.executable
+    )
+    sys.path_importer_cache.clear()
+    importlib.invalidate_caches()
+
+
+def _program(arguments: list[str]) -> int:
+    sys.argv = ["noderack_host", *arguments]
+    try:
+        runpy.run_module("noderack_host", run_name="__main__", alter_sys=True)
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else int(end.code is not None)
+    return 0
+
+
+def begin(seconds: int, memory: int, allowed: list[str]) -> None:
+    """Put the limits and the guard on this process, which writes no byte code either."""
+    sys.dont_write_bytecode = True
     if os.name != "nt":
-        limit(int(seconds), int(memory))
-    sys.addaudithook(guard([os.path.realpath(folder) for folder in allowed.split(os.pathsep)]))
-    sys.argv = ["noderack_host", *rest]
-    runpy.run_module("noderack_host", run_name="__main__", alter_sys=True)
+        limit(seconds, memory)
+    sys.addaudithook(guard([os.path.realpath(folder) for folder in allowed]))
+
+
+def main() -> None:
+    """verify_child.py SECONDS BYTES ALLOWED(joined by os.pathsep) ARGUMENTS_OF_noderack_host... | --warm"""
+    if sys.argv[1:] == ["--warm"]:
+        warm()
+        return
+    seconds, memory, allowed, *rest = sys.argv[1:]
+    begin(int(seconds), int(memory), allowed.split(os.pathsep))
+    sys.exit(_program(rest))
 
 
 if __name__ == "__main__":

@@ -57,7 +57,7 @@ def _from_host(host: Host, *, fresh: bool) -> dict[str, NodeSchema]:
     if not fresh:
         with suppress(OSError, SchemaError):
             return read_schemas(kept)
-    entries = inspect(generation.python, host.root).node_types
+    entries = inspect(generation.python, host).node_types
     _keep(kept, entries)
     return schemas_from_object_info(entries)
 

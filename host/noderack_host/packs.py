@@ -136,7 +136,7 @@ def load_packs(
     A later pack's node replaces an earlier one's of the same type, but never one of ours.
     """
     building = Building(load or load_here)
-    for point in ordered(found_packs() if entry_points is None else entry_points):
+    for point in ordered(_found(only) if entry_points is None else entry_points):
         if only is None or is_named(key_of(point), only):
             building.load(point)
     return building.done()
@@ -157,10 +157,30 @@ def found_packs() -> list[metadata.EntryPoint]:
 
     A linked working copy stands in for the installed wheel of the same pack.
     """
+    found = metadata.entry_points()
+    return _once(point for group in GROUPS for point in found.select(group=group))
+
+
+def _found(only: Collection[str] | None) -> list[metadata.EntryPoint]:
+    """The packs to load: where each is named by its distribution, the metadata of others are not read."""
+    named = [_points_of(name) for name in only or ()]
+    if only and all(named):
+        return _once(point for points in named for point in points)
+    return found_packs()
+
+
+def _points_of(distribution: str) -> list[metadata.EntryPoint]:
+    try:
+        points = metadata.distribution(distribution).entry_points
+    except (metadata.PackageNotFoundError, ValueError):
+        return []
+    return [point for group in GROUPS for point in points if point.group == group]
+
+
+def _once(points: Iterable[metadata.EntryPoint]) -> list[metadata.EntryPoint]:
     by_value: dict[tuple[str, str], metadata.EntryPoint] = {}
-    for group in GROUPS:
-        for point in metadata.entry_points(group=group):
-            by_value.setdefault((_distribution(point)[0], point.value), point)
+    for point in points:
+        by_value.setdefault((_distribution(point)[0], point.value), point)
     linked = {value for distribution, value in by_value if distribution.startswith(LINKED)}
     return [
         point

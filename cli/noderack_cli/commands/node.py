@@ -23,7 +23,7 @@ _FEW = 12
 def _ask(folder: Path | None) -> tuple[dict[str, NodeSchema], dict[str, str], Inspection]:
     """(schemas, pack of each type, everything) of a host; imports its packs in a child process."""
     host = open_host(folder)
-    found = inspect(host.python, host.root)
+    found = inspect(host.python, host)
     owners = {name: pack for pack, names in found.packs.items() for name in names}
     return schemas_from_object_info(found.node_types), owners, found
 
