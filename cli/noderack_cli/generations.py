@@ -10,7 +10,7 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -222,17 +222,17 @@ def _before(host: Host) -> int:
     return earlier[-1]
 
 
-def prune(host: Host, keep: int, older_than: float = 0.0) -> list[int]:
+def prune(host: Host, keep: int, older_than: float = 0.0, *, spare: Collection[int] = ()) -> list[int]:
     """Remove generations but the one in use and the `keep` newest others that are older than `older_than` s.
 
-    What killed installers left goes too. Returns the numbers that were removed.
+    Those in `spare` stay; what killed installers left goes too. Returns the numbers that were removed.
     """
     for path in unfinished(host):
         remove(path)
     for file in host.root.glob(".env.*"):
         file.unlink()
     now = current(host).number
-    others = [g for g in every(host) if g.number != now]
+    others = [g for g in every(host) if g.number != now and g.number not in spare]
     doomed = [g for g in others[: max(0, len(others) - keep)] if time.time() - g.made >= older_than]
     for generation in doomed:
         (generation.path / RECORD).unlink()  # first: a kill from here on leaves an unfinished folder

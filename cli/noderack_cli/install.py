@@ -17,7 +17,7 @@ from typing import Protocol
 
 from noderack_host.folder import Host
 
-from noderack_cli import generations, links
+from noderack_cli import generations, links, stage
 from noderack_cli.errors import InstallError, NodesError, NoSpace
 from noderack_cli.generations import Draft, Generation, InstalledPack
 from noderack_cli.installed import Constraint, Installed, constraints, installed
@@ -63,10 +63,13 @@ class Applied:
 def apply(
     plan: Plan, host: Host, report: Report, *, registry: str | None, all_or_nothing: bool = False
 ) -> Applied:
-    """Install the plan's packs. The caller holds the host. Raises only for what concerns all (disk full)."""
+    """Install the plan's packs. The caller holds the host. Raises only for what concerns all (disk full).
+
+    A plan that takes something out is carried out whole or not at all.
+    """
     for left in generations.unfinished(host):
         generations.remove(left)
-    steps = [plan.packs] if all_or_nothing else [(pack,) for pack in plan.packs]
+    steps = [plan.packs] if all_or_nothing or not plan.packs else [(pack,) for pack in plan.packs]
     done: list[PackChoice] = []
     failed: list[tuple[PackChoice, NodesError]] = []
     with Works(host, registry, plan, report) as works:
@@ -95,6 +98,7 @@ class Works:
     def __init__(self, host: Host, registry: str | None, plan: Plan, report: Report) -> None:
         self._host, self._registry, self._plan, self._report = host, registry, plan, report
         self._start = generations.current(host)
+        self._gone = [change.name for change in plan.distributions if change.new is None]
         self._placed: frozenset[str] = frozenset()  # the distributions of the stage that are in already
         self._stage: Stage | None = None
         self._clone: tuple[int, Future[Draft]] | None = None
@@ -106,7 +110,7 @@ class Works:
             self._stack.callback(self._drop_clone)
             self._verifier = self._stack.enter_context(Verifier(self._host, self._start))
             self._stage = self._common_stage()
-        except BaseException:
+        except BaseException:  # a Ctrl-C too: what was begun is ended
             self._stack.close()
             raise
         return self
@@ -147,16 +151,18 @@ class Works:
         if self._stage is None:
             return self._install_alone(packs)
         names: frozenset[str] = frozenset().union(*(self._stage.groups[pack.pack] for pack in packs))
+        if not packs:
+            names = frozenset(self._stage.have)
         self._tell("clone", packs)
         draft = self._cloned()
         try:
             self._tell("install", packs)
-            replaced = self._stage.place(names, draft)
+            replaced = self._stage.place(names, draft) | stage.take_out(self._gone, draft)
             if more:
                 self._begin_clone(draft.path)
             made = self._finish(draft, packs, self._stage.tops(self._placed | names), replaced)
-        except BaseException:
-            self._drop_clone()  # it holds what failed
+        except BaseException:  # whatever it was, the next clone holds what failed
+            self._drop_clone()
             raise
         finally:
             generations.discard(self._host, draft.number)
@@ -237,7 +243,7 @@ class Works:
         now = generations.current(self._host)
         self._tell("verify", packs)
         settled = self._pool.submit(links.settle, draft.path)
-        records = dict(now.packs)
+        records = {name: pack for name, pack in now.packs.items() if name not in self._gone}
         for pack in packs:
             types = verified(self._verifier.inspect, draft, pack, tops)
             origin = pack.wheel or "registry"
@@ -246,7 +252,8 @@ class Works:
             unbroken(self._verifier.inspect, draft, other, tops, packs)
         settled.result()
         draft.parent = now.number
-        why = "install " + ", ".join(f"{pack.pack} {pack.version}" for pack in packs)
+        told = [f"install {pack.pack} {pack.version}" for pack in packs]
+        why = "; ".join([*told, *(f"remove {name}" for name in self._gone)]) or "change what packs need"
         return generations.commit(self._host, draft, why, records, settled=True)
 
     def _tell(self, step: str, packs: Sequence[PackChoice]) -> None:

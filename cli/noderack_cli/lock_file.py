@@ -7,37 +7,27 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import tomli_w
 from noderack_host.folder import Host
-from noderack_registry.client import NotFound, RegistryClient
 from noderack_registry.schema import ModelManifest, Source
 
 from noderack_cli.errors import BadInput
 from noderack_cli.generations import Generation, InstalledPack
-from noderack_cli.installed import installed
-from noderack_cli.model_files import Index, model_files
+from noderack_cli.installed import Installed, installed
+from noderack_cli.model_files import Index, digest, model_files
 from noderack_cli.reasons import Needs
+from noderack_cli.uv_tool import cache_for, index_args
+from noderack_cli.wheels import LOCK_VERSION, Wheel, locate
 
 if sys.version_info >= (3, 11):
     import tomllib
 else:
     import tomli as tomllib
-
-LOCK_VERSION = "1.0"
-
-
-@dataclass(frozen=True, slots=True)
-class LockedWheel:
-    """One wheel of a locked distribution: where it was had, and what it must hash to."""
-
-    name: str
-    url: str
-    sha256: str
-    size: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +36,7 @@ class Locked:
 
     name: str
     version: str
-    wheels: tuple[LockedWheel, ...] = ()
+    wheels: tuple[Wheel, ...] = ()
     pack: bool = False
     host: bool = False
     node_types: tuple[str, ...] = ()
@@ -63,40 +53,66 @@ class Lock:
         default_factory=lambda: f">={sys.version_info.major}.{sys.version_info.minor}"
     )
 
+    @property
+    def without_hash(self) -> list[str]:
+        """What packs brought and no index tells the hash of: it cannot be built again from this lock."""
+        return [one.name for one in self.packages if not one.wheels and not one.host]
 
-def lock_of(host: Host, generation: Generation, client: RegistryClient | None) -> Lock:
-    """The lock of a generation. Packs and libraries of the registry get their hashes from it."""
-    have = installed(generation.path)
-    brought = _brought(generation)
-    packages = []
-    for name, one in sorted(have.items()):
-        pack = generation.packs.get(name)
-        ours = name in brought
-        wheels = _wheels(client, name, one.version, pack) if ours and client is not None else ()
-        types = pack.node_types if pack else ()
-        packages.append(Locked(name, one.version, wheels, pack is not None, not ours, types))
+
+def lock_of(host: Host, generation: Generation, registry: str | None) -> Lock:
+    """The lock of a generation: each distribution with the hashes that the indexes tell for its version."""
+    have, ours = installed(generation.path), brought(generation)
+    wheels = _located(host, generation, registry, have, ours)
+    packages = [
+        Locked(
+            name,
+            one.version,
+            _as_installed(generation.packs.get(name), wheels.get(name, ())),
+            name in generation.packs and name in ours,
+            name not in ours,
+            generation.packs[name].node_types if name in generation.packs else (),
+        )
+        for name, one in sorted(have.items())
+    ]
     return Lock(tuple(packages), _models(host), host.config.registry)
 
 
-def _brought(generation: Generation) -> set[str]:
+def _located(
+    host: Host,
+    generation: Generation,
+    registry: str | None,
+    have: Mapping[str, Installed],
+    ours: Collection[str],
+) -> dict[str, tuple[Wheel, ...]]:
+    """The wheels of what packs brought, and of the host's own where an index beside the registry may know."""
+    from_folders = {name for name, one in have.items() if (one.info / "direct_url.json").is_file()}
+    pins = {name: one.version for name, one in have.items() if name not in from_folders}
+    if host.config.python_index == "none":
+        pins = {name: version for name, version in pins.items() if name in ours}
+    indexes = index_args(registry, host.config.python_index)
+    backend = re.search(r"\+(cpu|cu\d+|rocm[\d.]+|xpu)$", pins.get("torch", ""))
+    args = ["--torch-backend", backend[1]] if backend else []
+    return locate(pins, generation.python, indexes, cache_for(host.root), args)
+
+
+def _as_installed(pack: InstalledPack | None, wheels: tuple[Wheel, ...]) -> tuple[Wheel, ...]:
+    """Of a pack the wheel that was installed, by its hash or as the file that was given."""
+    if pack is None or pack.origin == "host":
+        return wheels
+    file = Path(pack.origin)
+    if pack.origin != "registry" and file.is_file():
+        return (Wheel(file.name, str(file), pack.sha256 or digest(file), file.stat().st_size),)
+    return tuple(wheel for wheel in wheels if pack.sha256 in (None, wheel.sha256))
+
+
+def brought(generation: Generation) -> set[str]:
     """What packs brought: themselves and what they need that the host does not."""
     needs = Needs.of(generation.path)
-    packs = {name for name, pack in generation.packs.items() if pack.origin != "host"}
+    packs = {name for name, pack in generation.packs.items() if pack.origin != "host" and not pack.disabled}
     found = set(packs)
     for name in packs:
         found |= set(needs.orphans_without(name, frozenset()))
     return found
-
-
-def _wheels(
-    client: RegistryClient, name: str, version: str, pack: InstalledPack | None
-) -> tuple[LockedWheel, ...]:
-    try:
-        files = client.version(name, version).files
-    except NotFound:
-        return ()
-    wanted = [f for f in files if pack is None or pack.sha256 in (None, f.sha256)]
-    return tuple(LockedWheel(f.filename, f.url, f.sha256, f.size) for f in wanted)
 
 
 def _models(host: Host) -> tuple[ModelManifest, ...]:
@@ -111,33 +127,25 @@ def _models(host: Host) -> tuple[ModelManifest, ...]:
 
 
 def text(lock: Lock) -> str:
-    """The file: `packages` as the specification says; the host's own distributions without wheels."""
+    """The file, valid by PEP 751: `packages` have wheels, what has none is in [tool.noderack] host."""
     packages = [
         {
             "name": p.name,
             "version": p.version,
-            **(
-                {
-                    "wheels": [
-                        {"name": w.name, "url": w.url, "size": w.size, "hashes": {"sha256": w.sha256}}
-                        for w in p.wheels
-                    ]
-                }
-                if p.wheels
-                else {}
-            ),
+            "wheels": [wheel.row() for wheel in p.wheels],
             "tool": {"noderack": _about(p)},
         }
         for p in lock.packages
+        if p.wheels
     ]
-    models = [_model_row(model) for model in lock.models]
-    ours = {"models": models, **({"registry": lock.registry} if lock.registry else {})}
+    host = [{"name": p.name, "version": p.version} for p in lock.packages if p.host and not p.wheels]
+    ours = {"host": host, "models": [_model_row(model) for model in lock.models]}
     data = {
         "lock-version": LOCK_VERSION,
         "created-by": "noderack",
         "requires-python": lock.requires_python,
         "packages": packages,
-        "tool": {"noderack": ours},
+        "tool": {"noderack": ours | ({"registry": lock.registry} if lock.registry else {})},
     }
     return tomli_w.dumps(data)
 
@@ -165,8 +173,9 @@ def read(content: str, where: str) -> Lock:
         if not re.match(r"1\.", str(data.get("lock-version"))):
             raise BadInput(f"{where}: lock-version is {data.get('lock-version')!r}, this reads 1.x")
         ours = data.get("tool", {}).get("noderack", {})
+        own = [{**row, "tool": {"noderack": {"kind": "host"}}} for row in ours.get("host", ())]
         return Lock(
-            tuple(_locked(row) for row in data["packages"]),
+            tuple(_locked(row) for row in (*data["packages"], *own)),
             tuple(_model(row) for row in ours.get("models", ())),
             ours.get("registry"),
             str(data.get("requires-python", "")),
@@ -179,10 +188,7 @@ def read(content: str, where: str) -> Lock:
 
 def _locked(row: Mapping[str, Any]) -> Locked:
     about = row.get("tool", {}).get("noderack", {})
-    wheels = tuple(
-        LockedWheel(str(w["name"]), str(w["url"]), str(w["hashes"]["sha256"]), int(w.get("size", 0)))
-        for w in row.get("wheels", ())
-    )
+    wheels = tuple(Wheel.of(wheel) for wheel in row.get("wheels", ()))
     kind = about.get("kind")
     types: Sequence[str] = about.get("node-types", ())
     return Locked(

@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from noderack_host.folder import Host
 from noderack_host.folders import ModelFolders
-from noderack_host.workflow import Workflow
-from noderack_host.workflow.models import ModelUse
-from noderack_host.workflow.uses import NodeUse
 
 from noderack_cli.generations import Generation
+
+if TYPE_CHECKING:
+    from noderack_host.workflow import Workflow
+    from noderack_host.workflow.models import ModelUse
+    from noderack_host.workflow.uses import NodeUse
 
 
 @dataclass(frozen=True, slots=True)

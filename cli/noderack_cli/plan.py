@@ -11,6 +11,8 @@ from noderack_registry.schema import ModelManifest, TypeClaim
 
 from noderack_cli.wheels import Wheel, fitting
 
+UNPACKED = 3  # times a wheel's size is what it takes when it is unpacked and compiled, roughly
+
 
 @dataclass(frozen=True, slots=True)
 class PackChoice:
@@ -27,6 +29,7 @@ class PackChoice:
     licence: str | None = None
     dependencies: tuple[str, ...] = ()
     risks: tuple[str, ...] = ()
+    capabilities: tuple[str, ...] = ()
     library: bool = False
     wheel: str | None = None  # a file to install from, where it does not come from the registry
 
@@ -120,12 +123,27 @@ class Plan:
     solved: bool = False
 
     @property
-    def download(self) -> int:
-        """Bytes to download, as far as they are known."""
+    def wheel_bytes(self) -> int:
+        """Bytes of all wheels that come, packs and what they need, as far as they are known."""
         names = {p.pack for p in self.packs}
         others = (d.wheel.size for d in self.distributions if d.name not in names and d.wheel)
-        packs = (p.size for p in self.packs if p.wheel is None)
-        return sum(packs) + sum(others) + sum(m.size for m in self.models)
+        return sum(p.size for p in self.packs) + sum(others)
+
+    @property
+    def model_bytes(self) -> int:
+        """Bytes of all models that come; none for what is linked."""
+        return sum(m.size for m in self.models)
+
+    @property
+    def download(self) -> int:
+        """Bytes to download at most: what uv's cache has already is not fetched again."""
+        given = sum(p.size for p in self.packs if p.wheel is not None)
+        return self.wheel_bytes - given + self.model_bytes
+
+    @property
+    def disk(self) -> int:
+        """Bytes that the host grows by, about: wheels unpacked and compiled, and models."""
+        return UNPACKED * self.wheel_bytes + self.model_bytes
 
     def __bool__(self) -> bool:
         return bool(self.packs or self.models or self.distributions)
@@ -142,6 +160,7 @@ class Plan:
             "notes": list(self.notes),
             "left_out": list(self.left_out),
             "download": self.download,
+            "disk": self.disk,
             "solved": self.solved,
         }
 

@@ -25,7 +25,8 @@ def lines(plan: Plan) -> Iterator[str]:
     yield from (f"Note: {note}" for note in plan.notes)
     yield from _open_questions(plan)
     if plan:
-        yield f"To download: {size(plan.download)}{_unknown_sizes(plan)}."
+        yield f"To download: {size(plan.download)}{_unknown_sizes(plan)}{_parts(plan)}."
+        yield f"On disk: about {size(plan.disk)} more."
 
 
 def _pack(pack: PackChoice) -> Iterator[str]:
@@ -37,6 +38,8 @@ def _pack(pack: PackChoice) -> Iterator[str]:
     yield f"      because: {pack.reason}"
     if pack.alternatives:
         yield f"      also claimed by: {', '.join(pack.alternatives[:5])}"
+    if pack.capabilities:
+        yield f"      its code can: {', '.join(pack.capabilities)}"
     yield from (f"      careful: {risk}" for risk in pack.risks)
 
 
@@ -45,12 +48,13 @@ def _beside_packs(plan: Plan) -> list[Distribution]:
     return [change for change in plan.distributions if change.name not in names]
 
 
-def _distribution(change: Distribution) -> tuple[str, str, str]:
+def _distribution(change: Distribution) -> tuple[str, ...]:
+    much = size(change.wheel.size) if change.wheel and change.wheel.size else ""
     if change.old is None:
-        return "+", change.name, change.new or ""
+        return "+", change.name, change.new or "", much
     if change.new is None:
         return "-", change.name, change.old
-    return "~", change.name, f"{change.old} → {change.new}"
+    return "~", change.name, f"{change.old} → {change.new}", much
 
 
 def _model(model: ModelChoice) -> Iterator[str]:
@@ -96,6 +100,12 @@ def _grouped(tosses: Sequence[Toss]) -> list[tuple[Toss, list[str]]]:
         key = same if toss.what == "node type" else (toss.name,)
         groups.setdefault((toss.what, key), []).append(toss)
     return [(first, [other.name for other in rest]) for first, *rest in groups.values()]
+
+
+def _parts(plan: Plan) -> str:
+    if not plan.model_bytes or plan.model_bytes == plan.download:
+        return ""
+    return f" (models {size(plan.model_bytes)}, packs and Python {size(plan.download - plan.model_bytes)})"
 
 
 def _unknown_sizes(plan: Plan) -> str:

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import httpx
 from noderack_host.folder import Host
-from noderack_host.workflow import read_workflow
 from noderack_registry.client import NotFound, RegistryClient
 from noderack_registry.schema import ModelQuery, PackVersion, Resolution
 
@@ -35,6 +34,8 @@ class Wishes:
 
 def what_is_missing(host: Host, generation: Generation, sources: list[str]) -> Missing:
     """What the workflows at `sources` (files or addresses) need and the host lacks; raises WorkflowError."""
+    from noderack_host.workflow import read_workflow
+
     workflows = {source: read_workflow(_place(source)) for source in sources}
     return missing(workflows, Have.of(host, generation))
 
@@ -129,6 +130,7 @@ def with_facts(client: RegistryClient, pack: PackChoice) -> PackChoice:
         licence=version.licence,
         dependencies=version.dependencies,
         risks=_risks(version),
+        capabilities=version.capabilities,
         library=version.library,
     )
 

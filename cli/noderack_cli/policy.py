@@ -1,4 +1,4 @@
-"""What the user decided about versions, kept in host.toml under [policy]: pins and holds."""
+"""What the user decided, kept in host.toml under [policy]: pins, holds, how many generations to keep."""
 
 from __future__ import annotations
 
@@ -7,27 +7,37 @@ from dataclasses import dataclass, replace
 
 from noderack_host.folder import Host
 
+from noderack_cli import generations
+from noderack_cli.serving import generations_served
+
 KEY = "policy"
+KEEP = 20
 
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """`pins` maps a pack to the version to use; packs in `holds` are not updated."""
+    """`pins` maps a pack to the version to use; packs in `holds` are not updated.
+
+    `keep` generations stay beside the one in use when packs are installed.
+    """
 
     pins: Mapping[str, str]
     holds: frozenset[str]
+    keep: int = KEEP
 
     @classmethod
     def of(cls, host: Host) -> Policy:
         """The host's policy; what is not understood counts as nothing said."""
         said = host.config.other.get(KEY, {})
         said = said if isinstance(said, Mapping) else {}
-        pins, holds = said.get("pins", {}), said.get("holds", [])
-        return cls({str(k): str(v) for k, v in dict(pins).items()}, frozenset(map(str, holds)))
+        pins, holds, keep = said.get("pins", {}), said.get("holds", []), said.get("keep")
+        keep = keep if isinstance(keep, int) and keep >= 1 else KEEP
+        return cls({str(k): str(v) for k, v in dict(pins).items()}, frozenset(map(str, holds)), keep)
 
     def save(self, host: Host) -> None:
         """Write it into host.toml."""
-        said = {"pins": dict(sorted(self.pins.items())), "holds": sorted(self.holds)}
+        said: dict[str, object] = {"pins": dict(sorted(self.pins.items())), "holds": sorted(self.holds)}
+        said |= {"keep": self.keep} if self.keep != KEEP else {}
         host.with_config(other={**host.config.other, KEY: said})
 
     def pin(self, pack: str, version: str) -> Policy:
@@ -40,4 +50,10 @@ class Policy:
 
     def free(self, pack: str) -> Policy:
         """The policy with nothing said about `pack`."""
-        return Policy({k: v for k, v in self.pins.items() if k != pack}, self.holds - {pack})
+        kept = {name: version for name, version in self.pins.items() if name != pack}
+        return replace(self, pins=kept, holds=self.holds - {pack})
+
+
+def keep_few(host: Host) -> list[int]:
+    """Remove what is older than the policy keeps, and no running server uses. The caller holds the host."""
+    return generations.prune(host, Policy.of(host).keep, spare=generations_served(host))

@@ -52,9 +52,7 @@ class Stage:
             new, old = self.have[name], before.get(name)
             if old is not None and _same(old, new):
                 continue
-            if old is not None:
-                _take_out(old, draft.path)
-                replaced.add(name)
+            replaced |= take_out([name], draft)
             self._put_in(new, draft)
         return replaced
 
@@ -108,6 +106,8 @@ class StageRefused(Exception):
 def _unpack(
     host: Host, now: Generation, rows: Sequence[Row], packs: Sequence[PackChoice], root: Path
 ) -> Stage:
+    if not rows:
+        return Stage(root, now.path, {}, {})
     root.mkdir(parents=True)
     lock = root / "pylock.toml"
     lock.write_text(pylock(rows), "utf-8")
@@ -196,6 +196,15 @@ def _same(old: Installed, new: Installed) -> bool:
 def _own_rows(one: Installed) -> set[str]:
     lines = (one.info / "RECORD").read_text("utf-8").splitlines()
     return {line for line in lines if line.partition(",")[0].rpartition("/")[2] not in ADDED}
+
+
+def take_out(names: Iterable[str], draft: Draft) -> set[str]:
+    """Remove distributions from a draft; returns those that were there."""
+    have = installed(draft.path)
+    there = {name for name in names if name in have}
+    for name in there:
+        _take_out(have[name], draft.path)
+    return there
 
 
 def _take_out(old: Installed, root: Path) -> None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import tomli_w
 from packaging.tags import Tag, sys_tags
@@ -36,7 +37,7 @@ class Wheel:
     def of(cls, row: Mapping[str, Any]) -> Wheel:
         """From a row of a pylock.toml; raises KeyError, TypeError for one without sha256."""
         url = str(row.get("url") or row["path"])
-        name = str(row.get("name") or url.rpartition("/")[2].partition("#")[0])
+        name = str(row.get("name") or unquote(url.rpartition("/")[2].partition("#")[0]))
         return cls(name, url, str(row["hashes"]["sha256"]), int(row.get("size", 0)))
 
     def row(self) -> dict[str, Any]:
@@ -54,7 +55,7 @@ def fitting(wheels: Sequence[Wheel]) -> Wheel | None:
 
     def rank(wheel: Wheel) -> int:
         try:
-            tags = parse_wheel_filename(wheel.name.replace("%2B", "+"))[3]
+            tags = parse_wheel_filename(wheel.name)[3]
         except InvalidWheelFilename:
             return len(ranks)
         return min((ranks.get(tag, len(ranks)) for tag in tags), default=len(ranks))
@@ -88,7 +89,7 @@ def locate(
         rows = tomllib.loads(ran.out)["packages"]
         return {str(canonicalize_name(row["name"])): _wheels(row) for row in rows}
     names = list(pins)
-    if len(names) == 1:
+    if len(names) == 1 or "No solution found" not in ran.err:  # not a name, but the network
         return {}
     halves = names[: len(names) // 2], names[len(names) // 2 :]
     found: dict[str, tuple[Wheel, ...]] = {}

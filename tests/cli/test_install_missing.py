@@ -97,14 +97,10 @@ def test_a_pack_that_does_not_import_is_left_out(
     rack: Host,
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    from noderack_cli import verify
     from pack_wheels import nodes_source
 
-    monkeypatch.setattr(
-        verify.inspect, "__kwdefaults__", {"seconds": 4 if name == "hangs" else 60, "memory": 4 << 30}
-    )
+    rack.with_config(other={"verify": {"seconds": 4 if name == "hangs" else 60, "memory": 4}})
     extra, said = BROKEN[name]
     types = ["Other"] if name == "lacks the type" else ["Wanted"]
     shop.sell("bad", declared=["Wanted"], types=types, source=nodes_source(types, extra))

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +11,18 @@ from noderack_cli import generations, lock_file
 from noderack_cli.doctor import look
 from noderack_cli.errors import BadInput
 from noderack_cli.exits import Exit
+from noderack_cli.installed import installed
 from noderack_cli.main import run
+from noderack_cli.uv_tool import uv
+from noderack_cli.wheels import Wheel
 from noderack_host.folder import Host
 from noderack_registry.schema import ModelManifest, Source
+from packaging.pylock import Pylock
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
 
 BODY = os.urandom(50_000)
 
@@ -45,6 +55,29 @@ def test_a_lock_builds_the_host_again(full: Host) -> None:
     assert run(["sync", "--yes"]) == 0, "nothing left to do"
 
 
+def test_a_lock_is_one_that_pip_and_uv_read(full: Host, shop: Any, tmp_path: Path) -> None:
+    assert run(["lock"]) == 0
+    text = full.lockfile.read_text()
+    made = Pylock.from_dict(tomllib.loads(text))
+    assert {p.name for p in made.packages} == {"film", "lib"}
+    assert all(wheel.hashes["sha256"] and wheel.size for p in made.packages for wheel in p.wheels or ())
+    (tmp_path / "pylock.toml").write_text(text)
+    python = str(generations.numbered(full, 1).python)
+    done = uv(["pip", "install", "--dry-run", "--python", python, "-r", tmp_path / "pylock.toml"])
+    assert done.code == 0 and "+ film==1.0" in done.err and "+ lib==1.0" in done.err
+
+
+def test_a_sync_takes_out_what_the_lock_has_not(full: Host, shop: Any) -> None:
+    assert run(["lock"]) == 0
+    shop.sell("grain", library=True)
+    shop.sell("later", types=["Later"], requires=["grain"])
+    assert run(["install", "later", "--yes"]) == 0
+    assert run(["sync", "--yes"]) == 0
+    now = generations.current(full)
+    assert set(now.packs) == {"noderack", "film"} and not {"later", "grain"} & set(installed(now.path))
+    assert now.why == "remove grain; remove later"
+
+
 def test_a_bundle_needs_no_network(full: Host, tmp_path: Path) -> None:
     assert run(["bundle", "create", str(tmp_path / "stick")]) == 0
     assert run(["uninstall", "film", "--yes"]) == 0
@@ -68,10 +101,16 @@ def test_a_changed_wheel_in_a_bundle_is_refused(
 
 
 def test_a_lock_reads_back() -> None:
-    wheel = lock_file.LockedWheel("a-1-py3-none-any.whl", "https://example.org/a.whl", "0" * 64, 7)
+    wheel = Wheel("a-1-py3-none-any.whl", "https://example.org/a-1-py3-none-any.whl", "0" * 64, 7)
     model = ModelManifest("m", "loras", "1" * 64, 9, (Source("url", "https://example.org/m"),))
     lock = lock_file.Lock(
-        (lock_file.Locked("a", "1", (wheel,), True, False, ("T",)),), (model,), "http://r", ">=3.10"
+        (
+            lock_file.Locked("a", "1", (wheel,), True, False, ("T",)),
+            lock_file.Locked("torch", "2", host=True),
+        ),
+        (model,),
+        "http://r",
+        ">=3.10",
     )
     assert lock_file.read(lock_file.text(lock), "x") == lock
 

@@ -8,7 +8,7 @@ import click
 from noderack_host.folder import Host
 
 from noderack_cli import generations as gens
-from noderack_cli.commands.workflows import carry_out, confirm, show_plan
+from noderack_cli.carry import carry_out, confirm, show_plan
 from noderack_cli.errors import NotFound
 from noderack_cli.existing import Found, choose, read_installation, read_snapshot
 from noderack_cli.exits import Exit
@@ -106,4 +106,4 @@ def _take(host: Host, found: tuple[Found, ...], registry: str | None, agreed: Ag
         if agreed.dry_run or not plan:
             return Exit.OK
         confirm(agreed.yes or agreed.as_json)
-        return carry_out(host, client, plan, Progress(agreed.as_json), wait=True, all_or_nothing=False)
+        return carry_out(host, client, plan, Progress(agreed.as_json), wait=True)

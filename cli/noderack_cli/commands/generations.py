@@ -13,6 +13,7 @@ from noderack_cli import generations as gens
 from noderack_cli.held import hold
 from noderack_cli.options import host_option, json_option, registry_option, wait_option
 from noderack_cli.policy import Policy
+from noderack_cli.serving import generations_served, show_generation
 from noderack_cli.show import count, day, table
 from noderack_cli.where import open_host, open_registry
 
@@ -90,10 +91,8 @@ def rollback(number: int | None, no_wait: bool, folder: Path | None, as_json: bo
         host.root, "nodes rollback", wait=0 if no_wait else 600, tell=lambda t: click.echo(t, err=True)
     ):
         generation = gens.rollback(host, number)
-    if as_json:
-        click.echo(json.dumps({"generation": generation.number}))
-    else:
-        click.echo(f"Generation {generation.number} is in use: {generation.why}")
+    told = f"Generation {generation.number} is in use: {generation.why}"
+    show_generation(host, told, generation.number, as_json=as_json)
 
 
 @click.command()
@@ -103,14 +102,16 @@ def rollback(number: int | None, no_wait: bool, folder: Path | None, as_json: bo
 @host_option
 @json_option
 def prune(keep: int, older_than: float, no_wait: bool, folder: Path | None, as_json: bool) -> None:
-    """Remove old generations, and what a killed install left.
+    """Remove old generations, and what a killed install left; never the one in use or one that is served.
+
+    Installing does the same by itself for all beyond the 20 newest, or `keep` under [policy] of host.toml.
 
     \b
     nodes prune --keep 2
     """
     host = open_host(folder)
     with hold(host.root, "nodes prune", wait=0 if no_wait else 600, tell=lambda t: click.echo(t, err=True)):
-        gone = gens.prune(host, keep, older_than * 86400)
+        gone = gens.prune(host, keep, older_than * 86400, spare=generations_served(host))
     if as_json:
         click.echo(json.dumps({"removed": gone}))
     else:

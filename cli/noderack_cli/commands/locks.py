@@ -13,7 +13,7 @@ from noderack_host.folder import Host
 from noderack_cli import generations as gens
 from noderack_cli import lock_file
 from noderack_cli.bring import bring
-from noderack_cli.commands.workflows import confirm, show_plan
+from noderack_cli.carry import confirm, show_plan
 from noderack_cli.errors import InstallError, NotFound
 from noderack_cli.exits import Exit
 from noderack_cli.held import hold
@@ -22,10 +22,11 @@ from noderack_cli.links import write_settled
 from noderack_cli.model_files import Index, link, scan, target_for
 from noderack_cli.options import FOLDER, dry_run_option, host_option, json_option, registry_option, yes_option
 from noderack_cli.progress import Progress
+from noderack_cli.serving import tell_server
 from noderack_cli.show import count
 from noderack_cli.sources import Access
 from noderack_cli.sync import make_bundle, plan_of
-from noderack_cli.where import open_host, open_registry
+from noderack_cli.where import open_host
 
 LOCK_NAME = "nodes.lock"
 
@@ -47,13 +48,17 @@ def lock(folder: Path | None, registry: str | None, as_json: bool) -> None:
     told = (
         f"{host.lockfile}: {count(len(made.packages), 'distribution')}, {count(len(made.models), 'model')}."
     )
+    facts |= {"without_hash": made.without_hash}
+    if made.without_hash:
+        told += (
+            f"\n  No index tells the hash of {', '.join(made.without_hash)}: `nodes sync` cannot bring it."
+        )
     click.echo(json.dumps(facts) if as_json else told)
 
 
 def _lock(host: Host, registry: str | None) -> lock_file.Lock:
     scan(host, Index.open(host))
-    with open_registry(host, registry) as client:
-        return lock_file.lock_of(host, gens.current(host), client)
+    return lock_file.lock_of(host, gens.current(host), registry or host.config.registry)
 
 
 @click.command()
@@ -106,6 +111,8 @@ def _apply(host: Host, file: Path, bundle: Path | None, registry: str | None, ch
         applied = apply(plan, host, progress, registry=None if bundle else url, all_or_nothing=True)
     if applied.failed:
         raise applied.failed[0][1]
+    if applied.installed:
+        tell_server(host, progress)
     if bundle is not None:
         _place_models(host, bundle)
         return Exit.OK

@@ -9,11 +9,10 @@ from pathlib import Path
 import click
 from noderack_host.folder import Host
 from noderack_registry.client import RegistryClient
-from noderack_registry.packing import build_wheel
 from packaging.version import InvalidVersion, Version
 
 from noderack_cli import generations as gens
-from noderack_cli.commands.workflows import carry_out, confirm, show_plan
+from noderack_cli.carry import carry_out, confirm, show_plan
 from noderack_cli.errors import NotFound
 from noderack_cli.exits import Exit
 from noderack_cli.generations import Generation
@@ -33,6 +32,7 @@ from noderack_cli.policy import Policy
 from noderack_cli.progress import Progress
 from noderack_cli.reasons import Needs, difference
 from noderack_cli.remove import remove_pack
+from noderack_cli.serving import tell_server
 from noderack_cli.show import table
 from noderack_cli.where import open_host, open_registry
 
@@ -73,7 +73,7 @@ def install(
         if dry_run or not plan:
             return Exit.OK
         confirm(yes or as_json)
-        return carry_out(host, client, plan, Progress(as_json), wait=not no_wait, all_or_nothing=False)
+        return carry_out(host, client, plan, Progress(as_json), wait=not no_wait)
 
 
 def _choice(host: Host, client: RegistryClient, now: Generation, policy: Policy, text: str) -> PackChoice:
@@ -98,6 +98,8 @@ def _from_source(host: Host, text: str) -> PackChoice:
         return PackChoice(
             normal(name), version, (), "you gave the wheel", wheel=str(path), size=path.stat().st_size
         )
+    from noderack_registry.packing import build_wheel
+
     built = build_wheel(text, host.root / "wheels")
     name, version = built.metadata.name, built.metadata.version
     reason = f"built from {text}"
@@ -128,6 +130,7 @@ def uninstall(
                 click.echo(json.dumps({"removed": removed, "generation": generation.number}))
             else:
                 click.echo(f"Removed {', '.join(removed)}; generation {generation.number} is in use.")
+    tell_server(host, as_json=as_json)
 
 
 @click.command()
@@ -168,7 +171,7 @@ def update(
         if dry_run or not plan:
             return Exit.OK
         confirm(yes or as_json)
-        return carry_out(host, client, plan, Progress(as_json), wait=not no_wait, all_or_nothing=False)
+        return carry_out(host, client, plan, Progress(as_json), wait=not no_wait)
 
 
 def outdated(client: RegistryClient, now: Generation, policy: Policy, only: list[str]) -> list[PackChoice]:

@@ -10,7 +10,7 @@ import click
 from noderack_registry.schema import Revocation
 
 from noderack_cli import generations as gens
-from noderack_cli.commands.workflows import carry_out
+from noderack_cli.carry import carry_out
 from noderack_cli.errors import NotFound
 from noderack_cli.exits import Exit
 from noderack_cli.generations import Generation
@@ -21,6 +21,7 @@ from noderack_cli.plan import PackChoice, Plan
 from noderack_cli.planning import solved, with_facts
 from noderack_cli.progress import Progress
 from noderack_cli.remove import disable_pack
+from noderack_cli.serving import tell_server
 from noderack_cli.where import open_host, open_registry
 
 
@@ -37,6 +38,7 @@ def disable(pack: str, folder: Path | None) -> None:
     with hold(host.root, "nodes disable"):
         made = disable_pack(host, normal(pack))
     click.echo(f"{normal(pack)} is disabled; generation {made.number} is in use.")
+    tell_server(host)
 
 
 @click.command()
@@ -64,7 +66,7 @@ def enable(pack: str, folder: Path | None, registry: str | None) -> int:
                 known.name, known.version, known.node_types, "enabled again", wheel=known.origin
             )
         plan = solved(host, client.url, Plan((choice,), generation=now.number))
-        return carry_out(host, client, plan, Progress(), wait=True, all_or_nothing=False)
+        return carry_out(host, client, plan, Progress(), wait=True)
 
 
 @click.command()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
@@ -13,12 +12,10 @@ import click
 from noderack_host.folder import Host
 from noderack_registry.client import RegistryClient
 
-from noderack_cli import generations, plan_view
-from noderack_cli.bring import Brought, bring
+from noderack_cli import generations
+from noderack_cli.carry import carry_out, confirm, show_plan
 from noderack_cli.errors import BadInput, NodesError, NotFound, Unresolvable
 from noderack_cli.exits import Exit
-from noderack_cli.held import hold
-from noderack_cli.install import Applied, apply
 from noderack_cli.missing import Missing
 from noderack_cli.options import (
     dry_run_option,
@@ -31,8 +28,7 @@ from noderack_cli.options import (
 from noderack_cli.plan import Plan
 from noderack_cli.planning import Wishes, make_plan, what_is_missing
 from noderack_cli.progress import Progress
-from noderack_cli.show import count, table
-from noderack_cli.sources import Access
+from noderack_cli.show import table
 from noderack_cli.where import open_host, open_registry
 
 
@@ -150,17 +146,6 @@ def settled_plan(host: Host, client: RegistryClient, lacking: Missing, wishes: W
     return make_plan(host, client, lacking, replace(wishes, choose=chosen))
 
 
-def show_plan(plan: Plan, *, as_json: bool) -> None:
-    """Print the plan."""
-    if as_json:
-        click.echo(json.dumps({"event": "plan", "plan": plan.as_dict()}))
-        return
-    if not plan and not plan.tosses and not plan.unknown:
-        click.echo("Nothing is missing.")
-    for line in plan_view.lines(plan):
-        click.echo(line)
-
-
 def blocking(plan: Plan, partial: bool) -> NodesError | None:
     """Why the plan cannot be carried out, if so."""
     if plan.tosses:
@@ -174,42 +159,3 @@ def blocking(plan: Plan, partial: bool) -> NodesError | None:
         hint = plan.unknown[0].hint or "Take the rest all the same with --partial."
         return NotFound(f"Nothing was changed, because this was not found: {names}", hint)
     return None
-
-
-def confirm(agreed: bool) -> None:
-    """Ask, unless it was agreed before; raises Abort, or BadInput where nobody can be asked."""
-    if agreed:
-        return
-    if not sys.stdin.isatty():
-        raise BadInput("Nothing was changed: nobody is here to agree to the plan", "Agree with --yes.")
-    click.confirm("Do it?", default=True, abort=True)
-
-
-def carry_out(
-    host: Host, client: RegistryClient, plan: Plan, progress: Progress, *, wait: bool, all_or_nothing: bool
-) -> int:
-    """Install the packs, bring the models, tell the result; returns the exit code."""
-    applied = Applied(generation=plan.generation)
-    if plan.packs:
-        with hold(host.root, "nodes install-missing", wait=600 if wait else 0, tell=progress.line):
-            applied = apply(plan, host, progress, registry=client.url, all_or_nothing=all_or_nothing)
-    brought = Brought()
-    if not (all_or_nothing and applied.failed):
-        brought = bring(plan.models, host, Access.of(os.environ, client.url), progress)
-    return _result(applied, brought, progress)
-
-
-def _result(applied: Applied, brought: Brought, progress: Progress) -> int:
-    errors = [error for _, error in (*applied.failed, *brought.failed)]
-    done = {"packs": [p.pack for p in applied.installed], "models": [str(p) for p in brought.paths]}
-    if progress.as_json:
-        progress("result", **done, generation=applied.generation, failed=[e.message for e in errors])
-    else:
-        parts = [count(len(applied.installed), "pack"), count(len(brought.paths), "model")]
-        progress.line(f"Done: {' and '.join(parts)}; generation {applied.generation} is in use.")
-    if not errors:
-        return Exit.OK
-    first = errors[0]
-    if len(errors) > 1:
-        first.message += f" (and {len(errors) - 1} more, above)"
-    raise first

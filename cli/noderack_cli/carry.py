@@ -1,0 +1,97 @@
+"""From an agreed plan to the end: show it, ask, install its packs, bring its models, tell what came of it."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sys
+
+import click
+from noderack_host.folder import Host
+from noderack_registry.client import RegistryClient
+
+from noderack_cli import plan_view
+from noderack_cli.bring import Brought, bring
+from noderack_cli.errors import BadInput, NoSpace
+from noderack_cli.exits import Exit
+from noderack_cli.held import hold
+from noderack_cli.install import Applied, apply
+from noderack_cli.plan import Plan
+from noderack_cli.policy import keep_few
+from noderack_cli.progress import Progress
+from noderack_cli.serving import tell_server
+from noderack_cli.show import count, size
+from noderack_cli.sources import Access
+
+
+def show_plan(plan: Plan, *, as_json: bool) -> None:
+    """Print the plan."""
+    if as_json:
+        click.echo(json.dumps({"event": "plan", "plan": plan.as_dict()}))
+        return
+    if not plan and not plan.tosses and not plan.unknown:
+        click.echo("Nothing is missing.")
+    for line in plan_view.lines(plan):
+        click.echo(line)
+
+
+def confirm(agreed: bool) -> None:
+    """Ask, unless it was agreed before; raises Abort, or BadInput where nobody can be asked."""
+    if agreed:
+        return
+    if not sys.stdin.isatty():
+        raise BadInput("Nothing was changed: nobody is here to agree to the plan", "Agree with --yes.")
+    click.confirm("Do it?", default=True, abort=True)
+
+
+def carry_out(
+    host: Host,
+    client: RegistryClient,
+    plan: Plan,
+    progress: Progress,
+    *,
+    wait: bool,
+    all_or_nothing: bool = False,
+    doing: str = "nodes install",
+) -> int:
+    """Install the packs, bring the models, tell the result; returns the exit code.
+
+    Raises NoSpace before anything is done when the disk cannot hold it.
+    """
+    refuse_if_full(host, plan)
+    applied = Applied(generation=plan.generation)
+    if plan.packs:
+        with hold(host.root, doing, wait=600 if wait else 0, tell=progress.line):
+            applied = apply(plan, host, progress, registry=client.url, all_or_nothing=all_or_nothing)
+            keep_few(host)
+        if applied.installed:
+            tell_server(host, progress)
+    brought = Brought()
+    if not (all_or_nothing and applied.failed):
+        brought = bring(plan.models, host, Access.of(os.environ, client.url), progress)
+    return _result(applied, brought, progress)
+
+
+def refuse_if_full(host: Host, plan: Plan) -> None:
+    """Raise NoSpace if the plan needs more than is free."""
+    free = shutil.disk_usage(host.root).free
+    if plan.disk > free:
+        told = f"The plan needs about {size(plan.disk)} at {host.root}, where {size(free)} are free"
+        raise NoSpace(told, "Free some space, for example with: nodes prune --keep 1")
+
+
+def _result(applied: Applied, brought: Brought, progress: Progress) -> int:
+    errors = [error for _, error in (*applied.failed, *brought.failed)]
+    done = {"packs": [p.pack for p in applied.installed], "models": [str(p) for p in brought.paths]}
+    if progress.as_json:
+        progress("result", **done, generation=applied.generation, failed=[e.message for e in errors])
+    else:
+        parts = [count(len(applied.installed), "pack"), count(len(brought.paths), "model")]
+        progress.line(f"Done: {' and '.join(parts)}; generation {applied.generation} is in use.")
+    if not errors:
+        return Exit.OK
+    first = errors[0]
+    if len(errors) > 1:
+        first.message += f" (and {len(errors) - 1} more, above)"
+    raise first
