@@ -9,7 +9,7 @@ from noderack_host.call import Gathered, blocker_in, gather, slices
 from noderack_host.fingerprint import bound_method
 from noderack_host.graph import DynamicPrompt, ExecutionBlocker
 from noderack_host.lane import finish
-from noderack_host.running import Running, use
+from noderack_host.running import Running, Wanted, use
 from noderack_host.tell import Teller, told_value
 from noderack_host.work import Work
 
@@ -39,6 +39,7 @@ class Caller:
         self._instances = instances
         self._hidden_value = hidden_value
         self._executed = executed
+        self._done: dict[str, dict[int, tuple[Running, Any]]] = {}
 
     def gather(self, work: Work) -> Gathered:
         """The values that a work's inputs have now."""
@@ -66,21 +67,36 @@ class Caller:
         return {name: [told_value(value) for value in found] for name, found in values.items()}
 
     def call(self, work: Work, gathered: Gathered) -> tuple[Results, bool]:
-        """Calls a node for each slice of its inputs; whether any of the results must be awaited."""
+        """Calls a node for each slice of its inputs; whether any of the results must be awaited.
+
+        Raises Wanted if a call needs a lazy input; what other calls gave is kept for the next time.
+        """
         method = bound_method(work.contract, self._owner(work), gathered.hidden, work.contract.function)
-        results: Results = []
+        results = self._done.pop(work.id, {})
+        wanted: dict[str, None] = {}
         try:
             for at, arguments in enumerate(slices(gathered.values, work.contract.input_is_list)):
-                results.append(self._one_call(work, at, arguments, method))
-        except BaseException:  # pack code, or an interrupt
-            close(results)
+                if at in results:
+                    continue
+                try:
+                    results[at] = self._one_call(work, at, arguments, method)
+                except Wanted as cause:
+                    wanted.update(dict.fromkeys(cause.names))
+            if wanted:
+                raise Wanted(*wanted)
+        except Wanted:
+            self._done[work.id] = results
             raise
-        return results, any(hasattr(result, "__await__") for _, result in results)
+        except BaseException:  # pack code, or an interrupt
+            close(results.values())
+            raise
+        found = [results[at] for at in sorted(results)]
+        return found, any(hasattr(result, "__await__") for _, result in found)
 
     def _one_call(
         self, work: Work, at: int, arguments: dict[str, Any], method: Callable[..., Any]
     ) -> tuple[Running, Any]:
-        running = self._running_for(work.id, at)
+        running = self._running_for(work, at)
         running.interrupted()
         blocker = blocker_in(arguments, work.contract.input_is_list)
         if blocker is not None:
@@ -97,23 +113,24 @@ class Caller:
         for at, arguments in enumerate(slices(gathered.values, work.contract.input_is_list)):
             if blocker_in(arguments, work.contract.input_is_list) is not None:
                 continue
-            with use(self._running_for(work.id, at)):
+            with use(self._running_for(work, at)):
                 answer = finish(method(**arguments))
             if isinstance(answer, (list, tuple, set)):
                 wanted.update(dict.fromkeys(name for name in answer if isinstance(name, str)))
         return [name for name in wanted if name not in gathered.values or name in gathered.missing]
 
-    def _running_for(self, node_id: str, at: int) -> Running:
+    def _running_for(self, work: Work, at: int) -> Running:
         base, report = self._base, self._teller.progress
         return Running(
             base.host,
             base.folders,
             self._teller.prompt_id,
-            node_id,
+            work.id,
             at,
             itertools.count(),
             report,
             self._stopped,
+            work.asked,
         )
 
     def _blocked(self, work: Work, blocker: ExecutionBlocker) -> ExecutionBlocker:
@@ -135,7 +152,7 @@ class Caller:
         return found[0]
 
 
-def close(results: Results) -> None:
+def close(results: Iterable[tuple[Running, Any]]) -> None:
     """Ends coroutines that nobody will await; those that are done take no notice."""
     for _, result in results:
         if inspect.iscoroutine(result):

@@ -139,6 +139,8 @@ class _Checker:
 
     def node_is_good(self, root: str) -> bool:
         """Whether a node and all its ancestors can run."""
+        if root in self._good:
+            return self._good[root]
         path: dict[str, None] = {}
         stack = [(root, iter(self._sources(root)))]
         while stack:

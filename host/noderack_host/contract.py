@@ -48,7 +48,8 @@ class Contract:
 
     `building` was asked for as graph building does it: some packs answer that question with a container
     that claims to have every input. Never copy either into a plain dict. `is_live`: which inputs there are
-    depends on their values, and LIVE_INPUT_TYPES(values) says so; all V3 classes have it.
+    depends on their values, and LIVE_INPUT_TYPES(values) says so; all V3 classes have it. `shows_inside`:
+    what it shows stands in the node, so it is told again when the result was kept.
     """
 
     node_type: str
@@ -58,6 +59,7 @@ class Contract:
     is_v3: bool
     is_live: bool
     output_node: bool
+    shows_inside: bool
     input_is_list: bool
     not_idempotent: bool
     output_count: int
@@ -125,6 +127,7 @@ def contract_of(node_type: str, cls: Any) -> Contract:
         is_v3=v3,
         is_live=live,
         output_node=getattr(cls, "OUTPUT_NODE", False) is True,
+        shows_inside=bool(getattr(cls, "HAS_INTERMEDIATE_OUTPUT", False)),
         input_is_list=bool(getattr(cls, "INPUT_IS_LIST", False)),
         not_idempotent=bool(getattr(cls, "NOT_IDEMPOTENT", False)),
         output_count=len(returns),

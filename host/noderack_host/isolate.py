@@ -25,7 +25,7 @@ from typing import Any
 from noderack_host.folder import Host
 from noderack_host.isolated import Described, serve
 from noderack_host.packs import Contents, contents_of
-from noderack_host.running import Interrupted, Running, current_or_none
+from noderack_host.running import Interrupted, Running, Wanted, current_or_none
 
 _LOOK_EVERY = 0.05
 _PATIENCE = 10.0
@@ -118,6 +118,8 @@ class IsolatedPack:
             if kind == "stopped":
                 self._stop.clear()
                 raise Interrupted
+            if kind == "wanted":
+                raise Wanted(*rest[0])
             if kind == "failed":
                 raise IsolatedFailed(f"{rest[0]} (in the process of pack {self.name})", rest[1])
             if running is not None:
@@ -236,6 +238,8 @@ def _signature(found: Described) -> inspect.Signature:
     return inspect.Signature([*named, *more])
 
 
-def _ids() -> tuple[str, str, int | None]:
+def _ids() -> tuple[str, str, int | None, frozenset[str]]:
     running = current_or_none()
-    return (running.prompt_id, running.node_id, running.list_index) if running else ("", "", None)
+    if running is None:
+        return "", "", None, frozenset()
+    return running.prompt_id, running.node_id, running.list_index, frozenset(running.asked)

@@ -19,7 +19,7 @@ from noderack_host.folder import Host
 from noderack_host.folders import ModelFolders
 from noderack_host.lane import finish
 from noderack_host.packs import contents_of
-from noderack_host.running import Interrupted, Running, use
+from noderack_host.running import Interrupted, Running, Wanted, use
 from noderack_host.v3.dynamic import is_dynamic
 
 _MEMBERS = (
@@ -81,6 +81,8 @@ class Service:
             return ("done", getattr(self, "_" + request[0])(*request[1:]))
         except Interrupted:
             return ("stopped",)
+        except Wanted as wanted:
+            return ("wanted", wanted.names)
         except (Exception, SystemExit) as cause:  # pack code
             return ("failed", f"{type(cause).__name__}: {cause}", traceback.format_exc())
 
@@ -105,7 +107,7 @@ class Service:
         return self._nodes[node_type]
 
     def _call(self, node_type: str, key: str | None, method: str, inputs: dict[str, Any], ids: Any) -> Any:
-        prompt_id, node_id, index = ids
+        prompt_id, node_id, index, asked = ids
         base = self._running
         running = Running(
             base.host,
@@ -116,6 +118,7 @@ class Service:
             itertools.count(),
             self._progress,
             self._stop.is_set,
+            asked,
         )
         cls = self._node(node_type)
         with use(running):

@@ -15,9 +15,9 @@ import typing
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Union, get_args, get_origin
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 
-from noderack_host.running import current
+from noderack_host.running import Wanted, current, current_or_none
 from noderack_host.schema import Kind
 
 if TYPE_CHECKING:
@@ -122,6 +122,17 @@ class Show:
     result: Any = None
 
 
+class LazyMark:
+    """Marks an input that is only worked out when the node calls it."""
+
+
+_T = TypeVar("_T")
+Lazy = Annotated[Callable[[], _T], LazyMark()]
+"""An input that is worked out when it is called: `a: Lazy[Image]`, then `a()`.
+
+The function is called again, from its start, when a value that was not there yet has been worked out; so ask
+first, and work then.
+"""
 Image = Annotated[Tensor, Socket("IMAGE")]
 """Pictures, float [B, H, W, C] in 0…1."""
 Mask = Annotated[Tensor, Socket("MASK")]
@@ -152,6 +163,7 @@ class Parameter:
     choice: Choice | File | None = None
     members: Mapping[str, enum.Enum] | None = None
     is_list: bool = False
+    is_lazy: bool = False
 
     def spec(self) -> Any:
         """The input as INPUT_TYPES has it."""
@@ -165,11 +177,23 @@ class Parameter:
 
     def take(self, value: Any, listed: bool) -> Any:
         """The argument for a value; `listed` says that the host hands every value over in a list."""
+        if self.is_lazy:
+            return self._lazily(value[0] if listed and value else value)
         if not listed:
             return self.one(value)
         if self.is_list:
             return [self.one(item) for item in value]
         return self.one(value[0]) if value else None
+
+    def _lazily(self, value: Any) -> Callable[[], Any]:
+        """Gives the value when called, or asks for it by raising Wanted."""
+        running = current_or_none()
+        if value is None and running is not None and self.name not in running.asked:
+            return self._want
+        return lambda: self.one(value)
+
+    def _want(self) -> Any:
+        raise Wanted(self.name)
 
     def one(self, value: Any) -> Any:
         if self.members is not None and value in self.members:
@@ -209,7 +233,11 @@ def _parameter(
     hidden = next((note for note in notes if isinstance(note, Hidden)), None)
     if hidden is not None:
         return Parameter(name, "hidden", hidden.source)
-    is_list = get_origin(hint) is list
+    is_lazy = any(isinstance(note, LazyMark) for note in notes)
+    if is_lazy:
+        hint, more, _ = _unwrapped(get_args(hint)[1])
+        notes = (*notes, *more, Option({"lazy": True}))
+    is_list = get_origin(hint) is list and not is_lazy
     if is_list:
         hint, more, _ = _unwrapped(get_args(hint)[0])
         notes = (*notes, *more)
@@ -224,7 +252,7 @@ def _parameter(
         options["default"] = default
     absent = has_default and (parameter.default is None or (default is None and choice is None))
     section: Kind = "optional" if absent or nullable else "required"
-    return Parameter(name, section, kind, options, choice, members, is_list)
+    return Parameter(name, section, kind, options, choice, members, is_list, is_lazy)
 
 
 def _unwrapped(hint: Any) -> tuple[Any, tuple[Any, ...], bool]:

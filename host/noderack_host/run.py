@@ -21,7 +21,7 @@ from noderack_host.flights import Flights, Landed
 from noderack_host.graph import DependencyCycleError, DynamicPrompt, GraphError
 from noderack_host.keeping import Keeper
 from noderack_host.measure import MemoryProbe, Timing
-from noderack_host.running import Interrupted
+from noderack_host.running import Interrupted, Wanted
 from noderack_host.tell import Teller
 from noderack_host.work import Agenda, State, Work
 
@@ -138,6 +138,8 @@ class Run:
             entry = self._cache.peek(work.key)
             if entry is not None and (entry.ui or entry.inner):
                 self._show_kept(work, entry.ui, entry.inner)
+                if work.contract.shows_inside and not work.contract.output_node:
+                    self.teller.executed(work.id, entry.ui)
         self._demand(works, told=True)
 
     def _is_output(self, node: Mapping[str, Any]) -> bool:
@@ -238,13 +240,22 @@ class Run:
         ):
             return
         started = self._probe.begin() if self._probe is not None else time.perf_counter()
-        results, awaited = self._caller.call(work, gathered)
+        try:
+            results, awaited = self._caller.call(work, gathered)
+        except Wanted as wanted:
+            self._call_again(work, wanted)
+            return
         if awaited:
             work.state = State.RUNNING
             self._flights.start(work, started, results)
             return
         self._timed(work, started)
         self._returned(work, [result for _, result in results])
+
+    def _call_again(self, work: Work, wanted: Wanted) -> None:
+        """A native node needs a lazy input: it goes on when that is there."""
+        if not self._asks_for_more(work, wanted.names):
+            raise GraphError(f"the input {wanted.names[0]!r} was asked for twice") from wanted
 
     def _asks_for_more(self, work: Work, wanted: Iterable[str]) -> bool:
         """Whether the node wants lazy inputs that were not asked for yet; they are demanded then."""
@@ -266,12 +277,16 @@ class Run:
         if landed is None or self._stop.is_set():
             raise Interrupted
         self._at = landed.work
-        self._timed(landed.work, landed.started)
+        if not isinstance(landed.error, Wanted):
+            self._timed(landed.work, landed.started)
         self._guarded(self._settle, landed.work, landed)
 
     def _settle(self, work: Work, landed: Landed) -> None:
         if isinstance(landed.error, asyncio.CancelledError):
             raise RuntimeError("the node cancelled itself") from landed.error
+        if isinstance(landed.error, Wanted):
+            self._call_again(work, landed.error)
+            return
         if landed.error is not None:
             raise landed.error
         self._returned(work, landed.results)

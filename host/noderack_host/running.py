@@ -5,6 +5,7 @@ The executor sets it around each call, in a context variable, so that it is righ
 
 import itertools
 from collections.abc import Callable, Iterator
+from collections.abc import Set as AbstractSet
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -20,6 +21,14 @@ class NothingRunning(RuntimeError):
 
 class Interrupted(BaseException):
     """The user stopped the prompt. Not an Exception, so that a pack's broad `except` does not swallow it."""
+
+
+class Wanted(BaseException):
+    """A node needs lazy inputs after all: it is called again once they are there. Not an Exception either."""
+
+    def __init__(self, *names: str) -> None:
+        super().__init__(*names)
+        self.names = names
 
 
 class Report(Protocol):
@@ -48,6 +57,8 @@ class Running:
     graphs: Iterator[int] = field(default_factory=itertools.count, repr=False)
     report: Report = field(default=_no_report, repr=False)
     stopped: Callable[[], bool] = field(default=_never, repr=False)
+    asked: AbstractSet[str] = frozenset()
+    """The lazy inputs that are there because the node asked for them."""
 
     def progress(self, value: float, total: float, preview: Any = None) -> None:
         """Says that `value` of `total` steps are done; raises Interrupted if the user stopped the prompt."""

@@ -11,6 +11,7 @@ import json
 import sys
 import time
 import types
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -25,9 +26,18 @@ class Fake(types.ModuleType):
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):
             raise AttributeError(name)
-        found = type(name, (Exception,), {}) if name[0].isupper() else Idle()
+        found = Kind(name, (Exception,), {}) if name[0].isupper() else Idle()
         setattr(self, name, found)
         return found
+
+
+class Kind(type):
+    """A class that has whatever is asked of it."""
+
+    def __getattr__(cls, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return Idle()
 
 
 class Idle:
@@ -41,6 +51,9 @@ class Idle:
 
     def __mul__(self, other: object) -> int:
         return 0
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(())
 
     def __bool__(self) -> bool:
         return False

@@ -1,6 +1,8 @@
 """Random graphs: the executor against an evaluator that is as plain as can be."""
 
 import asyncio
+import contextlib
+import itertools
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -10,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from noderack_host.cache import LRU, ByBytes, Classic, NoCache
-from noderack_host.execute import Executor, NodeError
+from noderack_host.execute import Executor, NodeError, PromptStopped
 from noderack_host.graph import ExecutionBlocker, is_link
 from noderack_host.running import current
 from noderack_host.testing import simple_node
@@ -23,17 +25,18 @@ BLOCKED = "blocked"
 
 @dataclass
 class Toys:
-    """The node classes; `calls` counts calls by the node's tag, `fault` is the tag of a node that fails."""
+    """The node classes; `calls` counts calls by the node's tag; `trouble` happens in the node `fault`."""
 
     calls: Counter[str] = field(default_factory=Counter)
     fault: str | None = None
+    trouble: Callable[[str], object] = lambda name: None
 
     def noted(self, function: Callable[..., Any]) -> Callable[..., Any]:
         def run(tag: str, **inputs: Any) -> Any:
             name = tag[0] if isinstance(tag, list) else tag
             self.calls[name] += 1
             if name == self.fault:
-                raise RuntimeError(name)
+                self.trouble(name)
             return function(tag=tag, **inputs)
 
         return run
@@ -179,15 +182,26 @@ def look_at(graph: Graph, policy: Callable[[], Any]) -> None:
         assert not toys.calls, "something ran again although nothing changed"
     executor.close()
     for fault in sorted(first):
-        broken_at(graph, fault, expected, policy)
+        for trouble in ("fails", "is stopped"):
+            disturbed_at(graph, fault, trouble, expected, policy)
 
 
-def broken_at(graph: Graph, fault: str, expected: Any, policy: Callable[[], Any]) -> None:
-    """After an error at any node, the next run gives what it should, and keeps what was done."""
+def fail(name: str) -> None:
+    raise RuntimeError(name)
+
+
+def disturbed_at(graph: Graph, fault: str, trouble: str, expected: Any, policy: Callable[[], Any]) -> None:
+    """After an error or an interrupt at any node, the next run gives the same, and keeps what was done."""
     toys = Toys(fault=fault)
     executor = Executor(toys.nodes(), policy(), measure_memory=False)
-    with pytest.raises(NodeError, match=f"node {fault}"):
-        executor.run_here(graph)
+    if trouble == "fails":
+        toys.trouble = fail
+        with pytest.raises(NodeError, match=f"node {fault}"):
+            executor.run_here(graph)
+    else:
+        toys.trouble = lambda name: executor.interrupt()
+        with pytest.raises(PromptStopped):
+            executor.run_here(graph)
     done = Counter(toys.calls)
     toys.fault = None
     assert executor.run_here(graph).outputs == expected
@@ -202,6 +216,27 @@ def broken_at(graph: Graph, fault: str, expected: Any, policy: Callable[[], Any]
 @settings(max_examples=100, deadline=None)
 def test_random_graphs_equal_a_plain_evaluator(graph: Graph, policy: Callable[[], Any]) -> None:
     look_at(graph, policy)
+
+
+@given(graph=graphs(), data=st.data())
+@settings(max_examples=100, deadline=None)
+def test_an_interrupt_at_any_moment_leaves_the_cache_true(graph: Graph, data: Any) -> None:
+    """The moment is an event: before and after nodes, in the middle of expansions, while async nodes fly."""
+    expected = Plain(graph).shown()
+    toys = Toys()
+    executor = Executor(toys.nodes(), Classic(), measure_memory=False)
+    moment = data.draw(st.integers(0, 60))
+    heard = itertools.count()
+
+    def hear(event: Any) -> None:
+        if next(heard) == moment:
+            executor.interrupt()
+
+    with contextlib.suppress(PromptStopped):
+        executor.run_here(graph, hear)
+    assert executor.run_here(graph).outputs == expected
+    assert executor.run_here(graph).outputs == expected
+    executor.close()
 
 
 @pytest.mark.slow

@@ -1,3 +1,4 @@
+import asyncio
 import enum
 from collections.abc import Generator
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from noderack_host.folders import ModelFolders
 from noderack_host.native import (
     File,
     Image,
+    Lazy,
     Mask,
     NodeDefinitionError,
     Progress,
@@ -22,6 +24,7 @@ from noderack_host.native import (
     result_of,
 )
 from noderack_host.running import Running, use
+from noderack_host.testing import run_prompt, simple_node
 
 
 class Mode(enum.Enum):
@@ -178,3 +181,61 @@ def bare(a: int) -> Generator:  # type: ignore[type-arg]
 def test_a_function_that_cannot_be_a_node_says_why(function: Any, says: str) -> None:
     with pytest.raises(NodeDefinitionError, match=says):
         class_of(node(function))
+
+
+def switched(nodes: list[Any], **inputs: Any) -> tuple[Any, list[str]]:
+    """What a Show sees of node 1, of the type of `nodes[0]`, and which of the sources a and b ran."""
+    ran: list[str] = []
+
+    def source(name: str) -> Any:
+        ran.append(name)
+        return (None if name == "b" else [name, name.upper()],)
+
+    classes: dict[str, Any] = {item.__name__.capitalize(): class_of(item) for item in nodes}
+    classes["Source"] = simple_node(source, {"name": ("STRING",)}, OUTPUT_IS_LIST=(False,))
+    classes["Many"] = simple_node(lambda: ([True, False, True],), {}, OUTPUT_IS_LIST=(True,))
+    classes["Show"] = simple_node(lambda v: {"ui": {"v": [v]}}, {"v": ("*",)}, (), OUTPUT_NODE=True)
+    prompt = {name: {"class_type": "Source", "inputs": {"name": name}} for name in "ab"}
+    prompt |= {"many": {"class_type": "Many", "inputs": {}}}
+    prompt |= {"1": {"class_type": nodes[0].__name__.capitalize(), "inputs": inputs}}
+    prompt |= {"s": {"class_type": "Show", "inputs": {"v": ["1", 0]}}}
+    return run_prompt(classes, prompt).result.outputs["s"]["v"], ran
+
+
+calls: list[str] = []
+
+
+@node
+def switch(on: bool, a: Lazy[Any], b: Lazy[Any]) -> Any:
+    calls.append("on" if on else "off")
+    return a() if on else b()
+
+
+@node
+async def later(on: bool, a: Lazy[Any], b: Lazy[Any]) -> Any:
+    await asyncio.sleep(0)
+    return a() if on else b()
+
+
+@node
+def stepwise(on: bool, a: Lazy[Any], b: Lazy[Any]) -> Generator[Progress, None, Any]:
+    yield Progress(1, 2)
+    return a() if on else b()
+
+
+@pytest.mark.parametrize("function", [switch, later, stepwise])
+@pytest.mark.parametrize(("on", "seen", "ran"), [(True, [["a", "A"]], ["a"]), (False, [None], ["b"])])
+def test_a_lazy_input_is_worked_out_when_it_is_called(function: Any, on: bool, seen: Any, ran: Any) -> None:
+    assert switched([function], on=on, a=["a", 0], b=["b", 0]) == (seen, ran)
+
+
+def test_calls_of_a_list_that_need_nothing_more_are_not_made_again() -> None:
+    calls.clear()
+    seen, ran = switched([switch], on=["many", 0], a=["a", 0], b=["b", 0])
+    assert seen == [["a", "A"], None, ["a", "A"]] and sorted(ran) == ["a", "b"]
+    assert calls.count("off") == 2  # once to ask, once to answer
+
+
+def test_a_function_with_lazy_inputs_is_still_a_plain_function() -> None:
+    assert switch(True, lambda: 1, lambda: 1 / 0) == 1
+    assert class_of(switch)().run(on=False, a=1, b=2) == (2,)
