@@ -13,7 +13,7 @@ from sqlmodel import SQLModel
 from noderack_registry.server import search, tables
 from noderack_registry.server.database import Database
 
-HEAD = "0003"
+HEAD = "0004"
 MIGRATIONS = Path(__file__).parent / "migrations"
 
 
