@@ -13,6 +13,7 @@ from sqlalchemy import bindparam, delete, func, text
 from sqlmodel import Session, col, select
 
 from noderack_registry.schema import TypeClaim
+from noderack_registry.server.database import column
 from noderack_registry.server.events import stamp
 from noderack_registry.server.tables import Claim, Pack
 
@@ -87,9 +88,12 @@ def drop_catalogue(session: Session, pack: Pack) -> tuple[str, ...]:
     return dropped
 
 
+_TYPES = text("SELECT type FROM claim WHERE pack_id = :pack ORDER BY type")
+
+
 def claimed_types(session: Session, pack: Pack) -> tuple[str, ...]:
     """The node types that a pack is known for."""
-    return tuple(session.exec(select(Claim.type).where(Claim.pack_id == pack.id).order_by(Claim.type)).all())
+    return column(session, _TYPES, pack=pack.id)
 
 
 _PACK = (

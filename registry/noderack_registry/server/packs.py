@@ -8,17 +8,16 @@ from datetime import datetime
 from typing import Any
 
 from packaging.version import Version as PythonVersion
-from sqlalchemy import func
+from sqlalchemy import func, text
 from sqlmodel import Session, select
 
 from noderack_registry import names
 from noderack_registry import schema as wire
 from noderack_registry.server import assets, findings
-from noderack_registry.server.database import first
+from noderack_registry.server.database import column, first
 from noderack_registry.server.events import stamp
 from noderack_registry.server.refusals import Refusal
 from noderack_registry.server.tables import (
-    Dependency,
     File,
     Pack,
     Publisher,
@@ -93,7 +92,7 @@ def publisher_name(session: Session, pack: Pack) -> str | None:
     """The name of the pack's publisher; None for packs that only a catalogue knows."""
     if pack.publisher_id is None:
         return None
-    return first(session, select(Publisher.name).where(Publisher.id == pack.publisher_id))
+    return next(iter(column(session, _PUBLISHER, publisher=pack.publisher_id)), None)
 
 
 def summary_fields(pack: Pack, publisher: str | None, base: str = "") -> dict[str, Any]:
@@ -123,15 +122,14 @@ def summary_fields(pack: Pack, publisher: str | None, base: str = "") -> dict[st
 
 def page(session: Session, pack: Pack, base: str = "") -> wire.Pack:
     """The pack's page; `base` is the registry's own address, which pictures and workflows have in theirs."""
-    versions = versions_of(session, pack)
-    latest = next((version for version in versions if version.version == pack.latest), None)
-    shown = latest or next(iter(versions), None)
+    numbers = _numbers(session, pack)
+    shown = _shown_version(session, pack, numbers)
     facts = json.loads(shown.facts) if shown else {}
     show = assets.of_version(session, shown.id, base) if shown else ()
     return wire.Pack(
         **summary_fields(pack, publisher_name(session, pack), base),
-        versions=tuple(version.version for version in versions),
-        yanked=tuple(version.version for version in versions if version.yanked),
+        versions=tuple(numbers),
+        yanked=tuple(number for number, (_, yanked) in numbers.items() if yanked),
         readme_html=_at_base(shown.readme_html, base) if shown else "",
         changelog=_text(facts.get("changelog")),
         node_types=_types_of(session, pack, shown),
@@ -143,6 +141,30 @@ def page(session: Session, pack: Pack, base: str = "") -> wire.Pack:
         urls=facts.get("urls", {}),
         requires_python=shown.requires_python if shown else None,
     )
+
+
+_NUMBERS = text("SELECT version, id, yanked FROM version WHERE pack_id = :pack")
+_TYPES = text("SELECT type FROM version_type WHERE version_id = :version")
+_DEPENDENTS = text(
+    "SELECT p.key FROM dependency d JOIN pack p ON p.id = d.pack_id WHERE d.target = :target "
+    f"ORDER BY p.key LIMIT {MOST_DEPENDENTS}"
+)
+_PUBLISHER = text("SELECT name FROM publisher WHERE id = :publisher")
+
+
+def _numbers(session: Session, pack: Pack) -> dict[str, tuple[int, bool]]:
+    """The numbers of all versions, newest first, each with its row and whether it is yanked."""
+    rows = session.connection().execute(_NUMBERS, {"pack": pack.id}).all()
+    ordered = sorted(rows, key=lambda row: PythonVersion(row[0]), reverse=True)
+    return {number: (row, bool(yanked)) for number, row, yanked in ordered}
+
+
+def _shown_version(session: Session, pack: Pack, numbers: dict[str, tuple[int, bool]]) -> Version | None:
+    """The version that a pack's page is about: the latest, or the newest of those that nobody should take."""
+    if not numbers:
+        return None
+    number = pack.latest if pack.latest in numbers else next(iter(numbers))
+    return session.get_one(Version, numbers[number][0])
 
 
 def _text(value: Any) -> str:
@@ -159,19 +181,11 @@ def _types_of(session: Session, pack: Pack, version: Version | None) -> tuple[st
 
     if version is None:
         return claimed_types(session, pack)
-    found = session.exec(select(VersionType.type).where(VersionType.version_id == version.id)).all()
-    return tuple(sorted(found))
+    return tuple(sorted(column(session, _TYPES, version=version.id)))
 
 
 def _dependents(session: Session, pack: Pack) -> tuple[str, ...]:
-    query = (
-        select(Pack.key)
-        .join(Dependency, Dependency.pack_id == Pack.id)  # type: ignore[arg-type]
-        .where(Dependency.target == pack.key)
-        .order_by(Pack.key)
-        .limit(MOST_DEPENDENTS)
-    )
-    return tuple(session.exec(query).all())
+    return column(session, _DEPENDENTS, target=pack.key)
 
 
 def version_page(
