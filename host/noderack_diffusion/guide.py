@@ -50,6 +50,8 @@ class Condition:
     """... down to this one."""
     control: Any = None
     default: bool = False
+    entry: Mapping[str, Any] = field(default_factory=dict)
+    """What the conditioning list said beside the text."""
 
     def active(self, sigma: float) -> bool:
         """Whether it holds at ``sigma``."""
@@ -88,6 +90,7 @@ def _ready(
         last=percent(entry["end_percent"]) if "end_percent" in entry else 0.0,
         control=entry.get("control"),
         default=bool(entry.get("default", False)),
+        entry=entry,
     )
 
 
@@ -159,6 +162,8 @@ class Guide:
         }
         if group[0].condition.control is not None:
             extras["control"] = group[0].condition.control
+        if getattr(self.model, "wants_sides", False):
+            extras["sides"] = [call.side for call in group]
         sigmas = torch.full((x.shape[0],), sigma, dtype=torch.float32, device=x.device)
         return torch.split(self.model.predict(x, sigmas, _even(contexts), **extras), rows)
 

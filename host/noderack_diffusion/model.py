@@ -1,6 +1,6 @@
 """The handle that a MODEL socket carries: a network, the patches on it, and how its output is read."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
@@ -13,6 +13,8 @@ from noderack_diffusion.errors import MismatchError
 from noderack_diffusion.guiders import Hooks
 from noderack_diffusion.labels import LABELS
 from noderack_diffusion.patch import PatchSet
+from noderack_diffusion.patching.changes import Changes
+from noderack_diffusion.patching.handle import Patchable
 from noderack_diffusion.sigma import Parametrisation
 from noderack_diffusion.spec import ModelSpec
 from noderack_diffusion.unet import UNet
@@ -20,9 +22,9 @@ from noderack_diffusion.weights import Live
 
 
 @dataclass(frozen=True, eq=False)
-class Model:
+class Model(Patchable):
     """A denoising model. Handles are values: ``with_patches`` gives another one over the same weights
-    file.
+    file. What packs put on a clone of one is in ``changes``.
     """
 
     spec: ModelSpec
@@ -30,11 +32,12 @@ class Model:
     param: Parametrisation
     patches: PatchSet = field(default_factory=PatchSet)
     hooks: Hooks = field(default_factory=Hooks)
+    changes: Changes = field(default_factory=Changes, repr=False)
 
     @property
     def key(self) -> str:
         """Names what it computes: the file and the patches."""
-        return f"{self.live.key}:{self.patches.key}"
+        return f"{self.live.key}:{self._weights().key}"
 
     @property
     def device(self) -> torch.device:
@@ -48,23 +51,26 @@ class Model:
 
     def with_patches(self, patches: PatchSet) -> "Model":
         """This model with ``patches`` after those it has."""
-        return replace(self, patches=self.patches | patches)
+        return self._but(patches=self.patches | patches)
 
     def without_patches(self) -> "Model":
         """The model of the file."""
-        return replace(self, patches=PatchSet())
+        return self._but(patches=PatchSet(), changes=Changes())
 
     def with_parametrisation(self, param: Parametrisation) -> "Model":
         """This model, its output read another way (v-prediction, other noise levels ...)."""
-        return replace(self, param=param)
+        return self._but(param=param)
 
     def with_hooks(self, hooks: Hooks) -> "Model":
         """This model, its answers combined another way."""
-        return replace(self, hooks=hooks)
+        return self._but(hooks=hooks)
+
+    def _but(self, **other: Any) -> "Model":
+        return replace(self, **{"changes": self.changes.copy(), **other})
 
     def network(self) -> UNet:
         """The network with exactly this handle's patches on it."""
-        return cast(UNet, self.live.use(self.patches))
+        return cast(UNet, self.live.use(self._weights()))
 
     def predict(
         self,
@@ -75,11 +81,18 @@ class Model:
         y: Tensor | None = None,
         concat: Tensor | None = None,
         control: Control | None = None,
+        sides: Sequence[int] = (),
     ) -> Tensor:
         """The clean latent of ``x [B, C, h, w]`` at ``sigma [B]`` given ``context [B, n, D]``, in fp32.
 
-        ``y [B, n]`` is the label vector, ``concat [B, c, h, w]`` goes beside the input's channels.
+        ``y [B, n]`` is the label vector, ``concat [B, c, h, w]`` goes beside the input's channels; ``sides``
+        says which conditioning list each equal part of the batch is of.
         """
+        if self.changes.steers or (control is not None and not isinstance(control, Control)):
+            options, labels = self.changes.sampling_options(), {} if y is None else {"y": y}
+            return self.predict_under(
+                options, x, sigma, context, sides=sides, control=control, concat=concat, **labels
+            )
         network, dtype = self.network(), self.dtype
         self._fits(context)
         given = self.param.input(x, sigma)

@@ -1,6 +1,7 @@
 """One whole sampling run: latent in, latent out, as a sampler node does it."""
 
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from typing import Any
 
 import torch
@@ -12,6 +13,7 @@ from noderack_diffusion.errors import MismatchError
 from noderack_diffusion.guide import Conditioning, Guide, prepare
 from noderack_diffusion.guiders import Cfg, Guider, Hooks
 from noderack_diffusion.noise import Noise
+from noderack_diffusion.patching.conds import OptionCfg, dict_of
 from noderack_diffusion.sampling import FRESH_MASK_NOISE, OnStep, Task, sampler
 from noderack_diffusion.sigma import Parametrisation, schedule
 
@@ -72,7 +74,7 @@ def sample(
     first = noise.initial(latent, batch_index) if add_noise else torch.zeros_like(latent, device="cpu")
     if len(sigmas) < 2:
         return latent
-    guided = guided_by(model, positive, negative, cfg, latent, mask=noise_mask)
+    guided = guided_by(model, positive, negative, cfg, latent, mask=noise_mask, sigmas=sigmas)
     return run(
         model,
         guided,
@@ -94,11 +96,19 @@ def guided_by(
     latent: Tensor,
     *,
     mask: Tensor | None = None,
-) -> Cfg:
+    sigmas: Sequence[float] = (),
+) -> Guider:
     """Classifier-free guidance over two conditioning lists, for latents like ``latent``."""
     if not positive:
         raise MismatchError("the positive conditioning is empty: connect a text encoder to the sampler")
     wanted, unwanted = prepare(model, [positive, negative], latent.to(model.device), mask)
+    changes = getattr(model, "changes", None)
+    if changes is not None and changes.steers:
+        options = changes.sampling_options()
+        options["transformer_options"]["sample_sigmas"] = torch.tensor(sigmas)
+        return OptionCfg(
+            model.model, [dict_of(c) for c in wanted], [dict_of(c) for c in unwanted], cfg, options
+        )
     return Cfg(Guide(model), wanted, unwanted, cfg, getattr(model, "hooks", Hooks()))
 
 
@@ -130,7 +140,7 @@ def run(
         with_uncond=inpaint(guided.both),
         seen=_reporter(on_step, len(sigmas) - 1),
     )
-    with torch.no_grad():
+    with torch.no_grad(), model.at_work() if getattr(model, "changes", None) else nullcontext():
         x = model.param.finished(sigmas[-1], solve(task, x, sigmas))
     return (x / scale.scale + scale.shift).to(latent.device).clone()
 

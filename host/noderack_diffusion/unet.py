@@ -14,6 +14,7 @@ from torch.nn import functional as F
 
 from noderack_diffusion.ops import RES_EPS, attention, conv3, group_norm, timestep_embedding
 from noderack_diffusion.shapes import Shapes, Told, count, groups_for, need
+from noderack_diffusion.steer import Steer
 
 SkipHook = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 """(second half's state, skip) -> both, perhaps changed."""
@@ -138,9 +139,10 @@ class CrossAttention(nn.Module):
         self.to_v = nn.Linear(context, width, bias=False)
         self.to_out = nn.Sequential(nn.Linear(width, width))
 
-    def forward(self, x: Tensor, context: Tensor | None = None) -> Tensor:
+    def forward(self, x: Tensor, context: Tensor | None = None, value: Tensor | None = None) -> Tensor:
         source = x if context is None else context
-        out: Tensor = self.to_out(attention(self.to_q(x), self.to_k(source), self.to_v(source), self.heads))
+        values = self.to_v(source if value is None else value)
+        out: Tensor = self.to_out(attention(self.to_q(x), self.to_k(source), values, self.heads))
         return out
 
 
@@ -181,9 +183,13 @@ class TransformerBlock(nn.Module):
         self.norm2 = nn.LayerNorm(width)
         self.norm3 = nn.LayerNorm(width)
 
-    def forward(self, x: Tensor, context: Tensor) -> Tensor:
-        x = self.attn1(self.norm1(x)) + x
-        x = self.attn2(self.norm2(x), context) + x
+    def forward(self, x: Tensor, context: Tensor, steer: Steer | None = None) -> Tensor:
+        if steer is None:
+            x = self.attn1(self.norm1(x)) + x
+            x = self.attn2(self.norm2(x), context) + x
+        else:
+            x = steer.between(steer.attend(1, self.attn1, self.norm1(x), None) + x)
+            x = steer.attend(2, self.attn2, self.norm2(x), context) + x
         out: Tensor = self.ff(self.norm3(x)) + x
         return out
 
@@ -204,14 +210,16 @@ class SpatialTransformer(nn.Module):
     def _projection(self, channels: int) -> nn.Module:
         return nn.Linear(channels, channels) if self.linear else nn.Conv2d(channels, channels, 1)
 
-    def forward(self, x: Tensor, context: Tensor) -> Tensor:
+    def forward(self, x: Tensor, context: Tensor, steer: Steer | None = None) -> Tensor:
         size, h = x.shape[2:], self.norm(x)
         if self.linear:
             h = self.proj_in(h.flatten(2).transpose(1, 2))
         else:
             h = self.proj_in(h).flatten(2).transpose(1, 2)
-        for block in self.transformer_blocks:
-            h = block(h, context)
+        for index, block in enumerate(self.transformer_blocks):
+            if steer is not None:
+                steer.block(index)
+            h = block(h, context, steer)
         if self.linear:
             h = self.proj_out(h).transpose(1, 2).unflatten(2, size)
         else:
@@ -247,13 +255,20 @@ class Upsample(nn.Module):
 class Stage(nn.ModuleList):
     """What stands at one place of the U-Net: some of residual block, transformer, up- or downsampling."""
 
-    def forward(self, x: Tensor, emb: Tensor, context: Tensor, size: tuple[int, int] | None = None) -> Tensor:
+    def forward(
+        self,
+        x: Tensor,
+        emb: Tensor,
+        context: Tensor,
+        size: tuple[int, int] | None = None,
+        steer: Steer | None = None,
+    ) -> Tensor:
         """``size`` is what an upsampling grows to: the size of the skip that comes next."""
         for layer in self:
             if isinstance(layer, ResBlock):
                 x = layer(x, emb)
             elif isinstance(layer, SpatialTransformer):
-                x = layer(x, context)
+                x = layer(x, context, steer)
             elif isinstance(layer, Upsample):
                 x = layer(x, size or (x.shape[2] * 2, x.shape[3] * 2))
             else:
@@ -287,10 +302,12 @@ class UNet(nn.Module):
         """The dtype it computes in, that of its parameters."""
         return next(self.parameters()).dtype
 
-    def embed(self, t: Tensor, y: Tensor | None) -> Tensor:
+    def embed(self, t: Tensor, y: Tensor | None, steer: Steer | None = None) -> Tensor:
         """The embedding of times (and of the label vector, where there is one), ``[B, 4 width]``."""
         dtype = self.dtype
         emb: Tensor = self.time_embed(timestep_embedding(t, self.config.width).to(dtype))
+        if steer is not None:
+            emb = steer.embedding(emb, self.config.width)
         if self.config.adm:
             if y is None:
                 raise ValueError(f"this U-Net wants a label vector y of {self.config.adm} numbers per image")
@@ -305,24 +322,33 @@ class UNet(nn.Module):
         y: Tensor | None = None,
         control: Mapping[str, list[Tensor | None]] | None = None,
         skip_hook: SkipHook | None = None,
+        steer: Steer | None = None,
     ) -> Tensor:
         """``control`` holds residuals to add: lists "input", "middle", "output", each used from its end.
 
-        ``skip_hook`` may change what the second half has and the skip that it is joined with.
+        ``skip_hook`` may change what the second half has and the skip that it is joined with; ``steer`` all
+        that its methods are told of.
         """
-        emb = self.embed(t, y)
+        emb = self.embed(t, y, steer)
         residuals = {k: list(v) for k, v in (control or {}).items()}
+        steered = steer or Steer()
         h, skips = x, []
-        for stage in self.input_blocks:
-            h = _add(stage(h, emb, context), residuals.get("input"))
+        for i, stage in enumerate(self.input_blocks):
+            steered.at("input", i)
+            h = steered.entered(_add(stage(h, emb, context, None, steer), residuals.get("input")))
             skips.append(h)
-        h = _add(self.middle_block(h, emb, context), residuals.get("middle"))
-        for stage in self.output_blocks:
+            h = steered.after_skip(h)
+        steered.at("middle", 0)
+        h = _add(self.middle_block(h, emb, context, None, steer), residuals.get("middle"))
+        h = steered.middle(h, x=x, emb=emb, context=context, y=y, timesteps=t)
+        for i, stage in enumerate(self.output_blocks):
+            steered.at("output", i)
             skip = _add(skips.pop(), residuals.get("output"))
             if skip_hook is not None:
                 h, skip = skip_hook(h, skip)
+            h, skip = steered.joining(h, skip)
             size = (skips[-1].shape[2], skips[-1].shape[3]) if skips else None
-            h = stage(torch.cat([h, skip], dim=1), emb, context, size)
+            h = stage(torch.cat([h, skip], dim=1), emb, context, size, steer)
         out: Tensor = self.out(h)
         return out
 

@@ -90,6 +90,7 @@ class Live:
         """
         self.pieces, self.key, self.dtype, self.device = pieces, key, dtype, torch.device(device)
         self.rounds = rounds
+        self.shared: dict[str, object] = {}  # what all handles over these weights have in common
         self._build = build
         self._module: nn.Module | None = None
         self._patches = PatchSet()

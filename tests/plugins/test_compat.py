@@ -68,8 +68,8 @@ def test_what_is_lacking_imports_refuses_and_names_name_and_pack(tmp_path: Path)
     pack = tmp_path / "site" / "custom_nodes" / "needy"
     pack.mkdir(parents=True)
     (pack / "__init__.py").write_text(
-        "import comfy.ldm.modules.attention as a\nfrom comfy.controlnet import ControlNet\n"
-        "class Mine(ControlNet): pass\ndef use(): return a.optimized_attention(1)\n"
+        "import comfy.ldm.wan.model as a\nfrom comfy.controlnet import ControlNet\n"
+        "class Mine(ControlNet): pass\ndef use(): return a.WanModel(1)\n"
     )
     answer = ask(
         f"sys.path.insert(0, {str(tmp_path / 'site')!r})\n"
@@ -79,9 +79,9 @@ def test_what_is_lacking_imports_refuses_and_names_name_and_pack(tmp_path: Path)
         "answer = [said, unknown, [[*key, n] for key, n in TALLY.asked.items()]]",
         tmp_path,
     )
-    assert "needy uses comfy.ldm.modules.attention.optimized_attention" in answer[0]
+    assert "needy uses comfy.ldm.wan.model.WanModel" in answer[0]
     assert "never_heard_of" in answer[1]
-    assert answer[2] == [["comfy.ldm.modules.attention.optimized_attention", "needy", 1]]
+    assert answer[2] == [["comfy.ldm.wan.model.WanModel", "needy", 1]]
 
 
 def test_wheels_of_an_untouched_pack_and_of_compat_load_together(tmp_path: Path) -> None:

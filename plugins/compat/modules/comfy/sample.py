@@ -74,5 +74,46 @@ def sample(
     )
 
 
+def sample_custom(
+    model: Any,
+    noise: Any,
+    cfg: float,
+    sampler: Any,
+    sigmas: torch.Tensor,
+    positive: Any,
+    negative: Any,
+    latent_image: torch.Tensor,
+    noise_mask: Any = None,
+    callback: Any = None,
+    disable_pbar: bool = False,
+    seed: int | None = None,
+) -> torch.Tensor:
+    """A run with a sampler and levels of one's own."""
+    from comfy.samplers import sample as run
+
+    device = getattr(model, "load_device", None)
+    return run(
+        model,
+        noise,
+        positive,
+        negative,
+        cfg,
+        device,
+        sampler,
+        sigmas,
+        None,
+        latent_image,
+        noise_mask,
+        callback,
+        disable_pbar,
+        seed,
+    )
+
+
+def prepare_sampling(model: Any, noise_shape: Any, positive: Any, negative: Any, noise_mask: Any) -> Any:
+    """What older packs call before a run: there is nothing to load."""
+    return model, positive, negative, noise_mask, []
+
+
 def cleanup_additional_models(models: Any) -> None:
     """Nothing to do: the core gives weights back by itself."""
