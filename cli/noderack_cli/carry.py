@@ -17,12 +17,14 @@ from noderack_cli.errors import BadInput, NoSpace
 from noderack_cli.exits import Exit
 from noderack_cli.held import hold
 from noderack_cli.install import Applied, apply
+from noderack_cli.keys import stored
 from noderack_cli.plan import Plan
 from noderack_cli.policy import keep_few
 from noderack_cli.progress import Progress
 from noderack_cli.serving import tell_server
 from noderack_cli.show import count, size
 from noderack_cli.sources import Access
+from noderack_cli.streaming import Manner
 
 
 def show_plan(plan: Plan, *, as_json: bool) -> None:
@@ -54,6 +56,7 @@ def carry_out(
     wait: bool,
     all_or_nothing: bool = False,
     doing: str = "nodes install",
+    manner: Manner | None = None,
 ) -> int:
     """Install the packs, bring the models, tell the result; returns the exit code.
 
@@ -69,7 +72,7 @@ def carry_out(
             tell_server(host, progress)
     brought = Brought()
     if not (all_or_nothing and applied.failed):
-        brought = bring(plan.models, host, Access.of(os.environ, client.url), progress)
+        brought = bring(plan.models, host, Access.of(os.environ, client.url, stored), progress, manner)
     return _result(applied, brought, progress)
 
 

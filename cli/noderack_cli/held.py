@@ -26,18 +26,23 @@ def hold(
     """
     with (root / NAME).open("a+", encoding="utf-8") as file:
         _take(file, wait, tell)
-        file.truncate(0)
-        json.dump({"pid": os.getpid(), "doing": doing, "since": int(time.time())}, file)
-        file.flush()
+        write_holder(file, doing)
         try:
             yield
         finally:
             file.truncate(0)
 
 
+def write_holder(file: IO[str], doing: str) -> None:
+    """Say in a lock file who holds it, and for what."""
+    file.truncate(0)
+    json.dump({"pid": os.getpid(), "doing": doing, "since": int(time.time())}, file)
+    file.flush()
+
+
 def _take(file: IO[str], wait: float, tell: Callable[[str], None]) -> None:
     until, told = time.monotonic() + wait, False
-    while not _try(file):
+    while not locked(file):
         if time.monotonic() >= until:
             raise HostHeld(f"{holder(file)} is changing this host", "Wait until it ends, then try again.")
         if not told:
@@ -56,7 +61,8 @@ def holder(file: IO[str]) -> str:
         return "another process"
 
 
-def _try(file: IO[str]) -> bool:
+def locked(file: IO[str]) -> bool:
+    """Take the lock on an open file, if nobody has it."""
     try:
         if sys.platform == "win32":
             import msvcrt

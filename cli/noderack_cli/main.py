@@ -61,6 +61,8 @@ COMMANDS: tuple[Row, ...] = (
     Row("Models", "models import", f"{HERE}.model_care:import_models", "Take model files into the host."),
     Row("Models", "models link", f"{HERE}.model_care:link_model", "Give a model a second name."),
     Row("Models", "models dedupe", f"{HERE}.model_care:dedupe", "Store each content once."),
+    Row("Models", "models login", f"{HERE}.logins:login", "Keep a host's token in the keyring."),
+    Row("Models", "models logout", f"{HERE}.logins:logout", "Forget a host's token."),
     Row("Models", "models publish", f"{HERE}.models:publish", "Publish models in a registry."),
     Row("Models", "models rm", f"{HERE}.model_care:remove", "Remove model files."),
     # Host

@@ -22,6 +22,7 @@ class Progress:
     started: float = field(default_factory=time.monotonic)
     told: float = 0.0
     width: int = 0
+    course: tuple[str, float, int] | None = None  # file, when it began, bytes that were there then
 
     def __call__(self, event: str, **facts: object) -> None:
         """One event."""
@@ -46,15 +47,36 @@ class Progress:
     def _pack_failed(self, pack: str, version: str, message: str) -> None:
         self.line(f"  left out {pack} {version}: {message}")
 
-    def _model_progress(self, name: str, done: int, total: int | None) -> None:
-        if time.monotonic() - self.told >= 0.1:
-            self.told = time.monotonic()
-            share = f"{done / total:4.0%} of {size(total)}" if total else size(done)
-            self.running(f"  {name}: {share}")
+    def _model_progress(self, name: str, done: int, total: int | None, **course: int) -> None:
+        now = time.monotonic()
+        if self.course is None or self.course[0] != name:
+            self.course = (name, now, done)
+        if now - self.told >= 0.1:
+            self.told = now
+            self.running(_course(name, done, total, speed=self._speed(now, done), **course))
 
-    def _model_fetched(self, name: str, folder: str, how: str, count: int, took: float, **_: object) -> None:
-        speed = f", {size(count / took)}/s" if how == "downloaded" and took > 0.05 else ""
-        self.line(f"  {how} {folder}/{name} ({size(count)}{speed}, sha256 checked)")
+    def _speed(self, now: float, done: int) -> float:
+        """Bytes a second since this file began."""
+        _, began, first = self.course or ("", now, done)
+        return (done - first) / (now - began) if now > began else 0.0
+
+    def _model_waits(self, message: str) -> None:
+        self.line(f"  {message}")
+
+    def _model_fetched(
+        self,
+        name: str,
+        folder: str,
+        how: str,
+        count: int,
+        took: float,
+        downloaded: int = 0,
+        checked: bool = True,
+        **_: object,
+    ) -> None:
+        speed = f", {size(downloaded / took)}/s" if how == "downloaded" and took > 0.05 else ""
+        said = "sha256 as expected" if checked else "its sha256 was not known before, so nothing was checked"
+        self.line(f"  {how} {folder}/{name} ({size(count)}{speed}; {said})")
 
     def _model_failed(self, name: str, message: str) -> None:
         self.line(f"  left out {name}: {message}")
@@ -71,3 +93,26 @@ class Progress:
             click.echo("\r" + " " * self.width + "\r", nl=False)
             self.width = 0
         click.echo(text)
+
+
+def _course(
+    name: str,
+    done: int,
+    total: int | None,
+    *,
+    speed: float,
+    files: int = 1,
+    file: int = 1,
+    all_done: int = 0,
+    all: int = 0,
+) -> str:
+    """One running line: which file, how far, how fast, how long for all of them."""
+    parts = [f"{done / total:4.0%} of {size(total)}" if total else size(done), f"{size(speed)}/s"]
+    left = max(all - all_done, (total or 0) - done)
+    if speed > 0 and left > 0:
+        parts.append(f"{seconds(left / speed)} left")
+    if files > 1:
+        parts.append(
+            f"file {file} of {files}" + (f", all {all_done / all:.0%} of {size(all)}" if all else "")
+        )
+    return f"  {name}: " + ", ".join(parts)

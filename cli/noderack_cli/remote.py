@@ -13,8 +13,9 @@ from urllib.parse import parse_qs, urljoin, urlsplit
 from noderack_registry.schema import ModelManifest, Source
 
 from noderack_cli.errors import FetchError
-from noderack_cli.fetch import Cut, request
-from noderack_cli.sources import CIVITAI_HOSTS, Access, check_address, name_of, plain_address, refusal
+from noderack_cli.refusals import not_a_file, refusal
+from noderack_cli.sources import CIVITAI_HOSTS, Access, check_address, name_of, plain_address
+from noderack_cli.web import Cut, request
 
 # Civitai's model types → folders, as the field uses them.
 FOLDER_OF_TYPE = {
@@ -80,12 +81,12 @@ def _civitai(version: int, access: Access, name: str, folder: str) -> ModelManif
 def _json(url: str, access: Access) -> Mapping[str, Any]:
     check_address(url, access)
     try:
-        answer = request(url, access.token_for(url), 0)
+        answer = request(url, access.token_for(url))
     except Cut as cause:
         raise FetchError(f"{url}: no answer ({cause})") from cause
     with closing(answer):
         if answer.status != 200:
-            raise refusal(url, answer.status, "", ModelManifest(url, ""))
+            raise refusal(url, answer.status, "", ModelManifest(url, ""), access)
         try:
             data = json.loads(answer.read(LARGEST_ANSWER))
         except ValueError as cause:
@@ -99,7 +100,7 @@ def _head(url: str, access: Access) -> tuple[int | None, str | None]:
     for _ in range(6):
         check_address(url, access)
         try:
-            answer = request(url, token, 0, method="HEAD")
+            answer = request(url, token, method="HEAD")
         except Cut as cause:
             raise FetchError(f"{url}: no answer ({cause})") from cause
         headers, status = answer.headers, answer.status
@@ -115,9 +116,13 @@ def _head(url: str, access: Access) -> tuple[int | None, str | None]:
             url = target
             continue
         if status == 200:
+            if (headers.get("Content-Type") or "").lower().startswith("text/html"):
+                raise not_a_file(url, ModelManifest(name_of(url) or "a file", ""))
             size = size or _number(headers.get("Content-Length"))
         elif status not in (405, 501):
-            raise refusal(url, status, headers.get("X-Error-Code", ""), ModelManifest(name_of(url), ""))
+            raise refusal(
+                url, status, headers.get("X-Error-Code", ""), ModelManifest(name_of(url), ""), access
+            )
         break
     return size, sha256
 

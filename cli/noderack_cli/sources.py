@@ -1,11 +1,11 @@
-"""Where a model's bytes are: addresses in order, the token for each host, and what a refusal means."""
+"""Where a model's bytes are: addresses in order, the token for each host, and where none may lead."""
 
 from __future__ import annotations
 
 import ipaddress
 import re
 import socket
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -21,6 +21,10 @@ CIVITAI_HOSTS = ("civitai.com", "civitai.red", "www.civitai.com")
 KIND_ORDER = {"registry": 0, "hf": 1, "civitai": 2, "url": 3}
 
 
+def _nothing_stored(host: str) -> str | None:
+    return None
+
+
 @dataclass(frozen=True, slots=True)
 class Access:
     """What the user's environment says: tokens, the Hugging Face endpoint, hosts that may be private."""
@@ -30,26 +34,47 @@ class Access:
     civitai_token: str | None = None
     civitai_endpoint: str = CIVITAI
     trusted: frozenset[str] = frozenset()
+    stored: Callable[[str], str | None] = _nothing_stored
 
     @classmethod
-    def of(cls, environment: Mapping[str, str], registry: str | None = None) -> Access:
-        """Read HF_TOKEN (or its file), HF_ENDPOINT, CIVITAI_TOKEN; the registry and endpoint are trusted."""
+    def of(
+        cls,
+        environment: Mapping[str, str],
+        registry: str | None = None,
+        stored: Callable[[str], str | None] = _nothing_stored,
+    ) -> Access:
+        """Read HF_TOKEN (or its file), HF_ENDPOINT, CIVITAI_TOKEN; the registry and endpoint are trusted.
+
+        `stored` gives the token of a host from the system's keyring; the environment goes first.
+        """
         endpoint = (environment.get("HF_ENDPOINT") or HF).rstrip("/")
         civitai_at = (environment.get("CIVITAI_ENDPOINT") or CIVITAI).rstrip("/")
         trusted = {urlsplit(url).netloc for url in (endpoint, civitai_at, registry or "") if url}
         token = environment.get("HF_TOKEN") or _token_file(environment)
         civitai = environment.get("CIVITAI_TOKEN") or environment.get("CIVITAI_API_TOKEN")
-        return cls(token, endpoint, civitai, civitai_at, frozenset(trusted))
+        return cls(token, endpoint, civitai, civitai_at, frozenset(trusted), stored)
 
     def token_for(self, url: str) -> str | None:
-        """The token that may go to the host of `url`, and to no other."""
+        """The token that may go to the host of `url`, and to no other; none in the clear to a public host."""
         place = urlsplit(url)
         host = place.hostname or ""
-        if place.netloc == urlsplit(self.hf_endpoint).netloc or host in HF_HOSTS:
-            return self.hf_token
-        if place.netloc == urlsplit(self.civitai_endpoint).netloc or host in CIVITAI_HOSTS:
-            return self.civitai_token
-        return None
+        if place.scheme != "https" and place.netloc not in self.trusted:
+            return None
+        if self.is_hf(url):
+            return self.hf_token or self.stored("huggingface.co")
+        if self.is_civitai(url):
+            return self.civitai_token or self.stored("civitai.com")
+        return self.stored(host)
+
+    def is_hf(self, url: str) -> bool:
+        """Whether this is an address at Hugging Face, or at the endpoint that stands in for it."""
+        place = urlsplit(url)
+        return place.netloc == urlsplit(self.hf_endpoint).netloc or place.hostname in HF_HOSTS
+
+    def is_civitai(self, url: str) -> bool:
+        """Whether this is an address at Civitai, or at the endpoint that stands in for it."""
+        place = urlsplit(url)
+        return place.netloc == urlsplit(self.civitai_endpoint).netloc or place.hostname in CIVITAI_HOSTS
 
 
 def _token_file(environment: Mapping[str, str]) -> str | None:
@@ -113,25 +138,3 @@ def _public(text: str) -> bool:
     address = ipaddress.ip_address(text.partition("%")[0])
     mapped = getattr(address, "ipv4_mapped", None)
     return bool((mapped or address).is_global)
-
-
-def refusal(url: str, status: int, code: str, manifest: ModelManifest) -> FetchError:
-    """What an HTTP error means at this host, and what the user can do."""
-    host = urlsplit(url).hostname or url
-    page = manifest.page or url.partition("/resolve/")[0].partition("?")[0]
-    if status in (401, 403) and code == "GatedRepo":
-        return FetchError(
-            f"{manifest.name} is gated at {host}",
-            f"Open {page}, accept its terms, and set HF_TOKEN to a token of that account.",
-        )
-    if status in (401, 403) and "/api/download/models/" in url:
-        early = "it is in early access, or " if manifest.gated == "early-access" else ""
-        return FetchError(f"{host} refuses {manifest.name}: {early}a login is needed", "Set CIVITAI_TOKEN.")
-    if status in (401, 403):
-        return FetchError(
-            f"{host} refuses {manifest.name} (HTTP {status}): private, or the token is wrong",
-            f"Open {page} in a browser, and check HF_TOKEN.",
-        )
-    meaning = {404: "it is not there any more", 429: "too many requests, try later", 451: "withheld by law"}
-    said = meaning.get(status, code or "the server failed")
-    return FetchError(f"{url} answers HTTP {status}: {said}")

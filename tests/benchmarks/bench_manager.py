@@ -10,7 +10,9 @@ other names of packs, each with the evidence. Without a catalogue all six are le
 `plan_s`, `plan_solved_s`: a plan for 40 types, without and with Python solving. `clone_s`: 40,000 files.
 `rollback_ms`, `help_ms`: as they say. `ten_packs_vs_uv`, `…_pip`: ten packs with a library each, as
 ten verified generations, in times of what uv and pip take for the same into one environment, unchecked.
-`download_vs_curl`: throughput from a loopback server, in parts of curl's (1.0 is the same).
+`download_vs_curl`: throughput from a loopback server, in parts of curl's (1.0 is the same), hash included;
+`download_memory_mb`: what the process grew by meanwhile. `slow_link_vs_curl`, `…_aria2`: a server that gives
+each connection 1 MB/s, against one curl, and against aria2 with as many connections as we take.
 """
 
 from __future__ import annotations
@@ -19,6 +21,7 @@ import argparse
 import hashlib
 import json
 import os
+import resource
 import shutil
 import statistics
 import subprocess
@@ -32,7 +35,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "cli"))  # for pack_wheels.py
+sys.path.insert(0, str(Path(__file__).parents[1] / "cli"))  # for pack_wheels.py and shelf.py
 
 from noderack_cli import generations, links
 from noderack_cli.choose_packs import choose_packs
@@ -44,6 +47,7 @@ from noderack_cli.pack_names import bare, repository
 from noderack_cli.plan import Claims
 from noderack_cli.planning import Wishes, make_plan
 from noderack_cli.sources import Access
+from noderack_cli.streaming import Manner
 from noderack_cli.uv_tool import find_uv
 from noderack_host.folder import Host, HostConfig
 from noderack_registry.client import RegistryClient
@@ -54,6 +58,7 @@ from pack_wheels import wheel
 
 ROOT = Path(__file__).parents[2]
 PAIRS = ROOT / "tests/cases/manager/pairs.json"
+SHELF = str(ROOT / "tests/cli")
 SAME = ROOT / "tests/cases/manager/same-packs.json"
 CORE = "comfy-core"
 CATALOGUE = ROOT.parent / "shared/data/catalogue"
@@ -330,6 +335,30 @@ server.serve_forever()
 """
 
 
+SERVE_SLOWLY = """
+import sys, time
+from pathlib import Path
+sys.path.insert(0, sys.argv[3])
+from shelf import serving_shelf
+with serving_shelf() as shelf:
+    shelf.files["/model"], shelf.rate = Path(sys.argv[1]).read_bytes(), float(sys.argv[2])
+    print(shelf.url.rpartition(":")[2], flush=True)
+    time.sleep(600)
+"""
+
+
+@contextmanager
+def served(command: list[str], folder: Path) -> Iterator[int]:
+    """The port of a server in a process of its own, which says it on its first line."""
+    server = subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=-3, text=True)
+    assert server.stdout is not None
+    try:
+        yield int(server.stdout.readline())
+    finally:
+        server.kill()
+        server.wait()
+
+
 def download_figure(folder: Path, size: int) -> Figures:
     """The same file from the same loopback server, by curl and by us (hashing as it comes)."""
     if shutil.which("curl") is None:
@@ -339,22 +368,50 @@ def download_figure(folder: Path, size: int) -> Figures:
     body = os.urandom(1 << 20) * (size >> 20)
     (folder / "served/model").write_bytes(body)
     manifest = ModelManifest("model", "loras", hashlib.sha256(body).hexdigest(), len(body))
-    server = subprocess.Popen(
-        [sys.executable, "-c", SERVE], cwd=folder / "served", stdout=subprocess.PIPE, stderr=-3, text=True
-    )
-    assert server.stdout is not None
-    url = f"http://127.0.0.1:{int(server.stdout.readline())}/model"
-    manifest = replace(manifest, sources=(Source("url", url),))
-    access = Access(trusted=frozenset([url.split("/")[2]]))
     target = folder / "mine"
-    try:
-        curl = seconds(lambda: timed(["curl", "-s", "-o", str(folder / "curls"), url]), 5)
-        ours = seconds(lambda: (target.unlink(missing_ok=True), fetch(manifest, target, access)), 5)
-    finally:
-        server.kill()
-        server.wait()
-    said(f"download of {size >> 20} MiB: curl {curl:.2f} s, nodes {ours:.2f} s")
-    return {"download_vs_curl": round(curl / ours, 2)}
+    with served([sys.executable, "-c", SERVE], folder / "served") as port:
+        url = f"http://127.0.0.1:{port}/model"
+        manifest = replace(manifest, sources=(Source("url", url),))
+        access = Access(trusted=frozenset([url.split("/")[2]]))
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        curl = ours = float("inf")
+        for _ in range(6):  # by turns: what slows the disk slows both
+            curl = min(curl, timed(["curl", "-s", "-o", str(folder / "curls"), url]))
+            ours = min(ours, seconds(lambda: _again(manifest, target, access, Manner()), 1))
+        grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) >> 10
+    said(f"download of {size >> 20} MiB: curl {curl:.2f} s, nodes {ours:.2f} s, memory grew by {grown} MiB")
+    return {"download_vs_curl": round(curl / ours, 2), "download_memory_mb": float(grown)}
+
+
+def slow_figures(folder: Path, size: int, rate: float, connections: int) -> Figures:
+    """A server that gives each connection `rate` bytes a second: by one curl, by aria2, and by us."""
+    body, figures = os.urandom(size), Figures()
+    (folder / "slow").write_bytes(body)
+    with served([sys.executable, "-c", SERVE_SLOWLY, str(folder / "slow"), str(rate), SHELF], folder) as port:
+        url = f"http://127.0.0.1:{port}/model"
+        sha256 = hashlib.sha256(body).hexdigest()
+        manifest = ModelManifest("model", "loras", sha256, size, (Source("url", url),))
+        access = Access(trusted=frozenset([url.split("/")[2]]))
+        manner, target = Manner(connections=connections), folder / "slowly"
+        ours = seconds(lambda: _again(manifest, target, access, manner), 2)
+        if shutil.which("curl"):
+            curl = timed(["curl", "-s", "-o", str(folder / "c"), url])
+            figures["slow_link_vs_curl"] = round(curl / ours, 2)
+        if shutil.which("aria2c"):
+            many = [f"-x{connections}", f"-s{connections}", "-k1M", "--file-allocation=none"]
+            check = [f"--checksum=sha-256={sha256}", "--allow-overwrite=true", "-q"]
+            command = ["aria2c", *many, *check, "-d", str(folder), "-o", "arias", url]
+            aria2 = seconds(lambda: timed(command), 2)
+            figures["slow_link_vs_aria2"] = round(aria2 / ours, 2)
+        else:
+            said("no aria2c: slow_link_vs_aria2 is left out")
+    said(f"slow link, {size >> 20} MiB at {rate / 1e6} MB/s a connection, {connections}: nodes {ours:.2f} s")
+    return figures
+
+
+def _again(manifest: ModelManifest, target: Path, access: Access, manner: Manner) -> None:
+    target.unlink(missing_ok=True)
+    fetch(manifest, target, access, manner=manner)
 
 
 def main() -> None:
@@ -362,7 +419,7 @@ def main() -> None:
     parser.add_argument("--corpus", type=Path, default=os.environ.get("CORPUS") or None)
     parser.add_argument("--files", type=int, default=40_000, help="of the tree that is cloned")
     parser.add_argument("--megabytes", type=int, default=256, help="of the download")
-    parser.add_argument("--only", nargs="*", help="types plan ten clone help download")
+    parser.add_argument("--only", nargs="*", help="types plan ten clone help download slow")
     options = parser.parse_args()
     figures: Figures = {}
 
@@ -382,6 +439,7 @@ def main() -> None:
         figures |= clone_figures(folder, options.files) if chosen("clone") else {}
         figures |= help_figure() if chosen("help") else {}
         figures |= download_figure(folder, options.megabytes << 20) if chosen("download") else {}
+        figures |= slow_figures(folder, 24 << 20, 1e6, 8) if chosen("slow") else {}
     print(json.dumps({"bench": "manager", "figures": figures}))
 
 

@@ -2,13 +2,10 @@
 
 import hashlib
 import shutil
-import socket
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +19,10 @@ from noderack_registry.schema import ModelManifest
 from noderack_registry.server import Settings, open_registry, serving
 from noderack_registry.server.accounts import create_token
 
-sys.path.insert(0, str(Path(__file__).parent))  # for pack_wheels.py beside this file
+sys.path.insert(0, str(Path(__file__).parent))  # for the modules beside this file
 
 from pack_wheels import wheel
+from shelf import Shelf, serving_shelf
 
 ROOT = Path(__file__).parents[2]
 
@@ -53,89 +51,11 @@ def host(tmp_path: Path, bare_env: Path) -> Host:
     return made
 
 
-class Shelf:
-    """A file server on loopback that misbehaves on request. `files` maps a path to bytes.
-
-    `cut` ends each answer after that many bytes; `ranges` False ignores Range; `status` maps a path to (code,
-    headers); `redirect` maps a path to an address; `seen` is every request as (path, headers).
-    """
-
-    def __init__(self) -> None:
-        self.files: dict[str, bytes] = {}
-        self.status: dict[str, tuple[int, dict[str, str]]] = {}
-        self.redirect: dict[str, str] = {}
-        self.seen: list[tuple[str, dict[str, str]]] = []
-        self.cut: int | None = None
-        self.ranges = True
-        self.url = ""
-
-
-class ShelfHandler(BaseHTTPRequestHandler):
-    """Answers from the server's shelf."""
-
-    shelf: Shelf
-    protocol_version = "HTTP/1.1"
-
-    def log_message(self, format: str, *args: object) -> None:
-        """Stay silent."""
-
-    def do_HEAD(self) -> None:
-        """As GET, without the body."""
-        self.do_GET()
-
-    def do_GET(self) -> None:
-        """One file, or what the shelf says instead."""
-        shelf, path = self.shelf, self.path.partition("?")[0]
-        shelf.seen.append((self.path, dict(self.headers)))
-        if path in shelf.redirect:
-            return self._head(302, {"Location": shelf.redirect[path]}, 0)
-        if path in shelf.status or path not in shelf.files:
-            code, headers = shelf.status.get(path, (404, {}))
-            return self._head(code, headers, 0)
-        body, start = shelf.files[path], 0
-        wanted = self.headers.get("Range")
-        if wanted and shelf.ranges:
-            first, _, last = wanted.removeprefix("bytes=").partition("-")
-            start, end = int(first), int(last) + 1 if last else len(body)
-            if start >= len(body):
-                return self._head(416, {}, 0)
-            part = body[start:end]
-            self._head(
-                206, {"Content-Range": f"bytes {start}-{start + len(part) - 1}/{len(body)}"}, len(part)
-            )
-        else:
-            part = body
-            self._head(200, {"Accept-Ranges": "bytes"} if shelf.ranges else {}, len(part))
-        if self.command == "HEAD":
-            return None
-        if shelf.cut is not None and len(part) > shelf.cut:
-            self.wfile.write(part[: shelf.cut])
-            self.wfile.flush()
-            self.close_connection = True
-            self.connection.shutdown(socket.SHUT_RDWR)
-            return None
-        self.wfile.write(part)
-        return None
-
-    def _head(self, code: int, headers: dict[str, str], length: int) -> None:
-        self.send_response(code)
-        for name, value in {**headers, "Content-Length": str(length)}.items():
-            self.send_header(name, value)
-        self.end_headers()
-
-
 @pytest.fixture
 def shelf() -> Iterator[Shelf]:
     """A shelf that is being served."""
-    made = Shelf()
-    handler = type("Handler", (ShelfHandler,), {"shelf": made})
-    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    made.url = f"http://127.0.0.1:{server.server_address[1]}"
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
-    thread.start()
-    yield made
-    server.shutdown()
-    server.server_close()
+    with serving_shelf() as made:
+        yield made
 
 
 @pytest.fixture(scope="session")

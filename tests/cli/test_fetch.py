@@ -11,10 +11,12 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-from noderack_cli import fetch as fetching
 from noderack_cli.errors import FetchError, NoSpace
-from noderack_cli.fetch import fetch, part_of
+from noderack_cli.fetch import Fetched
+from noderack_cli.fetch import fetch as fetch_as_is
+from noderack_cli.part import missing, part_of
 from noderack_cli.sources import Access, plain_address
+from noderack_cli.streaming import Manner, Throttle
 from noderack_registry.schema import ModelManifest, Source
 
 BODY = os.urandom(3 << 20)
@@ -32,9 +34,9 @@ def trusting(*urls: str, **facts: Any) -> Access:
     return Access(trusted=frozenset(urlsplit(url).netloc for url in urls), **facts)
 
 
-@pytest.fixture(autouse=True)
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fetching, "PAUSES", (0.0,))
+def fetch(manifest: ModelManifest, target: Path, access: Access, *more: Any, **manner: Any) -> Fetched:
+    """As the command does, without the pauses between tries."""
+    return fetch_as_is(manifest, target, access, *more, manner=Manner(**{"pauses": (0.0,), **manner}))
 
 
 def test_a_file_comes_whole_with_progress(shelf: Any, tmp_path: Path) -> None:
@@ -94,10 +96,9 @@ def test_every_source_is_told_when_none_works(shelf: Any, tmp_path: Path) -> Non
         fetch(manifest(shelf.url + "/a", shelf.url + "/b"), tmp_path / "m", trusting(shelf.url))
 
 
-def test_nobody_there(tmp_path: Path, shelf: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fetching, "RETRIES", 1)
+def test_nobody_there(tmp_path: Path) -> None:
     with pytest.raises(FetchError, match="no answer in 2 tries"):
-        fetch(manifest("http://127.0.0.1:9/m"), tmp_path / "m", trusting("http://127.0.0.1:9"))
+        fetch(manifest("http://127.0.0.1:9/m"), tmp_path / "m", trusting("http://127.0.0.1:9"), retries=1)
 
 
 def test_a_token_goes_to_its_host_and_not_past_a_redirect(shelf: Any, tmp_path: Path) -> None:
@@ -111,23 +112,160 @@ def test_a_token_goes_to_its_host_and_not_past_a_redirect(shelf: Any, tmp_path: 
     assert tokens == ["Bearer secret", None]
 
 
+REFUSALS = [
+    (403, "GatedRepo", None, "you are not logged in", "accept its terms, and set HF_TOKEN"),
+    (403, "GatedRepo", "t", "your account is not let in", "accept its terms"),
+    (401, "RepoNotFound", None, "private or does not exist", "set HF_TOKEN"),
+    (404, "RepoNotFound", "t", "to this HF_TOKEN: it is private", "HF_TOKEN"),
+    (404, "EntryNotFound", None, "has no such file", "/tree/main"),
+    (404, "RevisionNotFound", None, "has no such revision", ""),
+    (401, "", "t", "HF_TOKEN is wrong or too weak", "settings/tokens"),
+    (404, "", None, "not there any more", ""),
+    (429, "", None, "too many requests", ""),
+    (451, "", None, "withheld by law", ""),
+]
+
+
+@pytest.mark.parametrize(("status", "code", "token", "said", "hint"), REFUSALS)
+def test_hugging_faces_refusals_are_told_apart(
+    shelf: Any, tmp_path: Path, status: int, code: str, token: str | None, said: str, hint: str
+) -> None:
+    shelf.status["/o/r/resolve/main/m"] = (status, {"X-Error-Code": code} if code else {})
+    access = replace(trusting(shelf.url), hf_endpoint=shelf.url, hf_token=token)
+    source = Source("hf", "", "o/r", "main", "m")
+    with pytest.raises(FetchError, match=said) as caught:
+        fetch(replace(manifest(), sources=(source,)), tmp_path / "m", access)
+    assert hint in caught.value.hint and (token is None or "Bearer" not in str(caught.value))
+
+
 @pytest.mark.parametrize(
-    ("code", "headers", "said", "hint"),
+    ("token", "gated", "said"),
     [
-        (403, {"X-Error-Code": "GatedRepo"}, "is gated", "accept its terms, and set HF_TOKEN"),
-        (401, {}, "private, or the token is wrong", "check HF_TOKEN"),
-        (404, {}, "not there any more", ""),
-        (429, {}, "too many requests", ""),
-        (451, {}, "withheld by law", ""),
+        (None, "none", "a login is needed"),
+        ("t", "none", "CIVITAI_TOKEN is wrong"),
+        ("t", "early-access", "early access"),
     ],
 )
-def test_a_refusal_says_what_to_do(
-    shelf: Any, tmp_path: Path, code: int, headers: dict[str, str], said: str, hint: str
+def test_civitais_refusals_are_told_apart(
+    shelf: Any, tmp_path: Path, token: str | None, gated: Any, said: str
 ) -> None:
-    shelf.status["/m"] = (code, headers)
-    with pytest.raises(FetchError, match=said) as caught:
+    shelf.status["/api/download/models/7"] = (401, {})
+    access = replace(trusting(shelf.url), civitai_endpoint=shelf.url, civitai_token=token)
+    with pytest.raises(FetchError, match=said):
+        fetch(manifest(shelf.url + "/api/download/models/7", gated=gated), tmp_path / "m", access)
+
+
+def test_another_hosts_refusal_names_the_command_for_its_token(shelf: Any, tmp_path: Path) -> None:
+    shelf.status["/m"] = (403, {})
+    with pytest.raises(FetchError, match="a login is needed") as caught:
         fetch(manifest(shelf.url + "/m"), tmp_path / "m", trusting(shelf.url))
-    assert hint in caught.value.hint
+    assert "nodes models login 127.0.0.1" in caught.value.hint
+
+
+def test_a_login_page_is_no_model(shelf: Any, tmp_path: Path) -> None:
+    shelf.files["/m"], shelf.kind = b"<html>log in</html>", "text/html; charset=utf-8"
+    with pytest.raises(FetchError, match="is a web page"):
+        fetch(manifest(shelf.url + "/m", size=None, sha256=None), tmp_path / "m", trusting(shelf.url))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_stored_token_goes_to_its_own_host_alone(shelf: Any, tmp_path: Path) -> None:
+    shelf.files["/m"] = BODY
+    access = trusting(shelf.url, stored={"127.0.0.1": "mine", "other.org": "not this"}.get)
+    fetch(manifest(shelf.url + "/m"), tmp_path / "m", access)
+    assert shelf.seen[0][1]["Authorization"] == "Bearer mine"
+    assert access.token_for("http://other.org/m") is None  # never in the clear
+    assert access.token_for("https://other.org/m") == "not this"
+
+
+BIG = BODY * 4
+
+
+def big(shelf: Any, **facts: Any) -> ModelManifest:
+    """A manifest of twelve megabytes on the shelf."""
+    shelf.files["/big"] = BIG
+    found = {"sha256": hashlib.sha256(BIG).hexdigest(), "size": len(BIG), **facts}
+    return manifest(shelf.url + "/big", **found)
+
+
+def test_a_slow_server_is_asked_by_several_connections(shelf: Any, tmp_path: Path) -> None:
+    shelf.rate = 3e6
+    began = time.monotonic()
+    done = fetch(big(shelf), tmp_path / "m", trusting(shelf.url), connections=6)
+    took = time.monotonic() - began
+    assert (tmp_path / "m").read_bytes() == BIG and done.downloaded == len(BIG)
+    assert 2 <= shelf.peak <= 6 and took < len(BIG) / shelf.rate / 2
+    assert [p.name for p in tmp_path.iterdir()] == ["m"]
+
+
+@pytest.mark.parametrize("most", [1, 2])
+def test_a_server_that_wants_few_connections_has_its_way(shelf: Any, tmp_path: Path, most: int) -> None:
+    shelf.rate, shelf.most = 8e6, most
+    fetch(big(shelf), tmp_path / "m", trusting(shelf.url))
+    assert (tmp_path / "m").read_bytes() == BIG
+
+
+def test_cuts_in_every_connection_are_taken_up(shelf: Any, tmp_path: Path) -> None:
+    shelf.rate, shelf.cut = 4e6, 1_300_000
+    done = fetch(big(shelf), tmp_path / "m", trusting(shelf.url), connections=4)
+    assert (tmp_path / "m").read_bytes() == BIG and done.downloaded == len(BIG)
+
+
+def test_a_signed_address_that_expired_is_asked_for_again(shelf: Any, tmp_path: Path) -> None:
+    one = big(shelf)
+    shelf.signed["/model"], shelf.rate, shelf.cut = "/big", 4e6, 1_300_000
+    other = shelf.url.replace("127.0.0.1", "localhost")
+    access = trusting(shelf.url, other)
+    source = Source("url", shelf.url + "/model")
+    fetch(replace(one, sources=(source,)), tmp_path / "m", access, connections=3)
+    assert (tmp_path / "m").read_bytes() == BIG
+    asked = [path for path, _ in shelf.seen]
+    assert asked.count("/model") > 3 and len(set(asked)) == 1 + asked.count("/model")  # each used once
+
+
+def test_bandwidth_is_limited_over_all_connections(shelf: Any, tmp_path: Path) -> None:
+    shelf.files["/m"], began = BODY, time.monotonic()
+    fetch(manifest(shelf.url + "/m"), tmp_path / "m", trusting(shelf.url), throttle=Throttle(3e6))
+    assert 0.9 < (time.monotonic() - began) / (len(BODY) / 3e6) < 1.6
+
+
+def test_a_file_that_changed_at_the_server_is_not_mixed(shelf: Any, tmp_path: Path) -> None:
+    old = os.urandom(len(BODY))
+    shelf.files["/m"], shelf.tag, shelf.cut = old, '"one"', 1_000_000
+    access, target = trusting(shelf.url), tmp_path / "m"
+    shelf.status = {}
+
+    def change(done: int, total: int | None) -> None:
+        if done >= 900_000:
+            shelf.files["/m"], shelf.tag, shelf.cut = BODY, '"two"', None
+
+    fetch(manifest(shelf.url + "/m"), target, access, change)
+    assert target.read_bytes() == BODY
+    assert shelf.seen[-1][1]["If-Range"] == '"one"'
+
+
+def test_two_processes_download_it_once(shelf: Any, tmp_path: Path) -> None:
+    one, target = big(shelf), tmp_path / "m"
+    shelf.rate = 6e6
+    args = [sys.executable, "-c", GET, shelf.url + "/big", str(target), str(one.sha256), str(one.size)]
+    children = [subprocess.Popen(args) for _ in range(2)]
+    assert [child.wait() for child in children] == [0, 0]
+    assert target.read_bytes() == BIG and [p.name for p in tmp_path.iterdir()] == ["m"]
+    assert sum("Range" not in headers for _, headers in shelf.seen) == 1, "only one began it"
+
+
+def test_a_killed_download_of_many_connections_keeps_what_came(shelf: Any, tmp_path: Path) -> None:
+    one, target = big(shelf), tmp_path / "m"
+    shelf.rate = 1.2e6
+    args = [sys.executable, "-c", GET, shelf.url + "/big", str(target), str(one.sha256), str(one.size)]
+    child = subprocess.Popen(args)
+    while missing(part_of(target), one.size) > len(BIG) // 3 or not part_of(target).exists():
+        time.sleep(0.02)
+    child.kill()
+    child.wait()
+    left, shelf.rate = missing(part_of(target), one.size), None
+    done = fetch(one, target, trusting(shelf.url))
+    assert target.read_bytes() == BIG and done.downloaded <= left <= len(BIG) // 3
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,7 @@ from noderack_cli.errors import InstallError, NotFound
 from noderack_cli.exits import Exit
 from noderack_cli.held import hold
 from noderack_cli.install import apply
+from noderack_cli.keys import stored
 from noderack_cli.links import write_settled
 from noderack_cli.model_files import Index, link, scan, target_for
 from noderack_cli.options import FOLDER, dry_run_option, host_option, json_option, registry_option, yes_option
@@ -116,7 +117,7 @@ def _apply(host: Host, file: Path, bundle: Path | None, registry: str | None, ch
     if bundle is not None:
         _place_models(host, bundle)
         return Exit.OK
-    brought = bring(plan.models, host, Access.of(os.environ, url), progress)
+    brought = bring(plan.models, host, Access.of(os.environ, url, stored), progress)
     if brought.failed:
         raise InstallError(brought.failed[0][1].message)
     return Exit.OK

@@ -18,13 +18,22 @@ from noderack_registry.schema import ModelManifest
 
 from noderack_cli.bring import bring
 from noderack_cli.errors import BadInput, NotFound, Unresolvable
+from noderack_cli.keys import stored
 from noderack_cli.model_files import Index, digest, find_content
-from noderack_cli.options import FOLDER, host_option, json_option, registry_option
+from noderack_cli.options import (
+    FOLDER,
+    connections_option,
+    host_option,
+    json_option,
+    limit_rate_option,
+    registry_option,
+)
 from noderack_cli.plan import ModelChoice
 from noderack_cli.progress import Progress
 from noderack_cli.remote import look_up
 from noderack_cli.show import count, size, table
 from noderack_cli.sources import Access
+from noderack_cli.streaming import Manner, Throttle
 from noderack_cli.where import open_host, open_registry
 
 
@@ -32,6 +41,8 @@ from noderack_cli.where import open_host, open_registry
 @click.argument("wanted", nargs=-1, required=True, metavar="NAME|SHA256|URL...")
 @click.option("--folder", "category", help="The model folder, such as checkpoints or loras.")
 @click.option("--name", help="The file name to give it.")
+@limit_rate_option
+@connections_option
 @host_option
 @registry_option
 @json_option
@@ -40,6 +51,8 @@ def get(
     wanted: tuple[str, ...],
     category: str | None,
     name: str | None,
+    limit_rate: float | None,
+    connections: int,
     folder: Path | None,
     registry: str | None,
     as_json: bool,
@@ -49,13 +62,15 @@ def get(
     \b
     nodes models get noderack-shapes.safetensors
     nodes models get https://huggingface.co/org/repo/blob/main/model.safetensors --folder loras
+    nodes models get URL --folder checkpoints --limit-rate 10M
     HF_TOKEN=... nodes models get URL        # gated and private files
     """
     host = open_host(folder)
-    access = Access.of(os.environ, registry or host.config.registry)
+    access = Access.of(os.environ, registry or host.config.registry, stored)
     asked = [Asked(text, category, name) for text in wanted]
     choices = [_choice(host, registry, access, one) for one in asked]  # all are found before the first comes
-    brought = bring(choices, host, access, Progress(as_json))
+    manner = Manner(connections, Throttle(limit_rate))
+    brought = bring(choices, host, access, Progress(as_json), manner)
     for _, error in brought.failed:
         raise error
 

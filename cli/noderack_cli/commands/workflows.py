@@ -18,9 +18,11 @@ from noderack_cli.errors import BadInput, NodesError, NotFound, Unresolvable
 from noderack_cli.exits import Exit
 from noderack_cli.missing import Missing
 from noderack_cli.options import (
+    connections_option,
     dry_run_option,
     host_option,
     json_option,
+    limit_rate_option,
     registry_option,
     wait_option,
     yes_option,
@@ -29,6 +31,7 @@ from noderack_cli.plan import Plan
 from noderack_cli.planning import Wishes, make_plan, what_is_missing
 from noderack_cli.progress import Progress
 from noderack_cli.show import table
+from noderack_cli.streaming import Manner, Throttle
 from noderack_cli.where import open_host, open_registry
 
 
@@ -74,6 +77,8 @@ def _show_missing(lacking: Missing) -> None:
 @click.option("--without", multiple=True, metavar="PACK", help="Leave this pack out.")
 @click.option("--partial", is_flag=True, help="Install what was found even if something was not.")
 @click.option("--all-or-nothing", is_flag=True, help="If one pack fails, go back to where it began.")
+@limit_rate_option
+@connections_option
 @dry_run_option
 @yes_option
 @wait_option
@@ -87,6 +92,8 @@ def install_missing(
     without: tuple[str, ...],
     partial: bool,
     all_or_nothing: bool,
+    limit_rate: float | None,
+    connections: int,
     dry_run: bool,
     yes: bool,
     no_wait: bool,
@@ -116,7 +123,10 @@ def install_missing(
         if dry_run or not plan:
             return Exit.OK
         confirm(yes or as_json)
-        return carry_out(host, client, plan, progress, wait=not no_wait, all_or_nothing=all_or_nothing)
+        manner = Manner(connections, Throttle(limit_rate))
+        return carry_out(
+            host, client, plan, progress, wait=not no_wait, all_or_nothing=all_or_nothing, manner=manner
+        )
 
 
 def pairs(said: Sequence[str]) -> dict[str, str]:
