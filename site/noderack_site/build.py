@@ -14,12 +14,17 @@ from itertools import chain
 from pathlib import Path
 
 from noderack_site.data import SiteData, SiteError
-from noderack_site.docs import DOCS, doc_pages
+from noderack_site.docs import DOCS, doc_entries, doc_pages, read_docs
 from noderack_site.feeds import changes_feed, changes_rss, sitemaps
 from noderack_site.lookup import lookup_pages
+from noderack_site.media import media_files
+from noderack_site.pages_home import home_pages
 from noderack_site.pages_lists import list_pages
+from noderack_site.pages_model import model_pages
 from noderack_site.pages_pack import pack_pages
-from noderack_site.pages_type import model_pages, type_pages, workflow_pages
+from noderack_site.pages_socket import socket_pages
+from noderack_site.pages_type import type_pages
+from noderack_site.pages_workflow import workflow_pages
 from noderack_site.reference import Pages
 from noderack_site.render import (
     HERE,
@@ -86,24 +91,27 @@ def _everything(data: SiteData, docs: Path, reference: Pages) -> Iterator[Page |
     assets, files = _assets()
     renderer = Renderer(arrange(data), assets)
     shared = fingerprint(generator_digest().hex(), data.name, data.exported, assets)
+    told = read_docs(docs, reference)
     pages = chain(
+        home_pages(renderer),
         list_pages(renderer),
-        doc_pages(renderer, docs, reference),
+        doc_pages(renderer, told, docs),
+        socket_pages(renderer),
         pack_pages(renderer),
         model_pages(renderer),
         workflow_pages(renderer),
         type_pages(renderer),
     )
     html: list[str] = []
-    for page in pages:
-        if page.path.endswith(".html"):
-            html.append(page.path)
-            yield Page(page.path, page.depends + shared, page.render)
-        else:
-            yield page
+    for path, depends, render in pages:
+        if path.endswith(".html"):
+            html.append(path)
+            depends += shared
+        yield Page(path, depends, render)
     yield from files
+    yield from (Page(*row) for row in media_files(data))
     yield from lookup_pages(renderer)
-    yield search_bundle(renderer)
+    yield search_bundle(renderer, doc_entries(told))
     yield file_page("feed.atom", changes_feed(data))
     yield file_page("feed.rss", changes_rss(data))
     yield from (file_page(name, content) for name, content in sitemaps(html, data.url))

@@ -11,6 +11,7 @@ Export file (`.json`, or `.json.gz`), schema 1:
      "schemas":   {node type: /object_info entry},
      "models":    [ModelManifest…],
      "workflows": [{"name", "title", "description", "pack", "graph": UI-format workflow}],
+     "publishers": {name: {"title", "description", "website"}},
      "changes":   [Change…]}
 """
 
@@ -24,6 +25,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeAlias
+
+from noderack_site.names import slug
 
 Raw: TypeAlias = Mapping[str, Any]
 
@@ -43,7 +46,10 @@ class SiteDataError(SiteError):
 
 @dataclass(frozen=True, slots=True)
 class SiteData:
-    """Everything the pages say: packs by name, types by node type, models and workflows by page name."""
+    """Everything the pages say: packs by name, types by node type, models and workflows by page name.
+
+    `assets` says where the bytes of packs' pictures lie, by their sha256.
+    """
 
     name: str = "Noderack"
     url: str = ""
@@ -53,7 +59,9 @@ class SiteData:
     schemas: Mapping[str, Raw] = field(default_factory=dict)
     models: Mapping[str, Raw] = field(default_factory=dict)
     workflows: Mapping[str, Raw] = field(default_factory=dict)
+    publishers: Mapping[str, Raw] = field(default_factory=dict)
     changes: Sequence[Raw] = ()
+    assets: Mapping[str, Path] = field(default_factory=dict)
 
 
 def from_export(export: Any, where: str = "export") -> SiteData:
@@ -76,6 +84,7 @@ def from_export(export: Any, where: str = "export") -> SiteData:
         schemas={**_declared(packs), **schemas},
         models=models,
         workflows=workflows,
+        publishers={slug(name): row for name, row in _part(export, "publishers", dict, where).items()},
         changes=_part(export, "changes", list, where),
     )
 
@@ -130,8 +139,6 @@ def with_built_in(data: SiteData, entries: Mapping[str, Raw], name: str = BUILT_
 
 def unique_names(models: Sequence[Raw]) -> dict[str, Raw]:
     """Page names for models: the file's name, with its folder where two files share a name."""
-    from noderack_site.names import slug
-
     named: dict[str, Raw] = {}
     for model in models:
         name = slug(str(model.get("name", "")))

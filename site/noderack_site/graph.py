@@ -12,13 +12,17 @@ DRAWN_ONLY = frozenset({"Note", "MarkdownNote", "Reroute", "PrimitiveNode"})
 
 def node_types_of(graph: Raw) -> Iterator[str]:
     """Every executable node's type, inside sub-graphs too; drawn-only nodes and instances are left out."""
-    inner = _definitions(graph)
-    known = {str(definition.get("id")) for definition in inner}
-    for part in (graph, *inner):
+    known = {str(definition.get("id")) for definition in _definitions(graph)}
+    for part in parts_of(graph):
         for node in nodes_of(part):
             kind = str(node.get("type", ""))
             if kind and kind not in DRAWN_ONLY and kind not in known:
                 yield kind
+
+
+def parts_of(graph: Raw) -> list[Any]:
+    """The graph itself and the sub-graphs that it defines."""
+    return [graph, *_definitions(graph)]
 
 
 def nodes_of(graph: Raw) -> list[Any]:

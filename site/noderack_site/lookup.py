@@ -5,8 +5,8 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 from noderack_site.names import checksum
@@ -18,17 +18,18 @@ _CLAIMS = 4
 
 def lookup_pages(renderer: Renderer) -> Iterator[Page]:
     """lookup/HH.json: {"t": {type: [page, [[pack, title, built in]…]]}, "m": {file name: [page, folder]}}."""
-    shelf = renderer.shelf
-    shards: dict[int, dict[str, dict[str, Any]]] = defaultdict(lambda: {"t": {}, "m": {}})
-    for node_type in shelf.types:
-        packs = [str(claim["pack"]) for claim in shelf.data.claims.get(node_type, ())[:_CLAIMS]]
-        known = [(name, shelf.data.packs.get(name, {})) for name in packs]
-        rows = [[name, str(pack.get("title") or name), bool(pack.get("built_in"))] for name, pack in known]
-        shards[checksum(node_type) % SHARDS]["t"][node_type] = [shelf.type_pages[node_type], rows]
-    for page, model in shelf.data.models.items():
-        file = str(model["name"])
-        shards[checksum(file.lower()) % SHARDS]["m"].setdefault(file.lower(), [page, model.get("folder")])
-    for number in range(SHARDS):
-        shard = shards[number]
-        key = fingerprint(shard)
-        yield Page(f"lookup/{number:02x}.json", key, lambda shard=shard: json_bytes(shard))  # type: ignore[misc]
+    data = renderer.shelf.data
+    shards: list[dict[str, dict[str, Any]]] = [{"t": {}, "m": {}} for _ in range(SHARDS)]
+    known = {
+        name: [name, str(pack.get("title") or name), bool(pack.get("built_in"))]
+        for name, pack in data.packs.items()
+    }
+    for node_type, page in renderer.shelf.type_pages.items():
+        packs = [str(claim["pack"]) for claim in data.claims.get(node_type, ())[:_CLAIMS]]
+        rows = [known.get(name) or [name, name, False] for name in packs]
+        shards[checksum(node_type) % SHARDS]["t"][node_type] = [page, rows]
+    for page, model in data.models.items():
+        file = str(model["name"]).lower()
+        shards[checksum(file) % SHARDS]["m"].setdefault(file, [page, model.get("folder")])
+    for number, shard in enumerate(shards):
+        yield Page(f"lookup/{number:02x}.json", fingerprint(shard), partial(json_bytes, shard))

@@ -1,277 +1,230 @@
-"""Home, and the lists: packs, nodes, models, workflows, publishers, tags, families."""
+"""The lists: packs, nodes, models, workflows, publishers, tags, families, categories. Each has its JSON."""
 
 from __future__ import annotations
 
 import string
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from functools import partial
+from itertools import groupby
 from typing import Any
 
 from noderack_site.data import Raw
-from noderack_site.draw_graph import draw_graph
-from noderack_site.hero import HERO
 from noderack_site.names import slug
-from noderack_site.pages_type import display_names
+from noderack_site.pages_workflow import card, card_key
 from noderack_site.render import Page, Renderer, fingerprint, json_bytes, summaries, summary_key
 from noderack_site.shelf import Shelf
-from noderack_site.text import first_line
+from noderack_site.text import first_line, safe_url
 
-PACKS_A_PAGE, TYPES_A_PAGE = 60, 300
-_EMPTY: dict[str, Any] = {
-    "packs": (),
-    "types": (),
-    "models": (),
-    "workflows": (),
-    "links": (),
-    "lead": "",
-    "crumb": None,
-    "total": None,
-    "number": 1,
-    "last": 1,
-    "stem": "",
-}
+PACKS_A_PAGE, TYPES_A_PAGE, MODELS_A_PAGE, WORKFLOWS_A_PAGE, GROUP_A_PAGE = 60, 300, 200, 24, 200
+_TAGS, _FAMILIES = 24, 18
+
+
+@dataclass(frozen=True, slots=True)
+class List:
+    """One list over as many pages as it takes. `kind` is what its names are names of."""
+
+    stem: str
+    heading: str
+    kind: str
+    names: Sequence[str]
+    a_page: int
+    section: str
+    lead: str = ""
+    crumb: tuple[str, str] | None = None
+    links: Sequence[tuple[str, str, int]] = ()
+    about: dict[str, Any] = field(default_factory=dict)
 
 
 def list_pages(renderer: Renderer) -> Iterator[Page]:
     """Every list."""
-    yield _home(renderer)
-    yield from _packs(renderer)
-    yield from _nodes(renderer)
-    yield from _categories(renderer)
-    yield from _models(renderer)
-    yield from _workflows(renderer)
-    yield from _groups(renderer)
-
-
-def _listing(renderer: Renderer, path: str, heading: str, section: str, key: Any, **more: Any) -> Page:
-    lead = more.get("lead") or f"{heading} on {renderer.shelf.data.name}."
-    context = {**_EMPTY, **more, "heading": heading}
-    depends = fingerprint(heading, key, more.get("lead", ""), more.get("total"), more.get("last", 1))
-    render = partial(renderer.page, "listing.html", path, heading, lead, section, **context)
-    return Page(path, depends, render)
-
-
-def _home(renderer: Renderer) -> Page:
     shelf = renderer.shelf
-    totals = {"packs": len(shelf.packs), "types": len(shelf.types), "models": len(shelf.data.models)}
-    title, rising = rising_packs(shelf)
-    own = [name for name in shelf.packs if not shelf.data.packs[name].get("built_in")]
-    fresh = sorted(own, key=lambda n: (_day(shelf, n), n), reverse=True)[:6]
-    used = _most_used(shelf)
-    shown = [shelf.data.workflows[name] for name in list(shelf.data.workflows)[:6]]
-    changes = [change for change in shelf.data.changes if change.get("name") in shelf.data.packs][:8]
-    key = fingerprint(totals, summary_key(shelf, [*rising, *fresh]), used, shown, changes)
-
-    def render() -> bytes:
-        return renderer.page(
-            "home.html",
-            "index.html",
-            "Home",
-            "Find node packs, node types and models, and install what a workflow needs.",
-            "home",
-            totals=totals,
-            rising_title=title,
-            rising=summaries(shelf, rising),
-            fresh=summaries(shelf, fresh),
-            used=[(n, shelf.type_page(n), count) for n, count in used],
-            used_title="Most used nodes" if used and used[0][1] else "Nodes that every host has",
-            hero=draw_graph(HERO, "The usual text-to-image graph"),
-            workflows=[_drawn(shelf, workflow) for workflow in shown],
-            changes=changes,
-        )
-
-    return Page("index.html", key, render)
+    for every in (_packs, _nodes, _categories, _models, _workflows, _groups):
+        for one in every(shelf):
+            yield from _pages(renderer, one)
 
 
-def _day(shelf: Shelf, name: str) -> str:
-    return str(shelf.data.packs[name].get("updated") or "")[:10]
+def _pages(renderer: Renderer, one: List) -> Iterator[Page]:
+    parts = [one.names[at : at + one.a_page] for at in range(0, len(one.names), one.a_page)] or [()]
+    for number, part in enumerate(parts, 1):
+        key = _key(renderer.shelf, one, part, number, len(parts))
+        path = one.stem if number == 1 else f"{one.stem}-{number}"
+        yield Page(f"{path}.html", key, partial(_html, renderer, one, part, path, number, len(parts)))
+        yield Page(f"{path}.json", key, partial(_json, one, part, number, len(parts)))
 
 
-def rising_packs(shelf: Shelf, count: int = 6) -> tuple[str, list[str]]:
-    """Packs whose downloads grew most in the last week; without counts, the starred ones updated last."""
-    growth = {name: _growth(shelf.data.packs[name].get("history") or ()) for name in shelf.packs}
-    if any(growth.values()):
-        growing = [name for name in shelf.packs if growth[name]]
-        return "Rising", sorted(growing, key=lambda name: (-growth[name], name))[:count]
-    recent = sorted((_day(shelf, name) for name in shelf.packs), reverse=True)
-    since = recent[min(len(recent) - 1, 600)] if recent else ""
-    busy = [
-        name for name in shelf.packs if _day(shelf, name) >= since and shelf.data.packs[name].get("stars")
-    ]
-    return "Most starred of the recently updated", busy[:count]
+def _key(shelf: Shelf, one: List, part: Sequence[str], number: int, last: int) -> bytes:
+    """Everything that a page shows, or something that changes with it."""
+    if one.kind == "packs":
+        shown: Any = summary_key(shelf, part)
+    elif one.kind == "workflows":
+        shown = [card_key(shelf, name) for name in part]
+    elif one.kind == "models":
+        shown = [list(_model_row(shelf, name).values()) for name in part]
+    else:
+        shown = [_type_row(shelf, name) for name in part]
+    first = (list(one.links), one.about) if number == 1 else ()
+    return fingerprint(one.heading, one.lead, len(one.names), list(part), shown, first, last)
 
 
-def _growth(history: Sequence[Sequence[Any]]) -> int:
-    counts = [int(row[1]) for row in history]
-    return max(0, sum(counts[-7:]) - sum(counts[-14:-7])) if len(counts) > 7 else 0
+def _json(one: List, part: Sequence[str], number: int, last: int) -> bytes:
+    told = {"heading": one.heading, "total": len(one.names), "page": number, "pages": last}
+    links = {"links": [[text, page] for text, page, _ in one.links]} if number == 1 and one.links else {}
+    return json_bytes({**told, **one.about, **links, one.kind: list(part)})
 
 
-def _most_used(shelf: Shelf) -> list[tuple[str, int]]:
-    used = sorted(
-        ((n, len(w)) for n, w in shelf.used_in.items() if n in shelf.type_pages), key=lambda r: (-r[1], r[0])
+def _html(renderer: Renderer, one: List, part: Sequence[str], path: str, number: int, last: int) -> bytes:
+    shelf = renderer.shelf
+    return renderer.page(
+        "listing.html",
+        f"{path}.html",
+        one.heading if number == 1 else f"{one.heading}, page {number}",
+        one.lead or f"{one.heading} on {shelf.data.name}.",
+        one.section,
+        json=f"{path}.json",
+        heading=one.heading,
+        lead=one.lead,
+        crumb=one.crumb,
+        total=one.about.get("all") or len(one.names) or len(one.links),
+        links=one.links if number == 1 else (),
+        website=safe_url(one.about.get("website")),
+        packs=summaries(shelf, part) if one.kind == "packs" else (),
+        types=[_type_row(shelf, name) for name in part] if one.kind == "types" else (),
+        models=_by_folder(shelf, part) if one.kind == "models" else (),
+        workflows=[card(shelf, name) for name in part] if one.kind == "workflows" else (),
+        number=number,
+        last=last,
+        stem=one.stem,
     )
-    if used:
-        return used[:24]
-    return [(name, 0) for name in shelf.types[:24] if name in shelf.data.schemas]
 
 
-def _drawn(shelf: Shelf, workflow: Raw) -> dict[str, Any]:
-    title = str(workflow.get("title") or workflow["name"])
-    drawing = draw_graph(workflow["graph"], title, display_names(shelf, workflow["graph"]))
-    return {"title": title, "name": workflow["name"], "drawing": drawing}
-
-
-def _pages(names: Sequence[str], size: int) -> list[Sequence[str]]:
-    return [names[at : at + size] for at in range(0, len(names), size)] or [()]
-
-
-def _numbered(stem: str, number: int) -> str:
-    return f"{stem}.html" if number == 1 else f"{stem}-{number}.html"
-
-
-def _packs(renderer: Renderer) -> Iterator[Page]:
-    shelf = renderer.shelf
-    tags = sorted(shelf.tags, key=lambda tag: (-len(shelf.tags[tag]), tag))[:24]
+def _packs(shelf: Shelf) -> Iterator[List]:
+    tags = sorted(shelf.tags, key=lambda tag: (-len(shelf.tags[tag]), tag))[:_TAGS]
     links = [(tag, f"tags/{tag}.html", len(shelf.tags[tag])) for tag in tags]
-    parts = _pages(shelf.packs, PACKS_A_PAGE)
-    for number, names in enumerate(parts, 1):
-        first = links if number == 1 else ()
-        key = [summary_key(shelf, names), first]
-        path = _numbered("packs", number)
-        yield _listing(
-            renderer,
-            path,
-            "Packs",
-            "packs",
-            key,
-            packs=summaries(shelf, names),
-            links=first,
-            total=len(shelf.packs),
-            number=number,
-            last=len(parts),
-            stem="packs",
-        )
+    links += [("All tags", "tags.html", len(shelf.tags))] if len(shelf.tags) > _TAGS else []
+    yield List("packs", "Packs", "packs", shelf.packs, PACKS_A_PAGE, "packs", links=links)
+    every = [(tag, f"tags/{tag}.html", len(names)) for tag, names in shelf.tags.items()]
+    crumb = ("Packs", "packs.html")
+    yield List("tags", "Tags", "tags", [], PACKS_A_PAGE, "packs", crumb=crumb, links=every)
 
 
-def _nodes(renderer: Renderer) -> Iterator[Page]:
+def _nodes(shelf: Shelf) -> Iterator[List]:
     """By initial: an entry page with the letters, and for each letter its pages."""
-    shelf = renderer.shelf
     letters: dict[str, list[str]] = defaultdict(list)
     for name in shelf.types:
         initial = name[:1].lower()
         letters[initial if initial in string.ascii_lowercase and initial else "other"].append(name)
     links = [
         (key.upper() if key != "other" else "Other", f"nodes-{key}.html", len(letters[key]))
-        for key in sorted(letters)
+        for key in sorted(letters, key=lambda key: (key == "other", key))
     ]
-    best = [name for name in shelf.types if name in shelf.data.schemas][:120] or shelf.types[:120]
-    links += [(c, f"categories/{slug(c)}.html", len(n)) for c, n in shelf.categories.items()]
-    lead = "Every node type that a pack claims, by its first letter or by its category."
-    yield _type_list(
-        renderer, "nodes.html", "Node types", best, links=links, lead=lead, total=len(shelf.types)
-    )
+    lead = "Every node type that a pack claims, by its first letter."
+    if shelf.categories:
+        lead = "Every node type that a pack claims: by first letter, by category, by what its sockets carry."
+        links.append(("Categories", "categories.html", len(shelf.categories)))
+        links.append(("Sockets", "sockets.html", len(shelf.socket_pages)))
+    known = [name for name in shelf.types if name in shelf.data.schemas][:120] or list(shelf.types[:120])
+    about = {"all": len(shelf.types)}
+    yield List("nodes", "Node types", "types", known, TYPES_A_PAGE, "nodes", lead, links=links, about=about)
+    crumb = ("Nodes", "nodes.html")
     for key, names in sorted(letters.items()):
-        parts = _pages(sorted(names, key=lambda name: (name.casefold(), name)), TYPES_A_PAGE)
+        ordered = sorted(names, key=lambda name: (name.casefold(), name))
         heading = f"Node types: {key.upper() if key != 'other' else 'other'}"
-        for number, part in enumerate(parts, 1):
-            more = {"total": len(names), "number": number, "last": len(parts), "stem": f"nodes-{key}"}
-            crumb = ("Nodes", "nodes.html")
-            yield _type_list(renderer, _numbered(f"nodes-{key}", number), heading, part, crumb=crumb, **more)
+        yield List(f"nodes-{key}", heading, "types", ordered, TYPES_A_PAGE, "nodes", crumb=crumb)
 
 
-def _categories(renderer: Renderer) -> Iterator[Page]:
-    """A page for each first part of the categories that schemas name."""
+def _categories(shelf: Shelf) -> Iterator[List]:
+    """A page for each first part of the categories that schemas name, and one of them all."""
     by_page: dict[str, list[str]] = defaultdict(list)
-    for category, members in renderer.shelf.categories.items():
+    for category, members in shelf.categories.items():
         by_page[slug(category)] += members
+    links = sorted((page, f"categories/{page}.html", len(names)) for page, names in by_page.items())
+    crumb = ("Nodes", "nodes.html")
+    if links:
+        yield List("categories", "Categories", "categories", [], 1, "nodes", crumb=crumb, links=links)
     for page, names in sorted(by_page.items()):
-        path, crumb = f"categories/{page}.html", ("Nodes", "nodes.html")
-        yield _type_list(renderer, path, f"Nodes in {page}", names, crumb=crumb, total=len(names))
-        yield Page(f"categories/{page}.json", fingerprint(names), partial(json_bytes, names))
+        crumb = ("Categories", "categories.html")
+        yield List(
+            f"categories/{page}", f"Nodes in {page}", "types", names, TYPES_A_PAGE, "nodes", crumb=crumb
+        )
 
 
-def _type_list(renderer: Renderer, path: str, heading: str, names: Sequence[str], **more: Any) -> Page:
-    shelf = renderer.shelf
-    rows = [(name, shelf.type_page(name), _first_pack(shelf, name)) for name in names]
-    return _listing(renderer, path, heading, "nodes", [rows, more.get("links", ())], types=rows, **more)
-
-
-def _first_pack(shelf: Shelf, name: str) -> str:
+def _type_row(shelf: Shelf, name: str) -> tuple[str, str | None, str]:
     rows = shelf.data.claims.get(name, ())
-    return first_line(rows[0]["pack"], 40) if rows else ""
+    pack = shelf.data.packs.get(str(rows[0]["pack"]), {}) if rows else {}
+    return name, shelf.type_page(name), first_line(pack.get("title") or (rows[0]["pack"] if rows else ""), 40)
 
 
-def _models(renderer: Renderer) -> Iterator[Page]:
-    shelf = renderer.shelf
-    links = [(base, f"families/{slug(base)}.html", len(names)) for base, names in shelf.families.items()]
+def _models(shelf: Shelf) -> Iterator[List]:
+    """All of them, by what they are and then by name; and a page a family."""
+    families: dict[str, list[str]] = defaultdict(list)
+    for base, names in shelf.families.items():
+        families[slug(base)] += names
+    heads = {
+        page: str(shelf.data.models[names[0]].get("base") or "Other models")
+        for page, names in families.items()
+    }
+    links = [(heads[page], f"families/{page}.html", len(names)) for page, names in families.items()]
     links.sort(key=lambda link: (-link[2], link[0]))
-    names = sorted(shelf.data.models)
-    parts = _pages(names, 200)
-    for number, part in enumerate(parts, 1):
-        rows = [(name, _model_row(shelf, name)) for name in part]
-        first = links if number == 1 else ()
-        more = {"number": number, "last": len(parts), "stem": "models", "total": len(names), "links": first}
-        path = _numbered("models", number)
-        yield _listing(renderer, path, "Models", "models", [rows, first], models=rows, **more)
+    known = shelf.data.models
+    many = Counter(_top_folder(model) for model in known.values())
+
+    def by_folder(name: str) -> tuple[int, str, str]:
+        top = _top_folder(known[name])
+        return -many[top], top, name
+
+    first = links[:_FAMILIES] + (
+        [("All families", "families.html", len(links))] if len(links) > _FAMILIES else []
+    )
+    yield List(
+        "models", "Models", "models", sorted(known, key=by_folder), MODELS_A_PAGE, "models", links=first
+    )
+    crumb = ("Models", "models.html")
+    yield List("families", "Families of models", "families", [], 1, "models", crumb=crumb, links=links)
+    for page, members in sorted(families.items()):
+        members.sort(key=by_folder)
+        yield List(f"families/{page}", heads[page], "models", members, MODELS_A_PAGE, "models", crumb=crumb)
+
+
+def _top_folder(model: Raw) -> str:
+    return str(model.get("folder") or "").replace("\\", "/").split("/")[0]
+
+
+def _by_folder(shelf: Shelf, names: Sequence[str]) -> list[tuple[str, list[tuple[str, dict[str, Any]]]]]:
+    """Rows under the folder that they go into; the names come ordered by it."""
+    rows = [(name, _model_row(shelf, name)) for name in names]
+    return [(top, list(group)) for top, group in groupby(rows, key=lambda row: str(row[1]["top"]))]
 
 
 def _model_row(shelf: Shelf, name: str) -> dict[str, Any]:
     model = shelf.data.models[name]
-    return {key: model.get(key) for key in ("title", "name", "base", "folder", "size")}
+    row = {key: model.get(key) for key in ("title", "name", "base", "folder", "size", "gated")}
+    return {**row, "top": _top_folder(model)}
 
 
-def _workflows(renderer: Renderer) -> Iterator[Page]:
-    shelf = renderer.shelf
-    drawn = [_drawn(shelf, workflow) for workflow in shelf.data.workflows.values()]
-    lead = "" if drawn else "No pack here has published an example workflow yet."
-    key = [list(row.values()) for row in drawn]
-    yield _listing(
-        renderer,
-        "workflows.html",
-        "Workflows",
-        "workflows",
-        key,
-        workflows=drawn,
-        lead=lead,
-        total=len(drawn),
-    )
+def _workflows(shelf: Shelf) -> Iterator[List]:
+    names = list(shelf.data.workflows)
+    lead = "Example workflows of the packs here, each drawn, with what it needs." if names else ""
+    yield List("workflows", "Workflows", "workflows", names, WORKFLOWS_A_PAGE, "workflows", lead)
 
 
-def _groups(renderer: Renderer) -> Iterator[Page]:
-    shelf = renderer.shelf
+def _groups(shelf: Shelf) -> Iterator[List]:
+    crumb = ("Packs", "packs.html")
     for publisher, names in shelf.publishers.items():
-        heading = str(shelf.data.packs[names[0]].get("author") or publisher)
-        yield from _group(renderer, f"publishers/{publisher}", heading, names)
-    for tag, names in shelf.tags.items():
-        yield from _group(renderer, f"tags/{tag}", f"Packs about {tag}", names)
-    families: dict[str, list[str]] = defaultdict(list)
-    for base, names in shelf.families.items():
-        families[slug(base)] += names
-    for family, models in sorted(families.items()):
-        rows = [(name, _model_row(shelf, name)) for name in models]
-        heading = str(rows[0][1]["base"] or "Other models")
-        crumb = ("Models", "models.html")
-        path = f"families/{family}.html"
-        yield _listing(renderer, path, heading, "models", rows, models=rows, total=len(rows), crumb=crumb)
-        yield Page(f"families/{family}.json", fingerprint(models), partial(json_bytes, list(models)))
-
-
-def _group(renderer: Renderer, stem: str, heading: str, names: Sequence[str]) -> Iterator[Page]:
-    shelf = renderer.shelf
-    parts = _pages(names, 200)
-    for number, part in enumerate(parts, 1):
-        yield _listing(
-            renderer,
-            _numbered(stem, number),
+        about = dict(shelf.data.publishers.get(publisher, {}))
+        heading = str(about.get("title") or shelf.data.packs[names[0]].get("author") or publisher)
+        yield List(
+            f"publishers/{publisher}",
             heading,
             "packs",
-            [summary_key(shelf, part), stem],
-            packs=summaries(shelf, part),
-            total=len(names),
-            crumb=("Packs", "packs.html"),
-            number=number,
-            last=len(parts),
-            stem=stem,
+            names,
+            GROUP_A_PAGE,
+            "packs",
+            first_line(about.get("description"), 400),
+            crumb,
+            about=about,
         )
-    yield Page(f"{stem}.json", fingerprint(list(names)), partial(json_bytes, list(names)))
+    crumb = ("Tags", "tags.html")
+    for tag, names in shelf.tags.items():
+        yield List(f"tags/{tag}", f"Packs about {tag}", "packs", names, GROUP_A_PAGE, "packs", crumb=crumb)

@@ -8,16 +8,18 @@ import marshal
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from noderack_site.data import Raw
+from noderack_site.draw_mark import draw_mark
 from noderack_site.draw_plot import short_count
+from noderack_site.media import icon_of
 from noderack_site.shelf import Shelf
 from noderack_site.sockets import colour_class
-from noderack_site.text import count_text, first_line, safe_url, size_text
+from noderack_site.text import count_text, first_line, safe_url, size_text, soft
 
 HERE = Path(__file__).parent
 POLICY = (
@@ -33,9 +35,11 @@ NAVIGATION = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Page:
-    """One file of the site. `depends` changes exactly when `render` would give other bytes."""
+class Page(NamedTuple):
+    """One file of the site. `depends` changes exactly when `render` would give other bytes.
+
+    A named tuple, for a build makes a hundred thousand of them whether or not anything changed.
+    """
 
     path: str
     depends: bytes
@@ -106,9 +110,11 @@ def _environment() -> Environment:
         colour=colour_class,
         count=count_text,
         first_line=first_line,
+        mark=lambda name: Markup(draw_mark(name)),
         safe_url=safe_url,
         short=short_count,
         size=size_text,
+        soft=soft,
     )
     return environment
 
@@ -128,6 +134,7 @@ def summaries(shelf: Shelf, names: Iterable[str]) -> list[Raw]:
         {
             "name": name,
             "node_types": range(len(shelf.data.packs[name].get("node_types", ()))),
+            "icon_file": icon_of(shelf.data, shelf.data.packs[name]),
             **{key: shelf.data.packs[name].get(key) or None for key in keys},
         }
         for name in names

@@ -1,23 +1,25 @@
 """The search index that a browser reads: one list of words, then only the parts that a question needs.
 
     search/words.json     every word, sorted, and how many words each part holds
-    search/w-N.json       part N: for each word, in order, its entries as gaps; an entry is number * 2 + 1 if
-                          the word stands in the name, * 2 if only in other text
+    search/w-N.json       part N: for each word, in order, its entries as gaps; an entry is number * 16 + the
+                          words that its name has (at most 15), + 0 if the word stands in other text only
     search/d-N.json       entries N * 256 and on: [kind, name, page, line below]
 
 Entries are numbered from the best known to the least: the number is the rank, and what is found first lies
-in the first parts, which soon are in the browser's cache.
+in the first parts, which soon are in the browser's cache. How many words a name has tells a whole match from
+a part of one, so that only the entries that are shown need to be read.
 """
 
 from __future__ import annotations
 
 import re
 from array import array
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from itertools import pairwise
+from typing import NamedTuple
 
+from noderack_site.data import Raw
 from noderack_site.render import Bundle, Renderer, fingerprint, json_bytes
 from noderack_site.shelf import Shelf
 from noderack_site.text import first_line
@@ -26,15 +28,15 @@ ENTRIES_A_PART = 256
 POSTINGS_A_PART = 6000
 _WORD = re.compile(r"[A-Z]+(?=[A-Z][a-z])|[A-Z]?[a-z]+|[A-Z]+|[0-9]+|[^\W\d_a-zA-Z]+")
 _LONGEST, _SHORT = 32, 3
+_COUNTED = 15
 _COMMON = frozenset(
     ["a", "an", "and", "the", "of", "for", "in", "is", "to", "with", "this", "that", "by", "on"]
 )
 _COMMON_TEXT = _COMMON | {"comfyui", "custom", "node", "nodes"}
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """One thing that can be found. `kind`: p pack, n node type, m model, w workflow."""
+class Entry(NamedTuple):
+    """One thing that can be found. `kind`: p pack, n node type, m model, w workflow, d page of the docs."""
 
     kind: str
     name: str
@@ -43,14 +45,13 @@ class Entry:
     text: str
 
 
-def search_bundle(renderer: Renderer) -> Bundle:
+def search_bundle(renderer: Renderer, docs: Sequence[Entry] = ()) -> Bundle:
     """All files of the index, made anew only when an entry changed."""
-    entries = list(_entries(renderer.shelf))
-    key = fingerprint([[e.kind, e.name, e.page, e.line, e.text] for e in entries])
-    return Bundle("search", key, lambda: search_files(entries))
+    entries = _entries(renderer.shelf, docs)
+    return Bundle("search", fingerprint([tuple(entry) for entry in entries]), lambda: search_files(entries))
 
 
-def search_files(entries: list[Entry]) -> Iterator[tuple[str, bytes]]:
+def search_files(entries: Sequence[Entry]) -> Iterator[tuple[str, bytes]]:
     """(path, content) of each file of the index."""
     postings = dict(sorted(_postings(entries).items()))
     parts = list(_split(postings))
@@ -59,39 +60,43 @@ def search_files(entries: list[Entry]) -> Iterator[tuple[str, bytes]]:
     for number, part in enumerate(parts):
         yield f"search/w-{number}.json", json_bytes([_gaps(postings[word]) for word in part])
     for number, at in enumerate(range(0, len(entries), ENTRIES_A_PART)):
-        rows = [[e.kind, e.name, e.page, e.line] for e in entries[at : at + ENTRIES_A_PART]]
+        rows = [entry[:4] for entry in entries[at : at + ENTRIES_A_PART]]
         yield f"search/d-{number}.json", json_bytes(rows)
 
 
-def _entries(shelf: Shelf) -> Iterator[Entry]:
-    """Packs, models, workflows and node types, mixed by how well known they are."""
+def _entries(shelf: Shelf, docs: Sequence[Entry]) -> list[Entry]:
+    """Packs, pages of the docs, workflows, models and node types, mixed by how well known they are."""
     place = {name: number for number, name in enumerate(shelf.packs)}
-    rows: list[tuple[float, str, Entry]] = []
-    for name, number in place.items():
-        pack = shelf.data.packs[name]
-        title = str(pack.get("title") or name)
-        below = first_line(pack.get("description"), 90)
-        text = f"{name} {pack.get('author') or ''} {' '.join(pack.get('tags') or ())} {below}"
-        rows.append((number, title, Entry("p", title, f"packs/{name}.html", below, text)))
-    for node_type in shelf.types:
-        claims, entry = shelf.data.claims.get(node_type, ()), shelf.data.schemas.get(node_type, {})
-        pack_name = str(claims[0]["pack"]) if claims else ""
-        shown = str(entry.get("display_name") or "")
-        page = f"nodes/{shelf.type_pages[node_type]}.html"
-        rank = place.get(pack_name, len(place)) + 0.3
-        rows.append(
-            (rank, node_type, Entry("n", node_type, page, pack_name, shown if shown != node_type else ""))
-        )
-    for name, model in shelf.data.models.items():
-        below = f"{model.get('base') or ''} {model.get('kind') or model.get('folder') or ''}".strip()
-        text = f"{model.get('name')} {below} {' '.join(model.get('trigger_words') or ())}"
-        title = str(model.get("title") or model["name"])
-        rows.append((40.0, title, Entry("m", title, f"models/{name}.html", below, text)))
-    for name, workflow in shelf.data.workflows.items():
-        title = str(workflow.get("title") or name)
-        text = first_line(workflow.get("description"))
-        rows.append((20.0, title, Entry("w", title, f"workflows/{name}.html", "workflow", text)))
-    return (row[2] for row in sorted(rows, key=lambda row: (row[0], row[1])))
+    rows = [(float(place[name]), _pack(shelf.data.packs[name])) for name in shelf.packs]
+    rows += ((10.0, entry) for entry in docs)
+    rows += ((20.0, _workflow(workflow)) for workflow in shelf.data.workflows.values())
+    rows += ((40.0, _model(page, model)) for page, model in shelf.data.models.items())
+    last = len(place)
+    for node_type, page in shelf.type_pages.items():
+        claims, schema = shelf.data.claims.get(node_type), shelf.data.schemas.get(node_type)
+        pack = str(claims[0]["pack"]) if claims else ""
+        shown = str(schema.get("display_name") or "") if schema else ""
+        entry = Entry("n", node_type, f"nodes/{page}.html", pack, shown if shown != node_type else "")
+        rows.append((place.get(pack, last) + 0.3, entry))
+    rows.sort(key=lambda row: (row[0], row[1].name))
+    return [entry for _, entry in rows]
+
+
+def _pack(pack: Raw) -> Entry:
+    title, below = str(pack.get("title") or pack["name"]), first_line(pack.get("description"), 90)
+    text = f"{pack['name']} {pack.get('author') or ''} {' '.join(pack.get('tags') or ())} {below}"
+    return Entry("p", title, f"packs/{pack['name']}.html", below, text)
+
+
+def _model(page: str, model: Raw) -> Entry:
+    below = f"{model.get('base') or ''} {model.get('kind') or model.get('folder') or ''}".strip()
+    text = f"{model.get('name')} {below} {' '.join(model.get('trigger_words') or ())}"
+    return Entry("m", str(model.get("title") or model["name"]), f"models/{page}.html", below, text)
+
+
+def _workflow(workflow: Raw) -> Entry:
+    title, below = str(workflow.get("title") or workflow["name"]), first_line(workflow.get("description"), 90)
+    return Entry("w", title, f"workflows/{workflow['name']}.html", below, below)
 
 
 @lru_cache(maxsize=100_000)
@@ -128,11 +133,12 @@ def _postings(entries: Iterable[Entry]) -> dict[str, array[int]]:
     found: dict[str, array[int]] = {}
     for number, entry in enumerate(entries):
         named = words_of(entry.name)
+        value = number * (_COUNTED + 1) + min(_COUNTED, len(_WORD.findall(entry.name)))
         for word in named:
             if word not in _COMMON:
-                found.setdefault(word, array("I")).append(number * 2 + 1)
+                found.setdefault(word, array("I")).append(value)
         for word in set(words_of(entry.text)).difference(named, _COMMON_TEXT):
-            found.setdefault(word, array("I")).append(number * 2)
+            found.setdefault(word, array("I")).append(number * (_COUNTED + 1))
     return found
 
 

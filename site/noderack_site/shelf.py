@@ -5,16 +5,18 @@ Everything here is computed from SiteData alone and in a fixed order, so that eq
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from noderack_site.data import Raw, SiteData
-from noderack_site.graph import node_types_of
+from noderack_site.graph import node_types_of, nodes_of, parts_of
 from noderack_site.names import page_names, slug
 from noderack_site.sockets import input_sockets, output_types
 
-TOP = 12
+_REQUIRED = re.compile(r"\s*([A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?)")
+_RUN = re.compile(r"[-_.]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +36,9 @@ class Shelf:
     takers: Mapping[str, tuple[str, ...]]
     dependents: Mapping[str, tuple[str, ...]]
     model_users: Mapping[str, tuple[str, ...]]
+    model_packs: Mapping[str, tuple[str, ...]]
+    examples: Mapping[str, tuple[str, ...]]
+    socket_pages: Mapping[str, str]
 
     def type_page(self, name: str) -> str | None:
         """The address of a node type's page under the site's root, or None for a type without one."""
@@ -56,7 +61,12 @@ def arrange(data: SiteData) -> Shelf:
     packs = tuple(sorted(data.packs, key=lambda name: popularity(data.packs[name])))
     place = {name: number for number, name in enumerate(packs)}
     types = _types_in_order(data, place)
-    made, taken = _sockets(data, types)
+    used_in = _grouped(
+        (node_type, name)
+        for name, workflow in sorted(data.workflows.items())
+        for node_type in sorted(set(node_types_of(workflow["graph"])))
+    )
+    made, taken = _sockets(data, types, used_in)
     return Shelf(
         data=data,
         packs=packs,
@@ -68,16 +78,21 @@ def arrange(data: SiteData) -> Shelf:
         categories=_grouped(
             (top_category(data.schemas[name]), name) for name in types if name in data.schemas
         ),
-        used_in=_grouped(
-            (node_type, name)
-            for name, workflow in sorted(data.workflows.items())
-            for node_type in sorted(set(node_types_of(workflow["graph"])))
-        ),
+        used_in=used_in,
         makers=made,
         takers=taken,
         dependents=_dependents(data),
         model_users=_model_users(data),
+        model_packs=_model_packs(data),
+        examples=_grouped((str(w.get("pack") or ""), name) for name, w in data.workflows.items()),
+        socket_pages=page_names(sorted({*made, *taken})),
     )
+
+
+def required_name(requirement: str) -> str:
+    """The name that a requirement such as `Film_Looks>=1.2; extra` begins with, as packs are called here."""
+    found = _REQUIRED.match(requirement)
+    return _RUN.sub("-", found[1]).lower() if found else ""
 
 
 def top_category(entry: Raw) -> str:
@@ -107,47 +122,91 @@ def _grouped(pairs: Iterable[tuple[str, str]]) -> dict[str, tuple[str, ...]]:
 
 
 def _sockets(
-    data: SiteData, types: Iterable[str]
+    data: SiteData, types: Iterable[str], used_in: Mapping[str, Sequence[str]]
 ) -> tuple[dict[str, tuple[str, ...]], dict[str, tuple[str, ...]]]:
-    """For each socket type, the node types that give it and those that take it."""
-    made: dict[str, list[str]] = defaultdict(list)
-    taken: dict[str, list[str]] = defaultdict(list)
+    """For each socket type, the node types that give it and those that take it.
+
+    First those that are its beginning or its end (a loader of models, a decoder of latents), then those that
+    pass it on; among them what more workflows use; deprecated ones last.
+    """
+    made: dict[str, list[tuple[bool, bool, int, str]]] = defaultdict(list)
+    taken: dict[str, list[tuple[bool, bool, int, str]]] = defaultdict(list)
     for node_type in types:
         entry = data.schemas.get(node_type)
-        if entry:
-            for kind in dict.fromkeys(output_types(entry)):
-                made[kind].append(node_type)
-            for kind in dict.fromkeys(socket.type for socket in input_sockets(entry)):
-                taken[kind].append(node_type)
-    return (
-        {kind: tuple(names[:TOP]) for kind, names in made.items()},
-        {kind: tuple(names[:TOP]) for kind, names in taken.items()},
-    )
+        if not entry:
+            continue
+        outputs = dict.fromkeys(output_types(entry))
+        inputs = dict.fromkeys(socket.type for socket in input_sockets(entry))
+        old, uses = bool(entry.get("deprecated")), -len(used_in.get(node_type, ()))
+        for kind in outputs:
+            made[kind].append((old, kind in inputs, uses, node_type))
+        for kind in inputs:
+            taken[kind].append((old, kind in outputs, uses, node_type))
+    return _ranked(made), _ranked(taken)
+
+
+def _ranked(found: Mapping[str, list[tuple[bool, bool, int, str]]]) -> dict[str, tuple[str, ...]]:
+    return {kind: tuple(row[3] for row in sorted(found[kind], key=lambda row: row[:3])) for kind in found}
 
 
 def _dependents(data: SiteData) -> dict[str, tuple[str, ...]]:
     return _grouped(
-        (requirement.split(";")[0].split("[")[0].strip(" <>=!~.0123456789()").lower(), name)
+        (required_name(str(requirement)), name)
         for name, pack in sorted(data.packs.items())
-        for requirement in pack.get("dependencies", ())
+        for requirement in pack.get("dependencies") or ()
     )
 
 
 def _model_users(data: SiteData) -> dict[str, tuple[str, ...]]:
-    """For each model file's name, the workflows whose widgets name it."""
-    names = {str(model.get("name", "")): page for page, model in data.models.items()}
+    """For each model's page, the workflows whose widgets name its file."""
+    pages = _model_names(data)
     return _grouped(
-        (names[file], workflow_name)
+        (page, workflow_name)
         for workflow_name, workflow in sorted(data.workflows.items())
-        for file in sorted(_file_names(workflow["graph"]) & names.keys())
+        for file in sorted(_file_names(workflow["graph"]) & pages.keys())
+        for page in pages[file]
     )
 
 
+def _model_packs(data: SiteData) -> dict[str, tuple[str, ...]]:
+    """For each model's page, the packs whose newest version asks for it, or whose nodes it was made for."""
+    pages = _model_names(data)
+    for page, model in data.models.items():
+        if model.get("sha256"):
+            pages[model["sha256"]] = [page]
+    asked = (
+        (page, name)
+        for name, pack in sorted(data.packs.items())
+        for release in (pack.get("releases") or ())[:1]
+        for model in release.get("models") or ()
+        for page in pages.get(model.get("sha256") or "", pages.get(str(model.get("name")), ()))
+    )
+    meant = (
+        (page, str(claim["pack"]))
+        for page, model in sorted(data.models.items())
+        for user in model.get("used_by") or ()
+        for claim in data.claims.get(user, ({"pack": user},) if user in data.packs else ())[:1]
+    )
+    found = _grouped(sorted({*asked, *meant}))
+    return {page: tuple(name for name in names if name in data.packs) for page, names in found.items()}
+
+
+def _model_names(data: SiteData) -> dict[str, list[str]]:
+    """{file name: pages of the models that have it, as their name or as an alias}."""
+    pages: dict[str, list[str]] = defaultdict(list)
+    for page, model in data.models.items():
+        for name in dict.fromkeys((str(model.get("name", "")), *(model.get("aliases") or ()))):
+            pages[name].append(page)
+    return pages
+
+
 def _file_names(graph: Raw) -> set[str]:
-    values = (value for node in graph.get("nodes", ()) for value in _values(node))
+    values = (value for part in parts_of(graph) for node in nodes_of(part) for value in _values(node))
     return {value.replace("\\", "/").rsplit("/", 1)[-1] for value in values if isinstance(value, str)}
 
 
 def _values(node: Raw) -> Iterable[object]:
     values = node.get("widgets_values") or ()
-    return values.values() if isinstance(values, dict) else values
+    if isinstance(values, dict):
+        return values.values()
+    return values if isinstance(values, list) else ()

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import re
 import shlex
+from collections.abc import Callable
 from functools import lru_cache
+from html import unescape
+from typing import TypeAlias
 from urllib.parse import urlsplit
 
 import nh3
 from markdown_it import MarkdownIt
+from markupsafe import Markup, escape
 
 from noderack_site.data import Raw
 
@@ -53,28 +57,63 @@ _TAGS = {
 }
 _IMAGE = re.compile(r"<img\b[^>]*?>", re.IGNORECASE)
 _ALT = re.compile(r"""\balt\s*=\s*(?:"([^"]*)"|'([^']*)')""", re.IGNORECASE)
+_SOURCE = re.compile(r"""\bsrc\s*=\s*(?:"([^"]*)"|'([^']*)')""", re.IGNORECASE)
+_UNBROKEN = 20
+_PART = re.compile(r"[A-Z]*[^A-Z_\s/.-]*[_\s/.-]*", re.DOTALL)
 _HEADING = re.compile(r"(</?)h1\b", re.IGNORECASE)
 
 
-def safe_html(html: str) -> str:
-    """HTML of a pack, cleaned: known tags, links marked as strangers', no images, no scripts.
+Local: TypeAlias = Callable[[str], "tuple[str, int, int] | None"]
+"""Where in the site the picture of an address lies, with width and height; None for one that is not here."""
 
-    A picture becomes its description, for showing it would ask another site; the page's own heading stays the
-    only first-level one.
+
+def no_picture(_address: str) -> None:
+    """No picture is here."""
+
+
+def safe_html(html: str, local: Local = no_picture) -> str:
+    """HTML of a pack, cleaned: known tags, marked links, no scripts, and the pictures that are here.
+
+    Any other picture becomes its description, for showing it would ask another site; the page's own heading
+    stays the only first-level one.
     """
-    lowered = _HEADING.sub(r"\1h2", _IMAGE.sub(_described, html))
+    shown: set[str] = set()
+
+    def drawn(match: re.Match[str]) -> str:
+        found = _SOURCE.search(match[0])
+        place = local(unescape(found[1] or found[2] or "")) if found else None
+        if place is None:
+            return _described(match)
+        shown.add(place[0])
+        alt = _ALT.search(match[0])
+        text = (alt[1] or alt[2] or "").replace('"', "&quot;") if alt else ""
+        return f'<img src="{place[0]}" width="{place[1]}" height="{place[2]}" alt="{text}" loading="lazy">'
+
+    def only_shown(tag: str, name: str, value: str) -> str | None:
+        return value if (tag, name) != ("img", "src") or value in shown else None
+
+    lowered = _HEADING.sub(r"\1h2", _IMAGE.sub(drawn, html))
     return nh3.clean(
         lowered,
-        tags=_TAGS,
-        attributes={"a": {"href", "title"}, "td": {"align"}, "th": {"align"}, "ol": {"start"}},
+        tags=_TAGS | {"img"} if shown else _TAGS,
+        attributes={
+            "a": {"href", "title"},
+            "img": {"src", "alt", "width", "height", "loading"},
+            "td": {"align"},
+            "th": {"align"},
+            "ol": {"start"},
+        },
+        attribute_filter=lambda tag, name, value: (
+            value if (tag, name) != ("img", "src") or value in shown else None
+        ),
         url_schemes={"http", "https", "mailto"},
         link_rel=UGC,
     )
 
 
-def safe_markdown(text: str) -> str:
+def safe_markdown(text: str, local: Local = no_picture) -> str:
     """Markdown of a pack as clean HTML; HTML inside it is shown, not used."""
-    return safe_html(_reader().render(text))
+    return safe_html(_reader().render(text), local)
 
 
 def own_markdown(text: str) -> str:
@@ -132,7 +171,17 @@ def count_text(count: object) -> str:
     return f"{count:,}" if isinstance(count, int) else str(count)
 
 
+def soft(name: str) -> Markup:
+    """A long name that may break where a word of it ends; escaped."""
+    if len(name) <= _UNBROKEN:
+        return escape(name)
+    return Markup("<wbr>").join(escape(part) for part in _PART.findall(name) if part)
+
+
 def first_line(text: object, limit: int = 180) -> str:
     """The beginning of a description, on one line."""
-    line = " ".join(str(text or "").split())
-    return line if len(line) <= limit else f"{line[: limit - 1].rstrip()}…"
+    line = " ".join(str(text or "")[: 4 * limit].split())
+    if len(line) <= limit:
+        return line
+    head, _, tail = line[: limit - 1].rpartition(" ")
+    return f"{head.rstrip('.,;: ')}…" if len(tail) < limit // 3 and head else f"{line[: limit - 1]}…"

@@ -12,7 +12,14 @@ from noderack_site.data import from_export
 from poison import poisoned
 from watching import Watched, served, small_export
 
-pytestmark = pytest.mark.browser
+every = (
+    pytest.mark.browser
+)  # all pages, widths and files; the rest runs by default: each kind of page, the budgets
+KINDS_OF_PAGE = (
+    *("index.html", "packs.html", "nodes.html", "models.html", "workflows.html", "packs/film-looks.html"),
+    *("nodes/FilmGrain.html", "models/stars-safetensors.html", "workflows/photographed-shapes.html"),
+    *("sockets/IMAGE.html", "docs/errors.html", "changes.html", "search.html?q=grain"),
+)
 PAGES = (
     *(
         "index.html",
@@ -27,12 +34,12 @@ PAGES = (
     *("models/stars-safetensors.html", "models/grand-xl-safetensors.html", "families/sd1-5.html"),
     *("workflows/photographed-shapes.html", "publishers/lumen-street.html", "tags/film.html"),
     *("docs/index.html", "docs/errors.html", "search.html?q=grain", "404.html"),
+    *("changes.html", "sockets.html", "sockets/IMAGE.html", "categories.html", "tags.html", "families.html"),
 )
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("path", PAGES)
-def test_axe_finds_nothing(path: str, scheme: str, browser: Any, address: str) -> None:
+def faults(path: str, scheme: str, browser: Any, address: str) -> str:
+    """What axe finds on a page, as its report; empty for nothing."""
     axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="needs axe-playwright-python")
     seen = Watched(browser, address, color_scheme=scheme, bypass_csp=True, reduced_motion="reduce")
     page = seen.open(path)
@@ -40,9 +47,32 @@ def test_axe_finds_nothing(path: str, scheme: str, browser: Any, address: str) -
         page.wait_for_selector(".result")
     results = axe.Axe().run(page)
     seen.context.close()
-    assert results.violations_count == 0, results.generate_report()
+    return results.generate_report() if results.violations_count else ""
 
 
+@pytest.mark.parametrize("path", KINDS_OF_PAGE)
+def test_axe_finds_nothing_on_any_kind_of_page(path: str, browser: Any, address: str) -> None:
+    scheme = "dark" if KINDS_OF_PAGE.index(path) % 2 else "light"
+    assert not faults(path, scheme, browser, address)
+
+
+@every
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("path", PAGES)
+def test_axe_finds_nothing(path: str, scheme: str, browser: Any, address: str) -> None:
+    assert not faults(path, scheme, browser, address)
+
+
+@pytest.mark.parametrize("width", [320, 1440])
+def test_no_kind_of_page_is_wider_than_the_screen(width: int, watched: Watched) -> None:
+    watched.page.set_viewport_size({"width": width, "height": 900})
+    wide = [
+        p for p in KINDS_OF_PAGE if watched.open(p).evaluate("document.documentElement.scrollWidth") > width
+    ]
+    assert not wide
+
+
+@every
 @pytest.mark.parametrize("width", [320, 390, 820, 1440])
 @pytest.mark.parametrize("path", PAGES)
 def test_no_page_is_wider_than_the_screen(path: str, width: int, watched: Watched) -> None:
@@ -147,6 +177,7 @@ def drop(page: Any, name: str, content: bytes) -> None:
     page.wait_for_selector("dialog[open] h2")
 
 
+@every
 @pytest.mark.parametrize("name", FILES)
 def test_a_dropped_workflow_is_told_what_it_needs(name: str, watched: Watched) -> None:
     page = watched.open("packs/film-looks.html")
@@ -197,20 +228,63 @@ def test_pages_read_without_javascript(browser: Any, address: str) -> None:
     assert not seen.wrong
 
 
-def test_the_first_page_weighs_little(browser: Any, address: str) -> None:
-    seen = Watched(browser, address)
+BUDGETS = {
+    "index.html": 100_000,
+    "packs.html": 120_000,
+    "packs/film-looks.html": 120_000,
+    "nodes/KSampler.html": 100_000,
+}
+LOADED = {"document", "stylesheet", "script", "fetch", "xhr"}
+SHIFTS = """
+() => new Promise((done) => {
+  let sum = 0;
+  const add = (list) => { for (const shift of list.getEntries()) sum += shift.value; };
+  new PerformanceObserver(add).observe({ type: "layout-shift", buffered: true });
+  setTimeout(() => done(sum), 250);
+})
+"""
+
+
+@pytest.mark.parametrize("path", BUDGETS)
+def test_a_page_loads_little_soon_and_stands_still(path: str, browser: Any, address: str) -> None:
+    """Bytes without fonts and pictures; elements; milliseconds to the first paint; what jumps after it."""
+    seen = Watched(browser, address, viewport={"width": 390, "height": 844})
     sizes: list[int] = []
     seen.page.on(
-        "response", lambda r: sizes.append(len(r.body())) if r.request.resource_type in KINDS else None
+        "response", lambda r: sizes.append(len(r.body())) if r.request.resource_type in LOADED else 0
     )
-    seen.open("index.html").wait_for_load_state("networkidle")
+    page = seen.open(path)
+    page.wait_for_load_state("networkidle")
+    assert 0 < sum(sizes) < BUDGETS[path]
+    assert page.evaluate("document.querySelectorAll('*').length") < 1500
+    assert page.evaluate(SHIFTS) < 0.1
+    assert page.evaluate("performance.getEntriesByName('first-contentful-paint')[0].startTime") < 1500
     seen.context.close()
-    assert sizes and sum(sizes) < 100_000
+    assert not seen.wrong
 
 
-KINDS = {"document", "stylesheet", "script", "fetch", "xhr"}
+def test_a_dropped_workflow_is_read_by_default(watched: Watched) -> None:
+    page = watched.open("packs/film-looks.html")
+    drop(page, "packed.png", FILES["packed.png"])
+    assert "nodes install-missing packed.png" in page.inner_text("dialog")
 
 
+def test_a_mark_of_the_poison_does_nothing(browser: Any, tmp_path: Path) -> None:
+    build(from_export(poisoned(small_export())), tmp_path / "site")
+    with served(tmp_path / "site") as url:
+        seen = Watched(browser, url)
+        for path in (
+            "index.html",
+            "packs/film-looks.html",
+            "workflows/photographed-shapes.html",
+            "models.html",
+        ):
+            assert seen.open(path).evaluate("window.pwned") is None, path
+        seen.context.close()
+    assert not seen.wrong
+
+
+@every
 def test_hostile_text_does_nothing_in_a_browser(browser: Any, tmp_path: Path) -> None:
     build(from_export(poisoned(small_export())), tmp_path / "site")
     with served(tmp_path / "site") as url:

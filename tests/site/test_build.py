@@ -45,11 +45,14 @@ def test_every_page_asks_only_its_own_site_and_carries_the_policy(site: Path) ->
 
 
 def test_every_page_has_its_data_beside_it(site: Path) -> None:
-    for folder in ("packs", "nodes", "models", "workflows", "publishers", "tags", "families", "categories"):
-        pages = list((site / folder).glob("*.html"))
-        assert pages
-        for page in pages:
-            json.loads(page.with_suffix(".json").read_bytes())
+    pages = [page for page in site.rglob("*.html") if page.name not in ("404.html", "search.html")]
+    folders = {page.parent.name for page in pages}
+    assert {"packs", "nodes", "models", "workflows", "publishers", "tags", "families", "sockets"} <= folders
+    for page in pages:
+        json.loads(page.with_suffix(".json").read_bytes())
+        assert re.search(rf'href="[^"]*{re.escape(page.stem)}\.json">This page as JSON', page.read_text()), (
+            page
+        )
 
 
 def test_equal_data_gives_equal_bytes(data: SiteData, site: Path, tmp_path: Path) -> None:

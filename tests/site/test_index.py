@@ -25,7 +25,7 @@ def found(site: Path, word: str) -> set[tuple[str, str]]:
     numbers, last = [], 0
     for gap in gaps:
         last += gap
-        numbers.append(last >> 1)
+        numbers.append(last >> 4)
     size = head["e"]
     rows = [json.loads((site / f"search/d-{n // size}.json").read_bytes())[n % size] for n in numbers]
     return {(row[0], row[1]) for row in rows}

@@ -1,7 +1,7 @@
 // Search without a server: words.json is matched here (prefixes, typos, words written together), then only the parts
 // of the index that the question needs are read. The format is told in search_index.py.
 
-const KINDS = { p: "pack", n: "node", m: "model", w: "workflow" };
+const KINDS = { p: "pack", n: "node", m: "model", w: "workflow", d: "docs" };
 const MOST_WORDS = 24;
 let load;
 const parts = new Map();
@@ -10,6 +10,7 @@ const json = async (url) => (await fetch(url)).json();
 const part = (url) => { if (!parts.has(url)) parts.set(url, json(url)); return parts.get(url); };
 
 export const index = (root) => (load ??= json(`${root}search/words.json`).then((data) => {
+  part(`${root}search/d-0.json`); // the best known entries: most questions end there
   const words = data.w.split("\n");
   const ends = [];
   for (const count of data.c) ends.push((ends.at(-1) ?? 0) + count);
@@ -101,8 +102,8 @@ async function scores(at, question) {
   const lists = await Promise.all(words.map(([position]) => postings(at, position)));
   lists.forEach((list, i) => {
     for (const value of list) {
-      const score = words[i][1] * (value & 1 ? 1 : 0.45);
-      const entry = value >> 1;
+      const named = value & 15, entry = value >> 4;
+      const score = words[i][1] * (named ? 0.85 + 0.35 / named : 0.45);
       if (score > (found.get(entry) ?? 0)) found.set(entry, score);
     }
   });
@@ -123,7 +124,7 @@ export async function find(at, text, most = 12) {
   const ranked = [...totals].filter(([, [, hits]]) => hits === need)
     .map(([entry, [sum]]) => [entry, sum + 0.35 * (1 - Math.log1p(entry) / Math.log1p(at.total))]);
   ranked.sort((a, b) => b[1] - a[1] || a[0] - b[0]);
-  return rerank(await entries(at, ranked.slice(0, most * 3).map(([entry]) => entry)), text).slice(0, most);
+  return rerank(await entries(at, ranked.slice(0, most + 4).map(([entry]) => entry)), text).slice(0, most);
 }
 
 const flat = (text) => text.toLowerCase().replace(/[^\p{L}\p{N}]+/gu, "");
@@ -193,11 +194,28 @@ export function attach(input, root) {
   if (input.value) ask();
 }
 
-// The results page.
+// The results page: what was found, and buttons that leave one kind of it.
 export async function showAll(place, text, root) {
   if (!text.trim()) return place.replaceChildren(element("p", { class: "meta" }, "Type into the field above, or press /."));
   const rows = await find(await index(root), text, 60);
   const heading = element("h2", {}, rows.length ? `Found for “${text}”` : `Nothing found for “${text}”`);
-  place.replaceChildren(heading, ...rows.map(([kind, name, page, line]) => element("div", { class: "result" },
-    element("a", { class: "name", href: root + page }, name), " ", element("span", { class: "tag" }, KINDS[kind] ?? ""), element("p", { class: "meta" }, line || ""))));
+  const made = rows.map(([kind, name, page, line]) => element("div", { class: "result", "data-kind": kind },
+    element("a", { class: "name", href: root + page }, name), " ", element("span", { class: "tag" }, KINDS[kind] ?? ""), element("p", { class: "meta" }, line || "")));
+  place.replaceChildren(heading, ...facets(rows, made), ...made);
+}
+
+function facets(rows, made) {
+  const counts = new Map();
+  for (const [kind] of rows) counts.set(kind, (counts.get(kind) ?? 0) + 1);
+  if (counts.size < 2) return [];
+  const buttons = [["", rows.length], ...counts].map(([kind, count]) => {
+    const name = kind ? `${KINDS[kind]}${kind === "d" || count === 1 ? "" : "s"}` : "All";
+    const button = element("button", { type: "button", "aria-pressed": String(!kind) }, `${name} ${count}`);
+    button.addEventListener("click", () => {
+      for (const other of buttons) other.setAttribute("aria-pressed", String(other === button));
+      for (const row of made) row.hidden = Boolean(kind) && row.dataset.kind !== kind;
+    });
+    return button;
+  });
+  return [element("div", { class: "facets", role: "group", "aria-label": "Kinds" }, ...buttons)];
 }

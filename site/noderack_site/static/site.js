@@ -2,7 +2,6 @@
 const $ = (selector) => document.querySelector(selector);
 
 for (const button of document.querySelectorAll("[data-copy]")) {
-  button.hidden = false;
   button.addEventListener("click", async () => {
     await navigator.clipboard.writeText(button.previousElementSibling.textContent);
     button.textContent = "Copied";
@@ -28,11 +27,9 @@ if (results) search().then((module) => module.showAll(results, new URLSearchPara
 
 const drop = $("[data-drop]");
 if (drop) {
-  drop.hidden = false;
   const file = $("[data-drop-file]");
   const open = async (given) => given && (await import("./drop.js")).show(given, root);
   for (const button of document.querySelectorAll("[data-drop-open]")) button.addEventListener("click", () => file.click());
-  for (const hint of document.querySelectorAll("[data-drop-hint]")) hint.hidden = false;
   file.addEventListener("change", () => { open(file.files[0]); file.value = ""; });
   addEventListener("dragover", (event) => { event.preventDefault(); document.body.classList.add("over"); });
   addEventListener("dragleave", (event) => { if (!event.relatedTarget) document.body.classList.remove("over"); });
