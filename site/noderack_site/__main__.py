@@ -7,6 +7,7 @@ import json
 import sys
 from dataclasses import asdict, replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from noderack_site.build import build
 from noderack_site.data import (
@@ -28,11 +29,12 @@ def main(arguments: list[str] | None = None) -> int:
     """Write the site and say what was done; an error is one sentence on stderr and an exit code."""
     options = _parser().parse_args(arguments)
     try:
-        data = read(options.source) if options.source else _registry(options)
-        if options.built_in:
-            data = with_built_in(data, _entries(options.built_in))
-        data = replace(data, url=(options.url or data.url).rstrip("/"), name=options.name or data.name)
-        report = build(data, options.out, options.docs, _reference(options))
+        with TemporaryDirectory() as copies:
+            data = read(options.source) if options.source else _registry(options, Path(copies))
+            if options.built_in:
+                data = with_built_in(data, _entries(options.built_in))
+            data = replace(data, url=(options.url or data.url).rstrip("/"), name=options.name or data.name)
+            report = build(data, options.out, options.docs, _reference(options))
     except SiteError as error:
         return _fail(str(error), EXIT_BAD_INPUT)
     except OSError as error:
@@ -66,19 +68,19 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _registry(options: argparse.Namespace) -> SiteData:
+def _registry(options: argparse.Namespace, copies: Path) -> SiteData:
     from noderack_site.from_registry import export
 
-    exported = export(options.data, options.database, options.url.rstrip("/"))
+    exported, pictures = export(options.data, options.database, options.url.rstrip("/"), copies=copies)
     if options.export:
         write_export(exported, options.export)
-    return from_export(exported, str(options.data))
+    return from_export(exported, str(options.data), pictures)
 
 
 def _reference(options: argparse.Namespace) -> Pages:
-    """Commands if they were described to us; the registry's own pages if its service is at hand anyway."""
+    """Commands if they were described to us; the registry's own pages if its service is installed."""
     pages = command_pages(options.commands) if options.commands else {}
-    return pages if options.source else {**pages, **registry_pages()}
+    return {**pages, **registry_pages(options.out / ".noderack-reference")}
 
 
 def _entries(path: Path) -> dict[str, dict[str, object]]:

@@ -187,7 +187,7 @@ def _read_state(out: Path) -> dict[str, str]:
     killed = out / UNFINISHED
     file = killed if killed.exists() else out / STATE
     if not file.exists():
-        if out.is_dir() and any(out.iterdir()):
+        if out.is_dir() and any(not path.name.startswith(".noderack-") for path in out.iterdir()):
             hint = "give an empty folder, or one that `nodes registry site` wrote before"
             raise NotASite(f"{out} holds files that are no site of ours; {hint}")
         return {}

@@ -64,7 +64,7 @@ class SiteData:
     assets: Mapping[str, Path] = field(default_factory=dict)
 
 
-def from_export(export: Any, where: str = "export") -> SiteData:
+def from_export(export: Any, where: str = "export", assets: Mapping[str, Path] | None = None) -> SiteData:
     """The value in a registry's export; raises SiteDataError that says which part does not fit."""
     if not isinstance(export, dict) or export.get("schema") != SCHEMA:
         raise SiteDataError(
@@ -85,12 +85,17 @@ def from_export(export: Any, where: str = "export") -> SiteData:
         models=models,
         workflows=workflows,
         publishers={slug(name): row for name, row in _part(export, "publishers", dict, where).items()},
+        assets=assets or {},
         changes=_part(export, "changes", list, where),
     )
 
 
 def read(path: Path) -> SiteData:
-    """Read an export file, or a folder that holds a published catalogue."""
+    """Read an export file, a folder of `nodes registry export`, or one that holds a published catalogue."""
+    if (path / "export.json").is_file():
+        from noderack_site.exported import read_folder
+
+        return read_folder(path)
     if path.is_dir():
         from noderack_site.catalogue import read_catalogue
 

@@ -8,21 +8,25 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 from noderack_site.data import Raw, SiteDataError
-from noderack_site.names import slug
+from noderack_site.exported import example
+from noderack_site.media import shown_release
 
 _CHANGES = 200
 _DAYS = 90
 _WORKFLOWS_A_PACK = 20
 
 
-def export(data: Path, database: str | None = None, url: str = "") -> dict[str, Any]:
-    """An export of schema 1 (see `data`) of the registry whose folder is `data`.
+def export(
+    data: Path, database: str | None = None, url: str = "", *, copies: Path | None = None
+) -> tuple[dict[str, Any], dict[str, Path]]:
+    """An export of schema 1 (see `data`) of the registry whose folder is `data`, and where its pictures lie.
 
-    `url` is where its files are served from. Raises SiteDataError when there is no registry, or when the
+    `url` is where its files are served from; pictures out of a store that is elsewhere are written into the
+    folder `copies`, or left out without one. Raises SiteDataError when there is no registry, or when the
     registry extra is not installed.
     """
     if database is None and not (data / "registry.db").exists():
@@ -37,7 +41,8 @@ def export(data: Path, database: str | None = None, url: str = "") -> dict[str, 
     registry = open_registry(Settings(data=data, database=database))
     try:
         exported = registry.database.reading(_export, url)
-        return {**exported, "workflows": list(_workflows(registry.blobs, exported["packs"]))}
+        exported["workflows"] = list(_workflows(registry.blobs, exported["packs"]))
+        return exported, dict(_pictures(registry.blobs, exported["packs"], copies))
     finally:
         registry.database.close()
 
@@ -61,8 +66,19 @@ def _export(session: Any, url: str) -> dict[str, Any]:
         "exported": max((pack.updated for pack in packs), default=""),
         "packs": _packs(session, packs, rows, url),
         "claims": {name: [claim.to_json() for claim in found] for name, found in claims.items() if found},
+        "publishers": _publishers(session),
         "models": [manifest.to_json() for manifest in manifests.shown(session, models, url)],
         "changes": [_change(event) for event in events],
+    }
+
+
+def _publishers(session: Any) -> dict[str, dict[str, str]]:
+    from noderack_registry.server.tables import Publisher
+    from sqlmodel import select
+
+    rows = session.exec(select(Publisher).order_by(Publisher.name)).all()
+    return {
+        row.name: {"title": row.title, "description": row.description, "website": row.website} for row in rows
     }
 
 
@@ -94,7 +110,10 @@ def _packs(
 def _release(session: Any, pack: Any, version: Any, url: str) -> dict[str, Any]:
     from noderack_registry.server.packs import version_page
 
-    return version_page(session, pack, version, url).to_json()
+    record: dict[str, Any] = version_page(session, pack, version, url).to_json()
+    if version.status == "quarantined":  # that there was one is told; nothing of it is handed out
+        record |= {"files": [], "assets": [], "node_types": {}}
+    return record
 
 
 def _history(session: Any, pack_id: int) -> list[list[Any]]:
@@ -107,17 +126,28 @@ def _history(session: Any, pack_id: int) -> list[list[Any]]:
     return [[day, count] for day, count in reversed(rows)]
 
 
+def _pictures(blobs: Any, packs: Sequence[Raw], copies: Path | None) -> Iterator[tuple[str, Path]]:
+    """(sha256, file) of the pictures that the shown versions have."""
+    for asset in (asset for pack in packs for asset in shown_release(pack).get("assets") or ()):
+        if asset["kind"] == "workflow":
+            continue
+        path = blobs.path(asset["sha256"])
+        if path is None and copies is not None:
+            path = copies / asset["sha256"]
+            with path.open("wb") as file:
+                file.writelines(blobs.open(asset["sha256"]))
+        if path is not None:
+            yield asset["sha256"], path
+
+
 def _workflows(blobs: Any, packs: Sequence[Raw]) -> Iterator[Raw]:
     """The example workflows that the newest versions show."""
     for pack in packs:
-        newest: Raw = next(iter(pack.get("releases") or ()), {})
-        listed = [asset for asset in newest.get("assets") or () if asset["kind"] == "workflow"]
+        listed = [asset for asset in shown_release(pack).get("assets") or () if asset["kind"] == "workflow"]
         for asset in listed[:_WORKFLOWS_A_PACK]:
             graph = _graph(blobs, asset)
             if graph is not None:
-                title = PurePosixPath(asset["place"]).stem.replace("_", " ")
-                key = slug(f"{pack['name']} {title}")
-                yield {"name": key, "title": title, "pack": pack["name"], "graph": graph}
+                yield example(str(pack["name"]), asset["place"], graph)
 
 
 def _graph(blobs: Any, asset: Raw) -> Raw | None:

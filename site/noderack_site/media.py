@@ -58,6 +58,15 @@ def icon_of(data: SiteData, pack: Raw) -> str | None:
     return next((one.path for one in pictures_of(data, pack, "icon")), None)
 
 
+def thumbnail_of(data: SiteData, workflow: Raw) -> Picture | None:
+    """The picture that a pack lays beside an example workflow, under the workflow's name."""
+    stem = str(workflow.get("place") or "").rpartition(".")[0]
+    assets: Iterable[Raw] = shown_release(data.packs.get(str(workflow.get("pack")), {})).get("assets") or ()
+    beside = (a for a in assets if a.get("kind") == "thumbnail")
+    named = (a for a in beside if stem and str(a.get("place")).rpartition(".")[0] == stem)
+    return next((picture(data, asset) for asset in named), None)
+
+
 def picture_at(data: SiteData, pack: Raw, address: str) -> Picture | None:
     """The copy of what a registry serves at this address, if the shown version has it."""
     served = _SERVED.search(address)

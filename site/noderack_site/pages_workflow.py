@@ -10,6 +10,7 @@ from typing import Any
 from noderack_site.data import Raw
 from noderack_site.draw_graph import draw_graph
 from noderack_site.graph import node_types_of
+from noderack_site.media import thumbnail_of
 from noderack_site.render import Page, Renderer, fingerprint, json_bytes
 from noderack_site.shelf import Shelf
 from noderack_site.text import command
@@ -30,7 +31,8 @@ def workflow_pages(renderer: Renderer) -> Iterator[Page]:
         models = [(page, shelf.data.models[page]) for page in wanted[name]]
         own, shown = fingerprint(workflow), display_names(shelf, workflow["graph"])
         base = f"workflows/{name}"
-        key = fingerprint(own, needs, models, shown, _maker(shelf, workflow))
+        thumbnail = thumbnail_of(shelf.data, workflow)
+        key = fingerprint(own, needs, models, shown, _maker(shelf, workflow), thumbnail and thumbnail.path)
         yield Page(f"{base}.html", key, partial(_html, renderer, name, models))
         yield Page(f"{base}.workflow.json", own, partial(json_bytes, workflow["graph"]))
         yield Page(f"{base}.json", own, partial(json_bytes, workflow))
@@ -58,6 +60,7 @@ def _html(renderer: Renderer, name: str, models: list[tuple[str, Raw]]) -> bytes
         install=command("nodes", "install-missing", f"{name}.workflow.json"),
         drawing=draw_graph(graph, title, display_names(shelf, graph)),
         maker=_maker(shelf, workflow),
+        thumbnail=thumbnail_of(shelf.data, workflow),
         nodes=sum(1 for _ in node_types_of(graph)),
         to_install=sum(1 for pack, _ in needs if pack and not pack.get("built_in")),
         bytes=sum(sizes),

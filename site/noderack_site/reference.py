@@ -5,10 +5,11 @@ The command line hands its own description over as a file; the registry is asked
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
-from collections.abc import Iterable, Mapping
-from dataclasses import MISSING, fields
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import fields, is_dataclass
 from html import escape
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -33,15 +34,41 @@ def command_pages(description: Path) -> Pages:
         raise SiteDataError(f"{description} does not describe the commands: {cause!r}") from cause
 
 
-def registry_pages() -> Pages:
-    """The registry's settings and HTTP API, from the registry that is installed."""
+def registry_pages(kept: Path | None = None) -> Pages:
+    """The registry's settings and HTTP API, from the registry that is installed; nothing without one.
+
+    Asking it takes a second, so the answer is kept in the file `kept` until a line of the registry changes.
+    """
+    key = _sources_digest()
+    if kept and kept.exists():
+        before = json.loads(kept.read_bytes())
+        if before["of"] == key:
+            return {name: (title, html) for name, (title, html) in before["pages"].items()}
+    try:
+        pages = _ask_registry()
+    except ModuleNotFoundError:
+        return {}
+    if kept and kept.parent.is_dir():
+        kept.write_text(json.dumps({"of": key, "pages": pages}), encoding="utf-8")
+    return pages
+
+
+def _sources_digest() -> str:
+    """Changes with any line of the registry."""
+    import noderack_registry
+
+    files = sorted(path for root in noderack_registry.__path__ for path in Path(root).rglob("*.py"))
+    return hashlib.blake2b(b"".join(path.read_bytes() for path in files), digest_size=12).hexdigest()
+
+
+def _ask_registry() -> Pages:
     from noderack_registry.server import Settings, app
 
     with TemporaryDirectory() as folder:  # the app opens a registry; an empty one says the same of its routes
         service = app(Settings(data=Path(folder)))
         description = service.openapi()
         service.state.registry.database.close()
-    rows = [(f.name, str(f.type), _default(f.default)) for f in fields(Settings)]
+    rows = list(_settings(Settings(data=Path("registry-data"))))
     about = f"<h1>Registry settings</h1><p>{escape((Settings.__doc__ or '').replace('`', ''))}</p>"
     return {
         "registry-settings": ("Registry settings", about + _table(("Setting", "Type", "Default"), rows)),
@@ -49,8 +76,15 @@ def registry_pages() -> Pages:
     }
 
 
-def _default(value: object) -> str:
-    return "" if value is MISSING or value is None else str(value)
+def _settings(value: Any, prefix: str = "") -> Iterator[tuple[str, str, str]]:
+    """(setting, type, default), those of a group under the group's name; the clock is for tests alone."""
+    for one in fields(value):
+        default = getattr(value, one.name)
+        if is_dataclass(default):
+            yield from _settings(default, f"{prefix}{one.name}.")
+        elif not callable(default):
+            shown = "" if default is None or default == () else str(default)
+            yield f"{prefix}{one.name}", str(one.type), shown
 
 
 def _commands(commands: Iterable[Mapping[str, Any]]) -> str:
