@@ -14,13 +14,14 @@ from noderack_diffusion.autoencoder import Vae
 from noderack_diffusion.clip import ClipText, clip_config
 from noderack_diffusion.detect import detect, tower_place, unet_prefix, vae_prefix
 from noderack_diffusion.devices import pick_device, pick_dtype
-from noderack_diffusion.errors import UnknownModelError
+from noderack_diffusion.errors import UnknownModelError, UnknownNameError
 from noderack_diffusion.model import Model
 from noderack_diffusion.openclip import bare_pieces, hf_pieces, open_clip_pieces
 from noderack_diffusion.shapes import told
 from noderack_diffusion.sigma import standard
 from noderack_diffusion.spec import ModelSpec, TowerRecipe
 from noderack_diffusion.store import Store
+from noderack_diffusion.stored import FORMATS
 from noderack_diffusion.textenc import Clip, Embeddings, Tower
 from noderack_diffusion.unet import UNet
 from noderack_diffusion.vae import AutoencoderKL, VaeConfig, vae_config
@@ -50,17 +51,34 @@ class Placed:
 
     device: torch.device
     dtype: torch.dtype
+    stored: torch.dtype | None = None
 
     def live(self, store: Store, build: Callable[[], nn.Module], pieces: Pieces, part: str) -> Live:
         """A network of a file's part."""
         key, rounds = f"{store.key}:{part}", part.startswith("clip")
-        return Live(build, pieces, key=key, dtype=self.dtype, device=self.device, rounds=rounds)
+        if self.stored is not None:
+            key = f"{key}:{self.stored}"
+        return Live(
+            build,
+            pieces,
+            key=key,
+            dtype=self.dtype,
+            device=self.device,
+            rounds=rounds,
+            stored=self.stored,
+        )
 
 
-def placed(device: str | torch.device | None = None, dtype: torch.dtype | None = None) -> Placed:
-    """The device and dtype told, or the usual ones of this machine."""
+def placed(
+    device: str | torch.device | None = None, dtype: torch.dtype | None = None, stored: str | None = None
+) -> Placed:
+    """The device and dtype told, or the usual ones of this machine; ``stored`` is a name of
+    ``stored.FORMATS``.
+    """
     where = pick_device(device)
-    return Placed(where, pick_dtype(where, dtype))
+    if stored is not None and stored not in FORMATS:
+        raise UnknownNameError("format of weights", stored, tuple(FORMATS))
+    return Placed(where, pick_dtype(where, dtype), None if stored is None else FORMATS[stored])
 
 
 def load_checkpoint(
@@ -82,11 +100,18 @@ def load_checkpoint(
 
 
 def load_model(
-    path: str | Path, *, device: str | torch.device | None = None, dtype: torch.dtype | None = None
+    path: str | Path,
+    *,
+    device: str | torch.device | None = None,
+    dtype: torch.dtype | None = None,
+    stored: str | None = None,
 ) -> Model:
-    """The denoising model of a file that may hold nothing else."""
-    store = Store.open(path)
-    return _model(store, detect(store.header, store.metadata), placed(device, dtype))
+    """The denoising model of a file that may hold nothing else.
+
+    ``stored`` ("e4m3fn", "e5m2") keeps matrices in eight bits and widens them when they are used.
+    """
+    store, place = Store.open(path), placed(device, dtype, stored)
+    return _model(store, detect(store.header, store.metadata), place)
 
 
 def load_vae(

@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 
 from noderack_diffusion.autoencoder import Vae
-from noderack_diffusion.checkpoint import Checkpoint, Placed, placed
+from noderack_diffusion.checkpoint import Checkpoint, Placed, load_model, placed
 from noderack_diffusion.clip import ClipText, clip_config
 from noderack_diffusion.detect import recognise
 from noderack_diffusion.errors import FileError, UnknownModelError
@@ -36,16 +36,33 @@ def load_folder(
     UnknownModelError.
     """
     folder, place = Path(path), placed(device, dtype)
-    stores = _stores(folder / "unet", "diffusion_pytorch_model")
+    vae = _vae(folder, place)
+    model = _model(_stores(folder / "unet", "diffusion_pytorch_model"), vae, place)
+    spec = model.spec
+    return Checkpoint(model, _clip(folder, spec.family, place, embeddings), vae, spec)
+
+
+def load_model_file(
+    path: str | Path,
+    *,
+    device: str | torch.device | None = None,
+    dtype: torch.dtype | None = None,
+    stored: str | None = None,
+) -> Model:
+    """As ``checkpoint.load_model``, for a file in the original names or in diffusers'."""
+    store = Store.open(path)
+    if "down_blocks.0.resnets.0.conv1.weight" in store.header:
+        return _model([store], None, placed(device, dtype, stored))
+    return load_model(path, device=device, dtype=dtype, stored=stored)
+
+
+def _model(stores: list[Store], vae: Vae | None, place: Placed) -> Model:
     pieces = _renamed(stores, unet_modules(unet_numbers(_shapes(stores))))
     config = unet_config(shapes(pieces))
     family, why = recognise(config)
-    vae = _vae(folder, place)
     spec = ModelSpec(family, config, vae.config if vae else None, why)
     live = place.live(stores[0], lambda: UNet(config), pieces, "unet")
-    kind = "eps" if family.prediction == "probe" else family.prediction
-    model = Model(spec, live, standard(kind))
-    return Checkpoint(model, _clip(folder, family, place, embeddings), vae, spec)
+    return Model(spec, live, standard("eps" if family.prediction == "probe" else family.prediction))
 
 
 def _stores(folder: Path, name: str) -> list[Store]:

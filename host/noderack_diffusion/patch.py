@@ -38,7 +38,7 @@ class Patch:
     """One change of one parameter: ``weight * base``, then ``delta`` with ``strength``."""
 
     parameter: str
-    delta: Delta = field(compare=False)
+    delta: Delta = field(compare=False, repr=False)
     origin: str
     """Names the content of ``delta``: hash of its file, and its place there."""
     strength: float = 1.0

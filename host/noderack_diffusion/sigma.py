@@ -112,6 +112,15 @@ def continuous_edm(low: float = 0.002, high: float = 80.0, steps: int = 1000) ->
     return Times(table, lambda sigma: 0.25 * sigma.log(), lambda t: (t / 0.25).exp(), percent)
 
 
+def continuous_angle(low: float = 0.03, high: float = 500.0, steps: int = 1000) -> Times:
+    """Log-spaced sigmas, known to the network by the angle between signal and noise (1: noise alone)."""
+    logs = continuous_edm(low, high, steps)
+    quarter = math.pi / 2
+    return Times(
+        logs.table, lambda sigma: sigma.atan() / quarter, lambda t: (t * quarter).tan(), logs.percent
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class Kind:
     """What a network predicts, as formulas over (x, its output, sigma, data deviation)."""
@@ -139,6 +148,8 @@ KINDS: Mapping[str, Kind] = {
     "eps": Kind(_unit, lambda x, out, s, data: x - out * s),
     "v": Kind(_unit, _v),
     "edm": Kind(_unit, _edm),
+    "x0": Kind(_unit, lambda x, out, s, data: out),
+    "plain": Kind(lambda x, s, data: x, lambda x, out, s, data: out),
     "flow": Kind(lambda x, s, data: x, lambda x, out, s, data: x - out * s, flow=True),
 }
 

@@ -300,7 +300,7 @@ class UNet(nn.Module):
     @property
     def dtype(self) -> torch.dtype:
         """The dtype it computes in, that of its parameters."""
-        return next(self.parameters()).dtype
+        return next(p for p in self.parameters() if p.dim() == 1).dtype  # matrices may be kept narrower
 
     def embed(self, t: Tensor, y: Tensor | None, steer: Steer | None = None) -> Tensor:
         """The embedding of times (and of the label vector, where there is one), ``[B, 4 width]``."""

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from noderack_diffusion.errors import MismatchError
 from noderack_diffusion.patch import PatchSet, apply
 from noderack_diffusion.store import Store
+from noderack_diffusion.stored import narrows, widen_on_use
 
 _FLOAT8 = (torch.float8_e4m3fn, torch.float8_e5m2)
 _TABLES = ("token_embedding.weight",)
@@ -84,12 +85,13 @@ class Live:
         dtype: torch.dtype = torch.float32,
         device: torch.device | str = "cpu",
         rounds: bool = False,
+        stored: torch.dtype | None = None,
     ) -> None:
         """``rounds``: patched weights are rounded to the file's dtype, as the reference host has its text
-        towers.
+        towers. ``stored``: the dtype that matrices are kept in, if it is not the one of computing.
         """
         self.pieces, self.key, self.dtype, self.device = pieces, key, dtype, torch.device(device)
-        self.rounds = rounds
+        self.rounds, self.stored = rounds, stored
         self.shared: dict[str, object] = {}  # what all handles over these weights have in common
         self._build = build
         self._module: nn.Module | None = None
@@ -127,6 +129,8 @@ class Live:
             if self.rounds and stored in (torch.float16, torch.bfloat16):
                 tensor = tensor.to(stored)
         keep = name.endswith(_TABLES) and tensor.dtype in (torch.float16, torch.bfloat16)
+        if self.stored is not None and narrows(name, tensor):
+            return tensor.to(self.device, self.stored)
         return tensor.to(self.device, tensor.dtype if keep else self.dtype)
 
     def _parameter(self, name: str, patches: PatchSet) -> nn.Parameter:
@@ -146,7 +150,7 @@ class Live:
                 )
             owner, leaf = _owner(module, name)
             owner._parameters[leaf] = made
-        return module
+        return module if self.stored is None else widen_on_use(module)
 
 
 def _owner(module: nn.Module, name: str) -> tuple[nn.Module, str]:

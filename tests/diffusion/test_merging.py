@@ -7,8 +7,9 @@ import torch
 from noderack_diffusion.checkpoint import load_model
 from noderack_diffusion.errors import MismatchError
 from noderack_diffusion.lora import load_lora, patches_for
-from noderack_diffusion.merging import add, blend, block_ratio, extract_lora, save_checkpoint
+from noderack_diffusion.merging import add, blend, block_ratio
 from noderack_diffusion.model import Model
+from noderack_diffusion.saving import extract_lora, save_checkpoint
 from noderack_diffusion.unet import Level, UNet, UNetConfig
 from safetensors.torch import save_file
 

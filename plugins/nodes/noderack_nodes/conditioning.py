@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from noderack_nodes.latent import fit_mask, hide
+from noderack_nodes.latent import crop_to_grid, fit_mask, hide
 from noderack_nodes.sockets import (
     CONDITIONING,
     IMAGE,
@@ -266,6 +266,26 @@ class InpaintModelConditioning(Node):
         return with_options(positive, **options), with_options(negative, **options), latent
 
 
+class InstructPixToPixConditioning(Node):
+    """What an instruction model wants beside the texts: the picture that is to be changed."""
+
+    INPUTS: ClassVar[Inputs] = {
+        "required": {"positive": CONDITIONING, "negative": CONDITIONING, "vae": VAE, "pixels": IMAGE}
+    }
+    RETURN_TYPES = ("CONDITIONING", "CONDITIONING", "LATENT")
+    RETURN_NAMES = ("positive", "negative", "latent")
+    CATEGORY = "conditioning/instructpix2pix"
+    FUNCTION = "encode"
+
+    def encode(
+        self, positive: Conditioning, negative: Conditioning, pixels: Tensor, vae: Any
+    ) -> tuple[Conditioning, Conditioning, Latent]:
+        """The latent is an empty one of the picture's size."""
+        seen = vae.encode(crop_to_grid(pixels))
+        yes, no = (with_options(side, concat_latent_image=seen) for side in (positive, negative))
+        return yes, no, {"samples": seen.new_zeros(seen.shape)}
+
+
 _ALL: tuple[type[Node], ...] = (
     ConditioningCombine,
     ConditioningConcat,
@@ -277,6 +297,7 @@ _ALL: tuple[type[Node], ...] = (
     ConditioningZeroOut,
     ConditioningSetTimestepRange,
     InpaintModelConditioning,
+    InstructPixToPixConditioning,
 )
 NODES: Mappings = {node.__name__: node for node in _ALL}
 NAMES = {

@@ -5,7 +5,19 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 from noderack_nodes.errors import NodeInputError
-from noderack_nodes.sockets import CLIP, Conditioning, Inputs, Mappings, Node, integer, text
+from noderack_nodes.sockets import (
+    CLIP,
+    MAX_RESOLUTION,
+    Conditioning,
+    Inputs,
+    Mappings,
+    Node,
+    integer,
+    number,
+    text,
+)
+
+_SIDE, _CORNER = integer(1024, 0, MAX_RESOLUTION), integer(0, 0, MAX_RESOLUTION)
 
 
 class CLIPTextEncode(Node):
@@ -24,6 +36,59 @@ class CLIPTextEncode(Node):
         return ([[tensor, {"pooled_output": pooled}]],)
 
 
+class CLIPTextEncodeSDXL(Node):
+    """A text for each of SDXL's encoders, and the sizes that the model is told."""
+
+    INPUTS: ClassVar[Inputs] = {
+        "required": {
+            "clip": CLIP,
+            "width": _SIDE,
+            "height": _SIDE,
+            "crop_w": _CORNER,
+            "crop_h": _CORNER,
+            "target_width": _SIDE,
+            "target_height": _SIDE,
+            "text_g": text(dynamicPrompts=True),
+            "text_l": text(dynamicPrompts=True),
+        }
+    }
+    RETURN_TYPES = ("CONDITIONING",)
+    CATEGORY = "advanced/conditioning"
+    FUNCTION = "execute"
+
+    def execute(self, clip: Any, text_g: str, text_l: str, **sizes: int) -> tuple[Conditioning]:
+        """A text that is shorter than the other is filled up with empty chunks."""
+        tokens = clip.tokenize(text_g)
+        tokens["l"] = clip.tokenize(text_l)["l"]
+        empty, longest = clip.tokenize(""), max(map(len, tokens.values()))
+        tokens = {name: chunks + empty[name] * (longest - len(chunks)) for name, chunks in tokens.items()}
+        tensor, pooled = clip.encode_tokens(tokens)
+        return ([[tensor, {"pooled_output": pooled, **sizes}]],)
+
+
+class CLIPTextEncodeSDXLRefiner(Node):
+    """A text for SDXL's refiner, with the size and the score that it is told."""
+
+    INPUTS: ClassVar[Inputs] = {
+        "required": {
+            "ascore": number(6.0, 0.0, 1000.0),
+            "width": _SIDE,
+            "height": _SIDE,
+            "text": text(dynamicPrompts=True),
+            "clip": CLIP,
+        }
+    }
+    RETURN_TYPES = ("CONDITIONING",)
+    CATEGORY = "advanced/conditioning"
+    FUNCTION = "execute"
+
+    def execute(self, clip: Any, ascore: float, width: int, height: int, text: str) -> tuple[Conditioning]:
+        """A higher `ascore` asks for what people found more beautiful."""
+        tensor, pooled = clip.encode(text)
+        told = {"aesthetic_score": ascore, "width": width, "height": height}
+        return ([[tensor, {"pooled_output": pooled, **told}]],)
+
+
 class CLIPSetLastLayer(Node):
     """Read the text off an earlier layer ("clip skip"); -1 is the last one, -2 the one before."""
 
@@ -37,5 +102,8 @@ class CLIPSetLastLayer(Node):
         return (clip.with_layer(stop_at_clip_layer),)
 
 
-NODES: Mappings = {"CLIPTextEncode": CLIPTextEncode, "CLIPSetLastLayer": CLIPSetLastLayer}
+NODES: Mappings = {
+    node.__name__: node
+    for node in (CLIPTextEncode, CLIPTextEncodeSDXL, CLIPTextEncodeSDXLRefiner, CLIPSetLastLayer)
+}
 NAMES = {"CLIPTextEncode": "CLIP Text Encode (Prompt)", "CLIPSetLastLayer": "CLIP Set Last Layer"}

@@ -4,10 +4,18 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from noderack_nodes.places import model_names, model_path
-from noderack_nodes.sockets import CLIP, MODEL, Inputs, Mappings, Node, number
+from noderack_nodes.places import model_folder, model_folders, model_names, model_path
+from noderack_nodes.sockets import CLIP, MODEL, Inputs, Mappings, Node, choice, number
 
 _STRENGTH = number(1.0, -100.0, 100.0)
+_STORED = {"default": None, "fp8_e4m3fn": "e4m3fn", "fp8_e4m3fn_fast": "e4m3fn", "fp8_e5m2": "e5m2"}
+"""How weights are kept in memory, by the name that workflows have for it."""
+_CLIP_TYPES = (
+    *("stable_diffusion", "stable_cascade", "sd3", "stable_audio", "mochi", "ltxv", "pixart", "cosmos"),
+    *("lumina2", "wan", "hidream", "chroma", "ace", "omnigen2", "qwen_image", "hunyuan_image"),
+)
+_DUAL_TYPES = ("sdxl", "sd3", "flux", "hunyuan_video", "hidream", "hunyuan_image")
+_DEVICE = (["default", "cpu"], {"advanced": True})
 
 
 class CheckpointLoaderSimple(Node):
@@ -97,6 +105,101 @@ class LoraLoaderModelOnly(Node):
         return (_patched(model, lora_name, strength_model),)
 
 
+class UNETLoader(Node):
+    """A denoising model from a file of its own."""
+
+    RETURN_TYPES = ("MODEL",)
+    CATEGORY = "advanced/loaders"
+    FUNCTION = "load_unet"
+
+    @classmethod
+    def INPUT_TYPES(cls) -> Inputs:
+        """The diffusion models in the model folders now."""
+        return {
+            "required": {"unet_name": (model_names("diffusion_models"),), "weight_dtype": choice(*_STORED)}
+        }
+
+    def load_unet(self, unet_name: str, weight_dtype: str) -> tuple[Any]:
+        """`weight_dtype` is how weights are kept in memory; they are computed with at the usual dtype."""
+        from noderack_diffusion.folder import load_model_file
+
+        return (load_model_file(model_path("diffusion_models", unet_name), stored=_STORED[weight_dtype]),)
+
+
+class CLIPLoader(Node):
+    """A text encoder from a file of its own."""
+
+    RETURN_TYPES = ("CLIP",)
+    CATEGORY = "advanced/loaders"
+    FUNCTION = "load_clip"
+
+    @classmethod
+    def INPUT_TYPES(cls) -> Inputs:
+        """The text encoders in the model folders now."""
+        return {
+            "required": {"clip_name": (model_names("text_encoders"),), "type": choice(*_CLIP_TYPES)},
+            "optional": {"device": _DEVICE},
+        }
+
+    def load_clip(
+        self, clip_name: str, type: str = "stable_diffusion", device: str = "default"
+    ) -> tuple[Any]:
+        """What family it serves is read from the file; `type` matters only where a file serves several."""
+        return (_text_encoder([clip_name], device),)
+
+
+class DualCLIPLoader(Node):
+    """Two text encoders that a family uses together."""
+
+    RETURN_TYPES = ("CLIP",)
+    CATEGORY = "advanced/loaders"
+    FUNCTION = "load_clip"
+
+    @classmethod
+    def INPUT_TYPES(cls) -> Inputs:
+        """The text encoders in the model folders now."""
+        names = model_names("text_encoders")
+        return {
+            "required": {"clip_name1": (names,), "clip_name2": (names,), "type": choice(*_DUAL_TYPES)},
+            "optional": {"device": _DEVICE},
+        }
+
+    def load_clip(self, clip_name1: str, clip_name2: str, type: str, device: str = "default") -> tuple[Any]:
+        """In either order: which is which is read from the files."""
+        return (_text_encoder([clip_name1, clip_name2], device),)
+
+
+class DiffusersLoader(Node):
+    """A model as a folder, the way diffusers keeps it."""
+
+    RETURN_TYPES = ("MODEL", "CLIP", "VAE")
+    CATEGORY = "advanced/loaders/deprecated"
+    FUNCTION = "load_checkpoint"
+
+    @classmethod
+    def INPUT_TYPES(cls) -> Inputs:
+        """The folders below models/diffusers that hold a model_index.json."""
+        return {"required": {"model_path": (model_folders("diffusers", "model_index.json"),)}}
+
+    def load_checkpoint(self, model_path: str) -> tuple[Any, Any, Any]:
+        """Its U-Net, text encoders and VAE."""
+        from noderack_diffusion.folder import load_folder
+
+        from noderack_nodes.embeddings import embedding
+
+        loaded = load_folder(model_folder("diffusers", model_path), embeddings=embedding)
+        return loaded.model, loaded.clip, loaded.vae
+
+
+def _text_encoder(names: list[str], device: str) -> Any:
+    from noderack_diffusion.text_files import load_text_encoder
+
+    from noderack_nodes.embeddings import embedding
+
+    paths = [model_path("text_encoders", name) for name in names]
+    return load_text_encoder(paths, device=None if device == "default" else device, embeddings=embedding)
+
+
 def _patched(handle: Any, lora_name: str, strength: float) -> Any:
     from noderack_diffusion.lora import load_lora, patches_for
 
@@ -107,10 +210,16 @@ def _patched(handle: Any, lora_name: str, strength: float) -> Any:
 
 
 NODES: Mappings = {
-    node.__name__: node for node in (CheckpointLoaderSimple, VAELoader, LoraLoader, LoraLoaderModelOnly)
+    node.__name__: node
+    for node in (
+        *(CheckpointLoaderSimple, VAELoader, LoraLoader, LoraLoaderModelOnly),
+        *(UNETLoader, CLIPLoader, DualCLIPLoader, DiffusersLoader),
+    )
 }
 NAMES = {
     "CheckpointLoaderSimple": "Load Checkpoint",
     "VAELoader": "Load VAE",
     "LoraLoader": "Load LoRA",
+    "UNETLoader": "Load Diffusion Model",
+    "CLIPLoader": "Load CLIP",
 }

@@ -31,6 +31,27 @@ def model_path(category: str, name: str) -> Path:
     return path
 
 
+def model_folders(category: str, mark: str) -> list[str]:
+    """The folders of a category that hold the file `mark`, by their path within it, sorted."""
+    running = current_or_none()
+    if running is None or running.folders is None:
+        return []
+    roots = running.folders.category(category).folders
+    return sorted(
+        {found.parent.relative_to(root).as_posix() for root in roots for found in root.glob(f"**/{mark}")}
+    )
+
+
+def model_folder(category: str, name: str) -> Path:
+    """A folder of a category by the name that `model_folders` gives it; raises ModelNotFound."""
+    folders = current().folders
+    for root in () if folders is None else folders.category(category).folders:
+        path = Path(os.path.normpath(root / name))
+        if path.is_relative_to(os.path.normpath(root)) and path.is_dir():
+            return path
+    raise ModelNotFound(category, name)
+
+
 def input_names(kind: str, extensions: frozenset[str]) -> list[str]:
     """Files directly in the input or output folder that have one of these extensions, sorted."""
     running = current_or_none()

@@ -32,6 +32,8 @@ MODEL: Socket = ("MODEL",)
 CLIP: Socket = ("CLIP",)
 VAE: Socket = ("VAE",)
 CONDITIONING: Socket = ("CONDITIONING",)
+CONTROL_NET: Socket = ("CONTROL_NET",)
+SIGMAS: Socket = ("SIGMAS",)
 
 
 def integer(default: int, low: int, high: int, step: int | None = None, **options: Any) -> Socket:

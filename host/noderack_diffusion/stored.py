@@ -1,0 +1,39 @@
+"""Weights kept in memory in eight bits and widened when they are used: half the memory, less precision.
+
+Matrices and convolutions are kept so; norms and biases, which are small and matter more, are not.
+"""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+FORMATS = {"e4m3fn": torch.float8_e4m3fn, "e5m2": torch.float8_e5m2}
+"""By the name that the field has for them."""
+
+
+class StoredLinear(nn.Linear):
+    """A matrix kept narrower than it is computed with."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.linear(x, self.weight.to(x.dtype), self.bias)
+
+
+class StoredConv2d(nn.Conv2d):
+    """A convolution kept narrower than it is computed with."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self._conv_forward(x, self.weight.to(x.dtype), self.bias)
+        return out
+
+
+def narrows(name: str, weight: Tensor) -> bool:
+    """Whether a parameter is one of those that are kept narrower."""
+    return weight.dim() >= 2 and name.endswith(".weight") and not name.endswith("embedding.weight")
+
+
+def widen_on_use(network: nn.Module) -> nn.Module:
+    """The network with layers that widen their weights; its other parts as they are."""
+    swap: dict[type, type] = {nn.Linear: StoredLinear, nn.Conv2d: StoredConv2d}
+    for module in network.modules():
+        module.__class__ = swap.get(type(module), type(module))
+    return network
