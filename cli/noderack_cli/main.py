@@ -113,6 +113,12 @@ COMMANDS: tuple[Row, ...] = (
         "noderack_cli.registry_look:examine",
         "Read published wheels again.",
     ),
+    Row(
+        "Registry",
+        "registry verify",
+        "noderack_cli.registry_look:verify",
+        "Import published versions in a jail.",
+    ),
     Row("Registry", "registry backup", "noderack_cli.registry_care:backup", "Copy a registry while it runs."),
     Row(
         "Registry", "registry restore", "noderack_cli.registry_care:restore", "Make a registry from a backup."

@@ -61,6 +61,7 @@ def settings(data: Path, database: str | None = None, blobs: str | None = None) 
 @click.option(
     "--writes", type=int, default=0, help="Writes a minute that one address may make; 0: any number."
 )
+@click.option("--verify", is_flag=True, help="Import each new version in a jail, and say what appeared.")
 @click.option("--log", is_flag=True, help="Write a line of JSON for each request to stderr.")
 @JSON
 def serve(
@@ -74,6 +75,7 @@ def serve(
     read_only: bool,
     reads: int,
     writes: int,
+    verify: bool,
     log: bool,
     as_json: bool,
 ) -> None:
@@ -83,8 +85,9 @@ def serve(
     chosen = replace(settings(data, database, blobs), public_url=public_url, read_only=read_only)
     from noderack_registry.server import RateLimits
     from noderack_registry.server import serve as run
+    from noderack_registry.server.settings import Verifying
 
-    chosen = replace(chosen, rates=RateLimits(reads, writes))
+    chosen = replace(chosen, rates=RateLimits(reads, writes), verifying=Verifying(on=verify))
     if log:
         start_log()
 

@@ -44,3 +44,61 @@ def examine(
                 click.echo(json.dumps({"pack": pack, "version": version, "findings": shown}))
             else:
                 click.echo(f"{pack} {version}: {len(found)} findings, {errors} errors")
+
+
+@click.command(
+    epilog="Examples:\n\n  nodes registry verify film-grain==1.0\n\n"
+    "  nodes registry verify --all --index none"
+)
+@click.argument("wish", metavar="[PACK[==VERSION]]", required=False)
+@click.option("--all", "everything", is_flag=True, help="The latest of every pack that was not tried yet.")
+@click.option(
+    "--python",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="A Python with noderack[host]; the one that runs this command unless said.",
+)
+@click.option(
+    "--index", default="default", show_default=True, help="Where requirements come from: default, none, URL."
+)
+@click.option(
+    "--seconds", type=click.IntRange(1, 3600), default=120, show_default=True, help="Time for each."
+)
+@click.option("--weak", is_flag=True, help="Go on where this machine cannot build the jail's walls.")
+@DATA
+@DATABASE
+@BLOBS
+@JSON
+def verify(
+    wish: str | None,
+    everything: bool,
+    python: Path | None,
+    index: str,
+    seconds: int,
+    weak: bool,
+    data: Path,
+    database: str | None,
+    blobs: str | None,
+    as_json: bool,
+) -> None:
+    """Import published versions in a jail, and see which node types appear. Linux only.
+
+    The pack's code runs with no network, no files but its own, no environment, and limits on memory, time and
+    processes. What each wall of the jail did is part of the record.
+    """
+    from dataclasses import replace
+
+    chosen, wanted = settings(data, database, blobs), _wanted(wish, everything)
+    from noderack_registry.jail import Limits
+    from noderack_registry.server import verdicts, verification
+    from noderack_registry.server.settings import Verifying
+
+    wishes = Verifying(python=python, index=index, weak=weak, limits=Limits(seconds=seconds))
+    with opened(replace(chosen, verifying=wishes)) as registry:
+        verifier = verification.verifier_of(registry)
+        for pack, version in registry.database.reading(verdicts.to_do, wanted):
+            outcome = verification.verify(registry, verifier, pack, version)
+            if as_json:
+                shown = {**asdict(outcome), "types": sorted(outcome.types)}
+                click.echo(json.dumps({"pack": pack, "version": version, **shown}))
+            else:
+                click.echo(f"{pack} {version}: {outcome.status}: {outcome.reason}")

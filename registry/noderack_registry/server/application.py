@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib.metadata import version
@@ -23,6 +24,7 @@ from noderack_registry.server.metrics import Metrics
 from noderack_registry.server.publish import Publisher
 from noderack_registry.server.refusals import Refusal
 from noderack_registry.server.settings import Settings
+from noderack_registry.server.verification import keep_verifying
 
 _BY_STATUS = {404: "not-found", 405: "method-not-allowed", 400: "bad-form", 413: "too-large"}
 
@@ -66,7 +68,11 @@ def app(settings: Settings) -> FastAPI:
 async def _lifespan(api: FastAPI) -> AsyncIterator[None]:
     registry: Registry = api.state.registry
     counting = asyncio.create_task(registry.downloads.keep_flushing())
+    stop = threading.Event()
+    if registry.settings.verifying.on:
+        threading.Thread(target=keep_verifying, args=(registry, stop), name="verifier", daemon=True).start()
     yield
+    stop.set()
     counting.cancel()
     registry.downloads.flush()
     registry.database.close()

@@ -80,12 +80,12 @@ def examine(path: Path, wheel: InspectedWheel) -> Examined:
 
 def known_types(wheel: InspectedWheel, examined: Examined) -> Types:
     """The wheel's node types as it declares them, schemas added; those of syntax if it declares none."""
-    seen = {name: entry for name, entry in examined.types.node_types.items() if _fits(name, entry)}
+    seen = {name: entry for name, entry in examined.types.node_types.items() if fits(name, entry)}
     declared = wheel.facts.node_types
     return {name: entry or seen.get(name, {}) for name, entry in declared.items()} if declared else seen
 
 
-def _fits(name: str, entry: Any) -> bool:
+def fits(name: str, entry: Any) -> bool:
     try:
         json.dumps(entry, allow_nan=False, ensure_ascii=False).encode()
     except (TypeError, ValueError, RecursionError):

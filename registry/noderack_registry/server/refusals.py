@@ -47,6 +47,7 @@ REFUSALS: dict[str, tuple[int, str]] = {
     "no-space": (507, "the registry's disk is full; its admin has to make room"),
     "store-failed": (503, "try again in a moment; the registry's admin finds the reason in its log"),
     "database-busy": (503, "try again in a moment"),
+    "cannot-verify": (409, "see `nodes registry verify --help` for what it needs"),
     "internal": (500, "this is a fault of the registry; its log has the details"),
 }
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
 
+from noderack_registry import jail
 from noderack_registry.gate import Limits
 
 
@@ -21,6 +22,22 @@ class RateLimits:
 
     reads: int = 0
     writes: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Verifying:
+    """How versions are verified by importing them in a jail.
+
+    `on`: each new version, while the service runs. `python` has `noderack[host]` (this one if None); `index`
+    is where third-party requirements come from: "default", "none", or an address. `weak` goes on when a wall
+    of the jail does not stand.
+    """
+
+    on: bool = False
+    python: Path | None = None
+    index: str = "default"
+    weak: bool = False
+    limits: jail.Limits = field(default_factory=jail.Limits)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +60,7 @@ class Settings:
     hosts: tuple[str, ...] = ()
     read_only: bool = False
     upstream: str | None = None
+    verifying: Verifying = field(default_factory=Verifying)
     now: Callable[[], datetime] = utc_now
 
     @property

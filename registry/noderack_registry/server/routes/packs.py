@@ -9,7 +9,7 @@ from fastapi import APIRouter, Query, Request, Response
 from sqlmodel import Session
 
 from noderack_registry import schema
-from noderack_registry.server import accounts, again, findings, packs
+from noderack_registry.server import accounts, again, findings, packs, verdicts
 from noderack_registry.server.accounts import Actor
 from noderack_registry.server.answers import base_url, need_actor, registry_of, send
 from noderack_registry.server.documents import says
@@ -89,3 +89,23 @@ def _may(session: Session, name: str, actor: Actor) -> None:
     pack = packs.find(session, name)
     actor.need("publish", pack.key)
     accounts.need_member(session, actor, pack)
+
+
+@router.get("/{name}/versions/{version}/verification", openapi_extra=says(dict, kept=True))
+async def verification(request: Request, name: str, version: str) -> Response:
+    """What came of importing a version in a jail; `verification` is null while nobody tried."""
+    return send({"verification": await registry_of(request).database.read(_verdict, name, version)})
+
+
+def _verdict(session: Session, name: str, version: str) -> schema.Verification | None:
+    pack = packs.find(session, name)
+    return packs.verdict(session, packs.find_version(session, pack, version))
+
+
+@router.post("/{name}/versions/{version}/verification", status_code=202, openapi_extra=says(dict))
+async def ask_verification(request: Request, name: str, version: str) -> Response:
+    """Ask for a version to be imported in a jail (again): for members of its publisher, and admins."""
+    registry, actor = registry_of(request), await need_actor(request)
+    await registry.database.write(verdicts.ask, name, version, actor, registry.settings.now())
+    found = await registry.database.read(_verdict, name, version)
+    return send({"verification": found}, 202)
