@@ -1,20 +1,13 @@
-"""The wire form of the existing registry, with the real command-line client where it is installed."""
+"""The wire form of the existing registry; test_comfy_cli.py has its real client."""
 
 from __future__ import annotations
 
 import io
-import os
-import shutil
-import subprocess
 import zipfile
-from dataclasses import replace
-from pathlib import Path
 
 import pytest
-from noderack_registry.server import Settings, serving
 from wheels import write_wheel
 
-CLIENT = os.environ.get("COMFY_CLI") or shutil.which("comfy")
 PYPROJECT = """[project]
 name = "film-grain"
 description = "Film grain"
@@ -122,43 +115,3 @@ def test_the_channels_map_names_types(bench, tmp_path):
     bench.client(bench.token()).upload_wheel(write_wheel(tmp_path))
     (row,) = bench.http.get("/channel/extension-node-map.json").json().values()
     assert row[0] == ["Grain"]
-
-
-@pytest.mark.slow
-@pytest.mark.skipif(CLIENT is None, reason="comfy-cli is not installed; set COMFY_CLI to its `comfy`")
-def test_the_real_client_publishes_lists_and_installs(bench, tmp_path):
-    """ENVIRONMENT=dev points it at port 8080 of localhost; nothing else is changed."""
-    token = bench.token()
-    settings = replace(Settings(data=bench.settings.data), public_url="http://localhost:8080")
-    pack = tmp_path / "pack"
-    pack.mkdir()
-    (pack / "__init__.py").write_text(CODE)
-    (pack / "pyproject.toml").write_text(PYPROJECT)
-    for command in (
-        ["init", "-q"],
-        ["add", "."],
-        ["-c", "user.name=a", "-c", "user.email=a@b", "commit", "-qm", "x"],
-    ):
-        subprocess.run(["git", *command], cwd=pack, check=True)
-    environment = {**os.environ, "ENVIRONMENT": "dev", "HOME": str(tmp_path), "DO_NOT_TRACK": "1"}
-    workspace = tmp_path / "ComfyUI"
-    (workspace / "custom_nodes").mkdir(parents=True)
-
-    def comfy(*command: str, cwd: Path = pack) -> str:
-        done = subprocess.run(
-            [CLIENT, "--skip-prompt", *command],
-            cwd=cwd,
-            env=environment,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert done.returncode == 0, done.stdout + done.stderr
-        return done.stdout
-
-    with serving(settings, port=8080):
-        comfy("node", "publish", "--token", token)
-        assert bench.client().pack("film-grain").latest == "1.2.0"
-        assert "film-grain" in comfy("node", "registry-list")
-        comfy("--workspace", str(workspace), "node", "registry-install", "film-grain", "--force-download")
-        assert (workspace / "custom_nodes/film-grain/__init__.py").read_text() == CODE
