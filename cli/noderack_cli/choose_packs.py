@@ -206,8 +206,17 @@ def _gather(
             old.reason if old else reason,
             tuple(dict.fromkeys((*(old.alternatives if old else ()), *others))),
             installed.get(claim.pack),
+            places=(*(old.places if old else ()), _place(want)),
         )
     return tuple(packs.values()), tuple(unbuilt)
+
+
+def _place(want: MissingType) -> str:
+    """Where a type is wanted, in words: its node, and the first workflow that has it."""
+    node = f"node {want.nodes[0]}" if want.nodes else ""
+    file = f"of {want.workflows[0].replace(chr(92), '/').rpartition('/')[2]}" if want.workflows else ""
+    where = " ".join(part for part in (node, file) if part)
+    return f"{want.type} ({where})" if where else want.type
 
 
 def _not_published(want: MissingType, claim: TypeClaim) -> Unknown:

@@ -191,7 +191,8 @@ class Works:
         with generations.draft(self._host, now.path, now.number) as draft:
             self._tell("install", packs)
             have = installed(draft.path)
-            bounds = (*constraints(have), *_solved(self._plan, packs))
+            leaving = [pack.pack for pack in packs]
+            bounds = (*constraints(have, leaving), *_solved(self._plan, packs))
             rows = wanted(self._plan, self._names(draft, packs, bounds))
             if rows is not None:
                 replaced, tops = self._placed_alone(now, draft, packs, rows)

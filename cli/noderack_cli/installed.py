@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from email.message import Message
@@ -102,10 +102,14 @@ TORCH_FAMILY = (
 )
 
 
-def constraints(have: Mapping[str, Installed]) -> tuple[Constraint, ...]:
-    """What must stay true: the core and the torch family as they are, and all that is installed satisfied."""
+def constraints(have: Mapping[str, Installed], leaving: Collection[str] = ()) -> tuple[Constraint, ...]:
+    """What must stay true: the core and the torch family as they are, and all that is installed satisfied.
+
+    What the distributions that are `leaving` (to be replaced or removed) need counts no more.
+    """
     pins = _pins(have)
-    return (*pins.values(), *_torch_siblings(have), *_kept_promises(have, pins))
+    staying = {name: one for name, one in have.items() if name not in leaving}
+    return (*pins.values(), *_torch_siblings(have), *_kept_promises(have, staying, pins))
 
 
 def _pins(have: Mapping[str, Installed]) -> dict[str, Constraint]:
@@ -133,9 +137,11 @@ def _torch_siblings(have: Mapping[str, Installed]) -> list[Constraint]:
     ]
 
 
-def _kept_promises(have: Mapping[str, Installed], pins: Mapping[str, Constraint]) -> list[Constraint]:
+def _kept_promises(
+    have: Mapping[str, Installed], staying: Mapping[str, Installed], pins: Mapping[str, Constraint]
+) -> list[Constraint]:
     found = {}
-    for one in have.values():
+    for one in staying.values():
         for needs in one.requires(["host"] if one.name == "noderack" else ()):
             name = canonicalize_name(needs.name)
             if name in pins or name not in have or needs.url or not needs.specifier:

@@ -31,6 +31,7 @@ class PackChoice:
     risks: tuple[str, ...] = ()
     capabilities: tuple[str, ...] = ()
     library: bool = False
+    places: tuple[str, ...] = ()  # where the workflows have its node types, in words
     wheel: str | None = None  # a file to install from, where it does not come from the registry
 
     @property

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,12 +16,14 @@ from noderack_cli import generations
 from noderack_cli.choose_models import choose_models
 from noderack_cli.choose_packs import choose_packs
 from noderack_cli.errors import NotFound as Missed
+from noderack_cli.errors import Unresolvable
 from noderack_cli.generations import Generation
 from noderack_cli.missing import Have, Missing, MissingType, missing
 from noderack_cli.model_files import Index, find_content
 from noderack_cli.pack_names import normal
 from noderack_cli.plan import Claims, ModelChoice, PackChoice, Plan
 from noderack_cli.solve import solve
+from noderack_cli.ways import told, ways_out
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,14 +70,24 @@ def make_plan(host: Host, client: RegistryClient, lacking: Missing, wishes: Wish
         unknown=(*unknown_types, *unknown_models),
         generation=generation.number,
     )
-    return solved(host, client.url, plan) if wishes.solve else plan
+    if not wishes.solve:
+        return plan
+    files = dict.fromkeys(file for want in lacking.types for file in want.workflows)
+    return solved(host, client, plan, again=shlex.join(["nodes", "install-missing", *files]))
 
 
-def solved(host: Host, registry: str | None, plan: Plan) -> Plan:
-    """The plan with the distributions that its packs would change; raises Unresolvable."""
+def solved(host: Host, client: RegistryClient, plan: Plan, again: str = "nodes install") -> Plan:
+    """The plan with the distributions that its packs would change; raises Unresolvable with ways out.
+
+    `again` is the user's command, to which the ways out add options.
+    """
     if not plan.packs:
         return plan
-    solution = solve(host, registry, generations.numbered(host, plan.generation), plan.packs)
+    generation = generations.numbered(host, plan.generation)
+    try:
+        solution = solve(host, client.url, generation, plan.packs)
+    except Unresolvable as error:
+        raise told(error, ways_out(host, client, generation, plan.packs, again)) from error
     found = replace(plan, distributions=solution.changes, notes=solution.notes)
     return replace(found, left_out=solution.left_out, solved=True)
 

@@ -41,7 +41,7 @@ class Solution:
 def solve(host: Host, registry: str | None, generation: Generation, packs: Sequence[PackChoice]) -> Solution:
     """The changes that installing `packs` (and keeping those that are there) makes; raises Unresolvable."""
     have = installed(generation.path)
-    bounds = constraints(have)
+    bounds = constraints(have, leaving=[pack.pack for pack in packs])
     first = _dry_run(host, registry, generation, packs, bounds=bounds, left_out=())
     doubles = overlapping(have, first)
     if not doubles:
@@ -50,6 +50,34 @@ def solve(host: Host, registry: str | None, generation: Generation, packs: Seque
     notes = tuple(f"{out} is left out: {stays} brings the same files" for out, stays in doubles)
     changes = _located(host, registry, generation, packs, again)
     return Solution(changes, tuple(out for out, _ in doubles), notes)
+
+
+def solvable(
+    host: Host,
+    registry: str | None,
+    generation: Generation,
+    packs: Sequence[PackChoice],
+    have: Mapping[str, Installed],
+    *,
+    gone: str = "",
+    newer: bool = False,
+) -> bool:
+    """Whether `packs` can be installed; with the installed pack `gone` out, or with a `newer` core."""
+    if gone:
+        left = {name: pack for name, pack in generation.packs.items() if name != gone}
+        generation = replace(generation, packs=left)
+    bounds = constraints(have, leaving=[gone, *(pack.pack for pack in packs)])
+    if newer:
+        bounds = tuple(replace(b, specifier=re.sub(r"^==(?!.*\*)", ">=", b.specifier)) for b in bounds)
+    ran = run_install(
+        host,
+        registry,
+        generation.python,
+        requirements=[*(pack.requirement for pack in packs), *_kept(generation, packs)],
+        bounds=bounds,
+        args=["--dry-run", "--output-format", "json"],
+    )
+    return ran.code == 0
 
 
 def _located(
@@ -119,7 +147,8 @@ def changes_of(
         left_out=left_out,
     )
     if ran.code != 0:
-        raise Unresolvable(explain(ran.err, packs, bounds), _ways_out(packs))
+        hint = f"See what there is of {packs[0].pack}: nodes show {packs[0].pack}" if packs else ""
+        raise Unresolvable(explain(ran.err, packs, bounds), hint)
     return _changes(json.loads(ran.out))
 
 
@@ -189,7 +218,8 @@ def explain(said: str, packs: Sequence[PackChoice], bounds: Sequence[Constraint]
 
 
 def _chain_head(pack: PackChoice) -> str:
-    types = ", ".join(pack.node_types[:3]) + (" …" if len(pack.node_types) > 3 else "")
+    places = pack.places or pack.node_types
+    types = ", ".join(places[:3]) + (" …" if len(places) > 3 else "")
     return f"{types or 'you'} → {pack.pack} {pack.version}"
 
 
@@ -212,14 +242,3 @@ def _direct(pack: PackChoice, bounds: Sequence[Constraint]) -> list[str]:
 def _cause(said: str) -> list[str]:
     lines = [line.strip().removeprefix("cause: ") for line in said.splitlines()]
     return [line for line in lines if line and not line.startswith(("Using Python", "error:", "Resolved"))]
-
-
-def _ways_out(packs: Sequence[PackChoice]) -> str:
-    if not packs:
-        return ""
-    pack = packs[0]
-    ways = [f"leave it out: --without {pack.pack}"]
-    if pack.node_types:
-        ways.append(f"take an older one: --choose '{pack.node_types[0]}={pack.pack}@VERSION'")
-    ways.append(f"see its versions: nodes show {pack.pack}")
-    return "You can " + "; ".join(ways)

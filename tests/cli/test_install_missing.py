@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -129,7 +130,7 @@ def test_a_conflict_is_told_as_a_chain(
     shop.sell("old-style", types=["Old"], requires=["torch<2"])
     assert run(["install-missing", workflow(tmp_path, ["Old"]), "--yes"]) == Exit.UNRESOLVABLE
     err = capsys.readouterr().err
-    assert "Old → old-style 1.0 → needs torch<2; this host has torch 2.13.0" in err
+    assert "Old (node 1 of flow.json) → old-style 1.0 → needs torch<2; this host has torch 2.13.0" in err
     assert "--without old-style" in err and generations.current(rack).number == 1
 
 
@@ -142,7 +143,40 @@ def test_two_packs_that_disagree_are_both_named(
     shop.sell("two", types=["Two"], requires=["lib>=2"])
     assert run(["install-missing", workflow(tmp_path, ["One", "Two"]), "--yes"]) == Exit.UNRESOLVABLE
     err = capsys.readouterr().err
-    assert "One → one 1.0" in err and "Two → two 1.0" in err and "lib" in err
+    assert "One (node 1 of flow.json) → one 1.0" in err and "Two (node 2 of flow.json) → two 1.0" in err
+    assert "lib" in err and "--without one" in err and "--without two" in err
+
+
+def test_an_older_version_that_fits_is_found_and_its_command_works(
+    shop: Any, rack: Host, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for version, needs in (("1.0", "lib"), ("2.0", "lib<2"), ("3.0", "lib<2"), ("4.0", "deeper")):
+        shop.sell("one", version, types=["One"], requires=[needs])
+    for version in ("1.0", "2.0"):
+        shop.sell("lib", version, library=True)
+    shop.sell("deeper", "1.0", library=True, requires=["lib==1.0"])
+    shop.sell("two", types=["Two"], requires=["lib>=2"])
+    flow = workflow(tmp_path, ["One", "Two"])
+    assert run(["install-missing", flow, "--yes"]) == Exit.UNRESOLVABLE
+    err = capsys.readouterr().err
+    command = next(line.strip() for line in err.splitlines() if "--choose" in line)
+    assert "one 1.0 instead of 4.0" in err and command.endswith('--choose "One=one@1.0"')
+    assert run([*shlex.split(command)[1:], "--yes"]) == 0
+    assert generations.current(rack).packs["one"].version == "1.0"
+
+
+def test_a_pack_that_is_here_and_stands_against_it_is_named(
+    shop: Any, rack: Host, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for version in ("1.0", "2.0"):
+        shop.sell("lib", version, library=True)
+    shop.sell("here", types=["Here"], requires=["lib<2"])
+    shop.sell("two", types=["Two"], requires=["lib>=2"])
+    assert run(["install", "here", "--yes"]) == 0
+    shop.sell("here", "1.1", types=["Here"], requires=["lib"])
+    assert run(["install-missing", workflow(tmp_path, ["Two"]), "--yes"]) == Exit.UNRESOLVABLE
+    err = capsys.readouterr().err
+    assert "nodes uninstall here && nodes install-missing" in err and "nodes update here && " in err
 
 
 def test_of_two_opencvs_one_is_left_out(

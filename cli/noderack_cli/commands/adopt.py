@@ -101,7 +101,7 @@ def _take(host: Host, found: tuple[Found, ...], registry: str | None, agreed: Ag
     with open_registry(host, registry) as client:
         here = {pack.name: pack.version for pack in now.packs.values()}
         packs, unknown = choose(found, client, here)
-        plan = solved(host, client.url, Plan(packs, unknown=unknown, generation=now.number))
+        plan = solved(host, client, Plan(packs, unknown=unknown, generation=now.number))
         show_plan(plan, as_json=agreed.as_json)
         if agreed.dry_run or not plan:
             return Exit.OK

@@ -68,7 +68,7 @@ def install(
         policy = Policy.of(host)
         choices = tuple(_choice(host, client, now, policy, text) for text in wanted)
         fresh = tuple(c for c in choices if c.replaces != c.version or c.wheel)
-        plan = solved(host, client.url, Plan(fresh, generation=now.number))
+        plan = solved(host, client, Plan(fresh, generation=now.number))
         show_plan(plan, as_json=as_json)
         if dry_run or not plan:
             return Exit.OK
@@ -163,7 +163,7 @@ def update(
     now = gens.current(host)
     with open_registry(host, registry) as client:
         choices = outdated(client, now, Policy.of(host), [normal(p) for p in packs])
-        plan = solved(host, client.url, Plan(tuple(choices), generation=now.number))
+        plan = solved(host, client, Plan(tuple(choices), generation=now.number))
         if not plan and not as_json:
             click.echo("All is as new as it gets.")
             return Exit.OK

@@ -65,7 +65,7 @@ def enable(pack: str, folder: Path | None, registry: str | None) -> int:
             choice = PackChoice(
                 known.name, known.version, known.node_types, "enabled again", wheel=known.origin
             )
-        plan = solved(host, client.url, Plan((choice,), generation=now.number))
+        plan = solved(host, client, Plan((choice,), generation=now.number))
         return carry_out(host, client, plan, Progress(), wait=True)
 
 
