@@ -42,6 +42,12 @@ SUPERVISED = "NODERACK_SUPERVISED"
     show_default=True,
     help="What to do with a prompt that ran when the server died.",
 )
+@click.option("--waiting", type=click.IntRange(1), help="How many prompts may wait (10000).")
+@click.option("--waiting-of-client", type=click.IntRange(1), help="How many prompts of one client may wait.")
+@click.option("--history", type=click.IntRange(0), help="How many prompts that are over are kept (10000).")
+@click.option("--max-body", type=click.IntRange(1), help="MiB that one request may bring (100).")
+@click.option("--webhook", multiple=True, metavar="URL", help="Call this address when a prompt is over.")
+@click.option("--webhook-origin", multiple=True, help="Let prompts name webhooks of this origin.")
 @click.option("--fair", is_flag=True, help="Let clients take turns.")
 @click.option("--manager", is_flag=True, help="Let packs be installed from the editor, by the address told.")
 @click.option("--certificate", type=click.Path(path_type=Path, exists=True), help="TLS certificate (PEM).")
@@ -54,6 +60,7 @@ def serve(folder: Path | None, token: str | None, as_json: bool, **options: Any)
     nodes serve
     nodes serve --port 9000 --lost failed
     nodes serve --manager
+    nodes serve --fair --waiting-of-client 20 --webhook https://bot.example/done
     nodes serve --listen 0.0.0.0 --token "$TOKEN" --certificate cert.pem --key key.pem
     """
     host = open_host(folder)
@@ -79,9 +86,9 @@ def command(host: Host, options: Mapping[str, Any]) -> list[str]:
     for name, value in options.items():
         for one in value if isinstance(value, tuple) else (value,):
             if one is True:
-                words.append(f"--{name}")
+                words.append(f"--{name.replace('_', '-')}")
             elif one is not False and one is not None:
-                words += [f"--{name}", str(one)]
+                words += [f"--{name.replace('_', '-')}", str(one)]
     return words
 
 

@@ -2,13 +2,17 @@
 
 import argparse
 import asyncio
+import base64
 import contextlib
 import json
+import logging
 import os
+import secrets
 import signal
 import ssl
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from aiohttp import web
@@ -21,26 +25,21 @@ from noderack_host.server import presence
 from noderack_host.server.app import make_app
 from noderack_host.server.frontend import editor_folder
 from noderack_host.server.guard import OPEN
-from noderack_host.server.settings import ServerSettings
+from noderack_host.server.logs import Tee
+from noderack_host.server.queue import Limits
+from noderack_host.server.settings import MEBIBYTE, ServerSettings
 from noderack_host.server.state import RESTART, SERVER, Ending, Server
 
 TOKEN_VARIABLE = "NODERACK_SERVE_TOKEN"
+WEBHOOK_VARIABLE = "NODERACK_WEBHOOK_SECRET"
 SUPERVISED = "NODERACK_SUPERVISED"  # set by who starts the server again when it exits with RESTART
 
 
 def main(args: Sequence[str] | None = None) -> int:
     """Serves until it is stopped; gives the exit code."""
     asked = _parser().parse_args(args)
-    settings = ServerSettings(
-        listen=asked.listen,
-        port=asked.port,
-        token=asked.token,
-        origins=tuple(asked.origin),
-        names=tuple(asked.name),
-        lost=asked.lost,
-        fair=asked.fair,
-        manager=asked.manager,
-    )
+    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
+    settings = _settings(asked)
     if not settings.is_loopback and settings.token is None:
         sys.stderr.write(
             f"{asked.listen} can be reached by others: set a token with --token, or {TOKEN_VARIABLE}\n"
@@ -48,6 +47,8 @@ def main(args: Sequence[str] | None = None) -> int:
         return 2
     try:
         host = Host.open(asked.root)
+        if settings.webhooks or settings.webhook_origins:
+            settings = replace(settings, webhook_secret=webhook_secret(host))
         code, port = asyncio.run(_serve(host, settings, asked.certificate, asked.key))
     except (HostError, OSError) as error:
         sys.stderr.write(f"{error}\n")
@@ -65,6 +66,39 @@ def again(host: Host, args: list[str], port: int) -> None:
     os.execv(words[0], words)
 
 
+def _settings(asked: argparse.Namespace) -> ServerSettings:
+    limits = Limits(asked.waiting, asked.waiting_of_client or asked.waiting, asked.history)
+    return ServerSettings(
+        listen=asked.listen,
+        port=asked.port,
+        token=asked.token,
+        origins=tuple(asked.origin),
+        names=tuple(asked.name),
+        max_body=asked.max_body * MEBIBYTE,
+        limits=limits,
+        lost=asked.lost,
+        webhooks=tuple(asked.webhook),
+        webhook_origins=tuple(asked.webhook_origin),
+        fair=asked.fair,
+        manager=asked.manager,
+    )
+
+
+def webhook_secret(host: Host) -> str:
+    """What webhooks are signed with: the variable's, else the host's own, made at the first need."""
+    if given := os.environ.get(WEBHOOK_VARIABLE):
+        return given
+    file = host.user / "webhook-secret"
+    try:
+        return file.read_text("utf-8").strip()
+    except FileNotFoundError:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        made = "whsec_" + base64.b64encode(secrets.token_bytes(24)).decode()
+        with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as out:
+            out.write(made)
+        return made
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="noderack_host.server", description=__doc__)
     parser.add_argument("root", type=Path, help="the host's folder")
@@ -76,6 +110,16 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--origin", action="append", default=[], help="a web page's origin that may call")
     parser.add_argument("--name", action="append", default=[], help="a host name that the server answers to")
     parser.add_argument("--lost", choices=("again", "failed"), default="again", help="what ran when it died")
+    parser.add_argument("--waiting", type=int, default=10_000, help="how many prompts may wait")
+    parser.add_argument("--waiting-of-client", type=int, help="how many prompts of one client may wait")
+    parser.add_argument("--history", type=int, default=10_000, help="how many prompts that are over are kept")
+    parser.add_argument("--max-body", type=int, default=100, help="MiB that one request may bring")
+    parser.add_argument(
+        "--webhook", action="append", default=[], help="address to call when a prompt is over"
+    )
+    parser.add_argument(
+        "--webhook-origin", action="append", default=[], help="origin that a prompt's webhook may be of"
+    )
     parser.add_argument("--fair", action="store_true", help="clients take turns")
     parser.add_argument("--manager", action="store_true", help="packs may be installed from the editor")
     parser.add_argument("--certificate", type=Path, help="TLS certificate (PEM)")
@@ -101,7 +145,11 @@ async def _serve(
     server.announce()
     try:
         _tell_ready(server, packs)
-        await _until_stopped(server.ending)
+        with (
+            contextlib.redirect_stdout(Tee(sys.stdout, server.logs)),
+            contextlib.redirect_stderr(Tee(sys.stderr, server.logs)),
+        ):
+            await _until_stopped(server.ending)
     finally:
         presence.withdraw(host)
         await runner.cleanup()

@@ -19,6 +19,7 @@ from noderack_host.server import (
     routes_jobs,
     routes_manager,
     routes_manager_dialogs,
+    routes_now,
     routes_open,
     routes_prompt,
     routes_renew,
@@ -37,6 +38,7 @@ from noderack_host.server.routes_user import USER
 from noderack_host.server.settings import ServerSettings
 from noderack_host.server.shelf import Shelf
 from noderack_host.server.state import SERVER, Server
+from noderack_host.server.webhooks import Webhooks
 from noderack_host.server.worker import Worker
 
 QUEUE_FILE = "queue.db"
@@ -69,17 +71,18 @@ def make_app(
     clients = Clients(features(settings))
     queue = Queue(host.user / QUEUE_FILE, settings.limits, settings.lost)
     executor = executor or Executor(packs.nodes, host=host)
-    worker = Worker(queue, executor, clients, settings.fair)
+    logs, hooks = Logs(), Webhooks(queue, settings.webhook_secret)
+    worker = Worker(queue, executor, clients, settings.fair, logs, settings.webhooks)
     shelf = Shelf(host, packs, executor, for_host(host))
     routes = PackRoutes(clients)
     folders = ModelFolders.of(host)
     installer = Installer(host.root, lambda *told: _heard(server, *told), lambda _: take_in(server))
     server = Server(
-        host, folders, settings, shelf, queue, executor, clients, worker, Logs(), routes, installer
+        host, folders, settings, shelf, queue, executor, clients, worker, logs, routes, installer, hooks
     )
     app = web.Application(middlewares=[guard(settings)], client_max_size=settings.max_body)
     app[SERVER] = server
-    own = (*routes_renew.ROUTES, *routes_manager.ROUTES, *routes_open.ROUTES)
+    own = (*routes_renew.ROUTES, *routes_manager.ROUTES, *routes_open.ROUTES, *routes_now.ROUTES)
     dialogs = routes_manager_dialogs.ROUTES if settings.manager else ()
     once = (*routes_system.INTERNAL_ROUTES, *routes_files.INTERNAL_ROUTES, *own)
     add_routes(app, [*api_routes(), *dialogs], once)
@@ -117,16 +120,16 @@ async def _life(app: web.Application) -> AsyncIterator[None]:
     server = app[SERVER]
     loop = asyncio.get_running_loop()
     server.logs.listener = lambda lines: _tell_logs(server, loop, lines)
-    logging.getLogger("noderack_host").addHandler(server.logs)
+    logging.getLogger().addHandler(server.logs)
     server.worker.start()
-    for work in (routes_renew.watch(server), server.installer.work()):
+    for work in (routes_renew.watch(server), server.installer.work(), server.hooks.work()):
         server.tasks.append(asyncio.create_task(work))
     yield
     for task in server.tasks:
         task.cancel()
     await asyncio.gather(*server.tasks, return_exceptions=True)
     await server.worker.stop()
-    logging.getLogger("noderack_host").removeHandler(server.logs)
+    logging.getLogger().removeHandler(server.logs)
     server.executor.close()
     server.queue.close()
 

@@ -28,11 +28,19 @@ CREATE TABLE IF NOT EXISTS prompts (
     prompt TEXT NOT NULL, extra TEXT NOT NULL, wanted TEXT NOT NULL,
     created INTEGER NOT NULL, started INTEGER, ended INTEGER,
     outputs TEXT NOT NULL DEFAULT '{}', meta TEXT NOT NULL DEFAULT '{}',
-    status TEXT NOT NULL DEFAULT 'null', runs INTEGER NOT NULL DEFAULT 0);
+    status TEXT NOT NULL DEFAULT 'null', runs INTEGER NOT NULL DEFAULT 0,
+    priority INTEGER NOT NULL DEFAULT 0);
 CREATE INDEX IF NOT EXISTS prompts_by_state ON prompts (state, number);
 CREATE INDEX IF NOT EXISTS prompts_by_end ON prompts (ended);
 CREATE TABLE IF NOT EXISTS facts (name TEXT PRIMARY KEY, value TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS logs (id TEXT PRIMARY KEY, entries TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS calls (
+    id INTEGER PRIMARY KEY, url TEXT NOT NULL, body TEXT NOT NULL, tries INTEGER NOT NULL DEFAULT 0,
+    due REAL NOT NULL DEFAULT 0);
+CREATE TRIGGER IF NOT EXISTS logs_go_with_prompts AFTER DELETE ON prompts
+    BEGIN DELETE FROM logs WHERE id = OLD.id; END;
 """
+_ADDED = "ALTER TABLE prompts ADD COLUMN priority INTEGER NOT NULL DEFAULT 0"  # to queues of before
 
 
 class QueueError(Exception):
@@ -58,7 +66,10 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One prompt and what became of it. Times are in milliseconds since 1970; smaller numbers run first."""
+    """One prompt and what became of it. Times are in milliseconds since 1970.
+
+    Higher priorities run first, and among equal ones smaller numbers.
+    """
 
     id: str
     number: float
@@ -73,6 +84,7 @@ class Entry:
     outputs: Mapping[str, Any] = field(default_factory=dict)
     meta: Mapping[str, Any] = field(default_factory=dict)
     status: Mapping[str, Any] | None = None
+    priority: int = 0
 
     def item(self) -> list[Any]:
         """The array that clients know from the queue and from history."""
@@ -81,6 +93,17 @@ class Entry:
     def history(self) -> dict[str, Any]:
         """The entry of /history."""
         return {"prompt": self.item(), "outputs": self.outputs, "status": self.status, "meta": self.meta}
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A webhook that is to be called: address, body, how often it was tried, when it is due (seconds)."""
+
+    id: int
+    url: str
+    body: str
+    tries: int
+    due: float
 
 
 class Queue:
@@ -97,6 +120,8 @@ class Queue:
         self._db.execute("PRAGMA journal_mode = WAL")
         self._db.execute("PRAGMA synchronous = NORMAL")
         self._db.executescript(_SCHEMA)
+        if "priority" not in {row["name"] for row in self._db.execute("PRAGMA table_info(prompts)")}:
+            self._db.execute(_ADDED)
         self._settle(lost)
 
     def close(self) -> None:
@@ -110,12 +135,12 @@ class Queue:
             given = float(number) if number is not None else float(-counted if front else counted)
             values = (
                 *(entry.id, PENDING, given, entry.client, _text(entry.prompt), _text(entry.extra)),
-                *(_text(list(entry.wanted)), _now()),
+                *(_text(list(entry.wanted)), _now(), entry.priority),
             )
             try:
                 self._db.execute(
-                    "INSERT INTO prompts (id, state, number, client, prompt, extra, wanted, created)"
-                    " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                    "INSERT INTO prompts (id, state, number, client, prompt, extra, wanted, created,"
+                    " priority) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
                     values,
                 )
             except sqlite3.IntegrityError as cause:
@@ -129,12 +154,12 @@ class Queue:
     def take(self, fair: bool = False) -> Entry | None:
         """Marks the next prompt as running and returns it; None if nothing waits or the queue is paused.
 
-        `fair`: the client served longest ago goes first, and only then the number counts.
+        Higher priorities go first. `fair`: then the client served longest ago, and only then the number.
         """
         if self.paused:
             return None
         last = "(SELECT MAX(started) FROM prompts q WHERE q.client = p.client)"
-        order = f"COALESCE({last}, 0), p.number" if fair else "p.number"
+        order = f"p.priority DESC, COALESCE({last}, 0), p.number" if fair else "p.priority DESC, p.number"
         with self._transaction():
             row = self._db.execute(
                 f"SELECT id FROM prompts p WHERE state = ? ORDER BY {order}, created LIMIT 1", (PENDING,)
@@ -154,18 +179,27 @@ class Queue:
         status: Mapping[str, Any],
         outputs: Mapping[str, Any] | None = None,
         meta: Mapping[str, Any] | None = None,
+        logs: Sequence[Mapping[str, Any]] = (),
+        calls: Iterable[tuple[str, str]] = (),
     ) -> None:
-        """Moves a running prompt into history, and drops the oldest history beyond the limit."""
+        """Moves a running prompt into history, and drops the oldest history beyond the limit.
+
+        `logs` are kept as long as it is; `calls` (address, body) are to be made, now or after a restart.
+        """
         with self._transaction():
             self._db.execute(
                 "UPDATE prompts SET state = ?, status = ?, outputs = ?, meta = ?, ended = ? WHERE id = ?",
                 (state, _text(status), _text(outputs or {}), _text(meta or {}), _now(), prompt_id),
             )
-            self._db.execute(
-                "DELETE FROM prompts WHERE ended IS NOT NULL AND id NOT IN"
-                " (SELECT id FROM prompts WHERE ended IS NOT NULL ORDER BY ended DESC, rowid DESC LIMIT ?)",
-                (self.limits.history,),
-            )
+            if logs:
+                self._db.execute("INSERT OR REPLACE INTO logs VALUES (?, ?)", (prompt_id, _text(list(logs))))
+            self._db.executemany("INSERT INTO calls (url, body) VALUES (?, ?)", calls)
+            if self.count(*OVER) > self.limits.history:
+                self._db.execute(
+                    "DELETE FROM prompts WHERE ended IS NOT NULL AND id NOT IN (SELECT id FROM prompts"
+                    " WHERE ended IS NOT NULL ORDER BY ended DESC, rowid DESC LIMIT ?)",
+                    (self.limits.history,),
+                )
 
     def cancel(self, ids: Iterable[str] | None = None) -> list[str]:
         """Takes waiting prompts out of the queue, all of them if `ids` is None; returns those that waited."""
@@ -174,6 +208,23 @@ class Queue:
             gone = [one for one in (waiting if ids is None else ids) if one in waiting]
             self._db.executemany("DELETE FROM prompts WHERE id = ?", [(one,) for one in gone])
         return gone
+
+    def logs(self, prompt_id: str) -> list[dict[str, Any]]:
+        """What was logged while a prompt ran that is over."""
+        row = self._db.execute("SELECT entries FROM logs WHERE id = ?", (prompt_id,)).fetchone()
+        return [] if row is None else list(json.loads(row["entries"]))
+
+    def calls(self) -> list[Call]:
+        """The calls that are still to be made, the one that is due first at the front."""
+        rows = self._db.execute("SELECT id, url, body, tries, due FROM calls ORDER BY due, id")
+        return [Call(*row) for row in rows]
+
+    def called(self, call: Call, again: float | None) -> None:
+        """A call was tried: it is made again at `again` (seconds since 1970), or never if that is None."""
+        if again is None:
+            self._db.execute("DELETE FROM calls WHERE id = ?", (call.id,))
+        else:
+            self._db.execute("UPDATE calls SET tries = tries + 1, due = ? WHERE id = ?", (again, call.id))
 
     def move(self, prompt_id: str, number: float) -> bool:
         """Gives a waiting prompt another place; smaller numbers run first."""
@@ -200,7 +251,7 @@ class Queue:
         """The prompts in these states, in the order they run."""
         marks = ", ".join("?" * len(states))
         rows = self._db.execute(
-            f"SELECT * FROM prompts WHERE state IN ({marks}) ORDER BY number, created", states
+            f"SELECT * FROM prompts WHERE state IN ({marks}) ORDER BY priority DESC, number, created", states
         )
         return [_entry(row) for row in rows]
 

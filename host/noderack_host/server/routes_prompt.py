@@ -12,6 +12,7 @@ from noderack_host.running import use
 from noderack_host.server import pack_routes
 from noderack_host.server.queue import PENDING, RUNNING, Entry, QueueFull, SamePrompt
 from noderack_host.server.state import SERVER, Server, json_body
+from noderack_host.server.webhooks import refused_hook
 
 
 async def accept_prompt(request: web.Request) -> web.Response:
@@ -25,6 +26,8 @@ async def accept_prompt(request: web.Request) -> web.Response:
         return _refused(
             "no_prompt", "No prompt provided", "the body needs a key 'prompt' with a workflow in API form"
         )
+    if (refused := refused_hook(body.get("extra_data"), server.settings.webhook_origins)) is not None:
+        return _refused("webhook_not_allowed", refused, "")
     checked = await asyncio.to_thread(_check, server, prompt, body.get("partial_execution_targets"))
     if not checked.outputs:
         return web.json_response(PromptInvalid(checked.problems).as_response(), status=400)
@@ -50,7 +53,13 @@ def _entry(body: dict[str, Any], checked: Checked) -> Entry:
     if client:
         extra["client_id"] = client
     prompt_id = str(body.get("prompt_id") or uuid.uuid4())
-    return Entry(prompt_id, 0, checked.prompt, extra, checked.outputs, client)
+    return Entry(prompt_id, 0, checked.prompt, extra, checked.outputs, client, priority=_priority(body))
+
+
+def _priority(body: dict[str, Any]) -> int:
+    """From -100 to 100, higher goes first; 0 for what is none."""
+    wanted = body.get("priority")
+    return max(-100, min(100, wanted)) if isinstance(wanted, int) else 0
 
 
 def _refused(kind: str, message: str, details: str, status: int = 400) -> web.Response:

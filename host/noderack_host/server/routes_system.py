@@ -7,7 +7,6 @@ from typing import Any
 
 from aiohttp import web
 
-from noderack_host.server.queue import STATES
 from noderack_host.server.state import SERVER, Server, json_body
 
 # The version of the API that clients compare with; ours speaks what this one spoke.
@@ -20,7 +19,7 @@ async def system_stats(request: web.Request) -> web.Response:
 
 
 def _system(server: Server) -> dict[str, Any]:
-    total, free = _memory()
+    total, free = memory()
     return {
         "os": sys.platform,
         "ram_total": total,
@@ -35,7 +34,7 @@ def _system(server: Server) -> dict[str, Any]:
     }
 
 
-def _memory() -> tuple[int, int]:
+def memory() -> tuple[int, int]:
     if not hasattr(os, "sysconf"):
         return 0, 0
     page = os.sysconf("SC_PAGE_SIZE")
@@ -46,7 +45,7 @@ def devices() -> list[dict[str, Any]]:
     """Each GPU that torch sees, or the processor; torch is asked only if a pack has loaded it."""
     torch = sys.modules.get("torch")
     if torch is None or not torch.cuda.is_available():
-        total, free = _memory()
+        total, free = memory()
         return [_device(platform.processor() or "cpu", "cpu", 0, total, free, total, free)]
     return [_gpu(torch, index) for index in range(torch.cuda.device_count())]
 
@@ -105,30 +104,12 @@ async def health(request: web.Request) -> web.Response:
     )
 
 
-async def metrics(request: web.Request) -> web.Response:
-    """Figures in the text form of Prometheus."""
-    server = request.app[SERVER]
-    lines = ["# HELP noderack_prompts Prompts by state.", "# TYPE noderack_prompts gauge"]
-    lines += [f'noderack_prompts{{state="{state}"}} {server.queue.count(state)}' for state in STATES]
-    lines += ["# HELP noderack_clients Open sockets.", "# TYPE noderack_clients gauge"]
-    lines += [f"noderack_clients {len(server.clients)}"]
-    lines += [
-        "# HELP noderack_started_seconds When the server started.",
-        "# TYPE noderack_started_seconds gauge",
-    ]
-    lines += [f"noderack_started_seconds {server.started:.3f}"]
-    lines += ["# HELP noderack_node_types Node types loaded.", "# TYPE noderack_node_types gauge"]
-    lines += [f"noderack_node_types {len(server.packs.nodes)}", ""]
-    return web.Response(text="\n".join(lines), content_type="text/plain")
-
-
 ROUTES = (
     web.get("/system_stats", system_stats),
     web.get("/features", features),
     web.get("/health", health),
 )
 INTERNAL_ROUTES = (
-    web.get("/metrics", metrics),
     web.get("/internal/logs", log_text),
     web.get("/internal/logs/raw", log_lines),
     web.patch("/internal/logs/subscribe", follow_logs),

@@ -18,6 +18,8 @@ class ServerSettings:
     listen, port: the address. token: what every request must carry (None: nothing; only on loopback).
     origins: web pages of other origins that may call. names: further host names that the server answers to.
     max_body: bytes of one request. lost: what becomes of a prompt that ran when the server died.
+    webhooks: addresses that are called when a prompt is over. webhook_origins: origins that a prompt may
+    name an address of. webhook_secret: what calls are signed with.
     fair: clients take turns. manager: whether packs may be installed from the editor.
     start_token: what this start's own helpers carry: the installer that tells of a new generation, and the
     editor's manager. It is made anew at each start and lies in user/server.json, for this user alone.
@@ -31,6 +33,9 @@ class ServerSettings:
     max_body: int = 100 * MEBIBYTE
     limits: Limits = field(default_factory=Limits)
     lost: str = "again"
+    webhooks: tuple[str, ...] = ()
+    webhook_origins: tuple[str, ...] = ()
+    webhook_secret: str = field(default="", repr=False)
     fair: bool = False
     manager: bool = False
     start_token: str = field(default_factory=lambda: secrets.token_urlsafe(24), repr=False)

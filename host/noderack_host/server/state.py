@@ -22,6 +22,7 @@ from noderack_host.server.queue import Queue
 from noderack_host.server.settings import ServerSettings
 from noderack_host.server.shelf import Shelf
 from noderack_host.server.templates import Templates
+from noderack_host.server.webhooks import Webhooks
 from noderack_host.server.worker import Worker
 
 RESTART = 75  # the exit code that asks for the server to be started again
@@ -55,6 +56,7 @@ class Server:
     logs: Logs
     pack_routes: PackRoutes
     installer: Installer
+    hooks: Webhooks
     log_readers: set[str] = field(default_factory=set)
     prompt_handlers: list[Callable[[Any], Any]] = field(default_factory=list)
     templates: Templates = field(default_factory=Templates)

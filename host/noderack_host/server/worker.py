@@ -4,13 +4,17 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from noderack_host.events import Event, Executing, Progress
 from noderack_host.execute import Executor, NodeError, PromptStopped, RunResult
 from noderack_host.server.clients import Clients, Greeting, Picture
+from noderack_host.server.figures import Figures, Step
+from noderack_host.server.logs import Logs
 from noderack_host.server.queue import CANCELLED, DONE, FAILED, Entry, Queue
+from noderack_host.server.webhooks import calls_for
 
 log = logging.getLogger(__name__)
 KEPT_IN_HISTORY = frozenset(
@@ -25,12 +29,22 @@ PROGRESS_SECONDS = 0.1  # how often a node's progress is told, but for its first
 class Worker:
     """The one who runs prompts. `idle` is set while nothing runs."""
 
-    def __init__(self, queue: Queue, executor: Executor, clients: Clients, fair: bool = False) -> None:
+    def __init__(
+        self,
+        queue: Queue,
+        executor: Executor,
+        clients: Clients,
+        fair: bool = False,
+        logs: Logs | None = None,
+        webhooks: Sequence[str] = (),
+    ) -> None:
         self.running: Entry | None = None
         self.node: str | None = None
         self.idle = asyncio.Event()
         self.idle.set()
+        self.figures = Figures()
         self._queue, self._executor, self._clients, self._fair = queue, executor, clients, fair
+        self._logs, self._webhooks = logs or Logs(), webhooks
         self._called = asyncio.Event()
         self._held = False
         self._task: asyncio.Task[None] | None = None
@@ -90,20 +104,32 @@ class Worker:
         teller = _Teller(self, self._clients, entry)
         result, error = await self._result(entry, teller)
         await teller.told()
-        self._queue.finish(
-            entry.id,
-            _STATES.get(type(error) if error else None, FAILED),
-            {
-                "status_str": "error" if error else "success",
-                "completed": error is None,
-                "messages": teller.messages,
-            },
-            result.outputs if result else teller.outputs,
-            result.meta if result else {},
+        self._finish(
+            replace(entry, state=_STATES.get(type(error) if error else None, FAILED)), teller, result
         )
         self.running = self.node = None
         self.tell_status()
         self._clients.send(Executing(entry.id, None).as_dict(), entry.client or None)
+
+    def _finish(self, entry: Entry, teller: "_Teller", result: RunResult | None) -> None:
+        """Writes the prompt's end down, and whom to tell of it, in one transaction; counts it."""
+        outputs = result.outputs if result else teller.outputs
+        status = {
+            "status_str": "success" if result else "error",
+            "completed": result is not None,
+            "messages": teller.messages,
+        }
+        ended = int(time.time() * 1000)
+        over = replace(entry, outputs=outputs, status=status, ended=ended)
+        self._queue.finish(
+            *(entry.id, entry.state, status, outputs, result.meta if result else {}),
+            logs=self._logs.close_prompt(entry.id),
+            calls=calls_for(over, self._webhooks) if self._webhooks or "webhook" in entry.extra else (),
+        )
+        started = entry.started or ended
+        timings = result.timings if result else ()
+        self.figures.over(entry.state, (started - entry.created) / 1000, (ended - started) / 1000, timings)
+        self.figures.step = Step()
 
     async def _result(self, entry: Entry, teller: "_Teller") -> tuple[RunResult | None, BaseException | None]:
         try:
@@ -157,6 +183,8 @@ class _Teller:
             self.messages.append([name, data])
         if name == "executing":
             self._worker.node = data["node"]
+        if name == "progress":
+            self._worker.figures.step.heard(str(data["node"]), data["value"], data["max"])
         if name == "executed":
             self.outputs[data["node"]] = data["output"]
         if name.startswith(OWN_EVENTS):
