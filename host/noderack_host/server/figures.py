@@ -48,7 +48,7 @@ class Figures:
     seconds_in_all: float = 0.0
     waited: float = 0.0
     node_runs: Counter[str] = field(default_factory=Counter)
-    node_seconds: Counter[str] = field(default_factory=Counter)
+    node_seconds: dict[str, float] = field(default_factory=dict)
     recent: deque[tuple[str, float]] = field(default_factory=lambda: deque(maxlen=RECENT))
     step: Step = field(default_factory=Step)
 
@@ -60,7 +60,8 @@ class Figures:
         self.seconds[next((bound for bound in BUCKETS if seconds <= bound), float("inf"))] += 1
         for timing in timings:
             self.node_runs[timing.node_type] += 1
-            self.node_seconds[timing.node_type] += timing.seconds
+            before = self.node_seconds.get(timing.node_type, 0.0)
+            self.node_seconds[timing.node_type] = before + timing.seconds
             self.recent.append((timing.node_type, timing.seconds))
 
     def metrics(self) -> Iterator[str]:
@@ -122,7 +123,8 @@ def resident_bytes() -> int | None:
 
 def slowest(figures: Figures, count: int = 8) -> list[dict[str, Any]]:
     """The node types that took most of the time since the start."""
+    by_time = sorted(figures.node_seconds.items(), key=lambda one: -one[1])
     return [
         {"node_type": name, "runs": figures.node_runs[name], "seconds": round(seconds, 3)}
-        for name, seconds in figures.node_seconds.most_common(count)
+        for name, seconds in by_time[:count]
     ]
