@@ -13,6 +13,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from noderack_registry.server.answers import send_refusal
 from noderack_registry.server.metrics import Metrics
+from noderack_registry.server.patience import Patience
 from noderack_registry.server.rates import Buckets, Standing
 from noderack_registry.server.refusals import Refusal
 from noderack_registry.server.settings import Settings
@@ -49,6 +50,10 @@ class Edge:
         if path.startswith(("/legacy", "/upload/")):
             return self._settings.wheel.file + FORM_ROOM
         return self._settings.largest_body
+
+    def patience(self) -> Patience:
+        """The waiting for one request's client."""
+        return Patience(self._settings.silence)
 
     def check_host(self, scope: Scope) -> None:
         """Raise Refusal for a Host that is not ours: a web page that points its own name at this machine."""
@@ -89,7 +94,8 @@ class _Answering:
     def __init__(self, edge: Edge, scope: Scope, receive: Receive, send: Send) -> None:
         self._edge, self._scope, self._receive, self._send = edge, _read(scope), receive, send
         self._most, self._read = edge.largest(scope["path"]), 0
-        self.status = 0
+        self._patience = edge.patience()
+        self._whole, self.status = False, 0
         self._standing: Standing | None = None
 
     async def run(self) -> None:
@@ -114,8 +120,13 @@ class _Answering:
             await self._refuse(Refusal("internal", "the registry failed to answer this"))
 
     async def _bounded(self) -> Message:
-        message = await self._receive()
-        self._read += len(message.get("body", b""))
+        if self._whole:  # whoever still listens waits for the client to go away
+            return await self._receive()
+        message = await self._patience.hear(self._receive)
+        self._whole = not message.get("more_body", False)
+        size = len(message.get("body", b""))
+        self._patience.heard(size)
+        self._read += size
         if self._read > self._most:
             raise Refusal("too-large", f"the body is larger than {self._most} bytes")
         return message
@@ -126,7 +137,10 @@ class _Answering:
             limits = self._standing.headers() if self._standing else {}
             more = [(name.lower().encode(), value.encode()) for name, value in limits.items()]
             message["headers"] = [*message.get("headers", []), *_HEADERS, *more]
-        await self._send(message)
+        if message.get("more_body"):
+            await self._patience.tell(self._send, message)
+        else:
+            await self._send(message)
 
     async def _refuse(self, refusal: Refusal) -> None:
         if not self.status:

@@ -40,6 +40,7 @@ REFUSALS: dict[str, tuple[int, str]] = {
     "bad-host": (403, "use the address that the registry printed, or name this one with --allow-host"),
     "bad-range": (416, "ask for a range within the file"),
     "too-large": (413, "send less; models that are this large belong on a model host"),
+    "too-slow": (408, "send and read without long pauses"),
     "too-many-requests": (429, "wait as long as Retry-After says"),
     "read-only": (403, "publish to the registry that this one mirrors"),
     "method-not-allowed": (405, "see /docs for what can be asked"),

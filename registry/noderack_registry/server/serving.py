@@ -12,6 +12,7 @@ from dataclasses import replace
 import uvicorn
 
 from noderack_registry.server.application import app
+from noderack_registry.server.patience import protocol
 from noderack_registry.server.settings import Settings
 
 LOOPBACK_NAMES = ("localhost", "127.0.0.1", "[::1]")
@@ -98,6 +99,7 @@ def _server(settings: Settings, host: str, on_ready: Callable[[], None]) -> _Ann
         access_log=False,
         server_header=False,
         lifespan="on",
+        http=protocol(settings.silence),
         timeout_graceful_shutdown=3,
         limit_concurrency=1000,
         backlog=512,

@@ -46,7 +46,8 @@ class Settings:
 
     `public_url` is the address that clients use when it differs from the one asked (behind a proxy); `hosts`
     are the names that a Host header may give, any if empty; `largest_blob` bounds model uploads,
-    `largest_body` JSON bodies, both in bytes.
+    `largest_body` JSON bodies, both in bytes; `silence` is how many seconds a client may
+    pause, see patience.py.
     """
 
     data: Path
@@ -56,6 +57,7 @@ class Settings:
     wheel: Limits = field(default_factory=Limits)
     largest_blob: int = 2 << 30
     largest_body: int = 8 << 20
+    silence: float = 30.0
     rates: RateLimits = field(default_factory=RateLimits)
     hosts: tuple[str, ...] = ()
     read_only: bool = False
