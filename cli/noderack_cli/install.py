@@ -26,6 +26,7 @@ from noderack_cli.plan import PackChoice, Plan
 from noderack_cli.proof import touched, unbroken, verified
 from noderack_cli.solve import changes_of, run_install
 from noderack_cli.stage import Row, Stage, StageRefused, seal, staged, tops_of, wanted
+from noderack_cli.trust import refuse_killed, remembered
 from noderack_cli.uv_tool import Ran
 from noderack_cli.warm import Verifier
 
@@ -67,6 +68,7 @@ def apply(
 
     A plan that takes something out is carried out whole or not at all.
     """
+    refuse_killed(plan, remembered(host))
     for left in generations.unfinished(host):
         generations.remove(left)
     steps = [plan.packs] if all_or_nothing or not plan.packs else [(pack,) for pack in plan.packs]

@@ -47,7 +47,7 @@ COMMANDS: tuple[Row, ...] = (
     Row("Packs", "free", f"{HERE}.packs:free", "Take back pin and hold."),
     Row("Packs", "disable", f"{HERE}.switches:disable", "Take a pack out of use."),
     Row("Packs", "enable", f"{HERE}.switches:enable", "Take a pack into use again."),
-    Row("Packs", "audit", f"{HERE}.switches:audit", "Say what is installed and was revoked."),
+    Row("Packs", "audit", f"{HERE}.audit:audit", "Say what is revoked or vulnerable."),
     Row("Packs", "why", f"{HERE}.packs:why", "Say why something is installed."),
     # Models
     Row("Models", "models get", f"{HERE}.models:get", "Bring models by name, hash or address."),

@@ -23,6 +23,7 @@ from noderack_cli.model_files import Index, find_content
 from noderack_cli.pack_names import normal
 from noderack_cli.plan import Claims, ModelChoice, PackChoice, Plan
 from noderack_cli.solve import solve
+from noderack_cli.trust import refreshed, refuse_killed
 from noderack_cli.ways import told, ways_out
 
 
@@ -89,6 +90,7 @@ def solved(host: Host, client: RegistryClient, plan: Plan, again: str = "nodes i
     except Unresolvable as error:
         raise told(error, ways_out(host, client, generation, plan.packs, again)) from error
     found = replace(plan, distributions=solution.changes, notes=solution.notes)
+    refuse_killed(found, refreshed(host, client))
     return replace(found, left_out=solution.left_out, solved=True)
 
 

@@ -112,13 +112,3 @@ def test_disable_and_enable(shop: Any, rack: Host, tmp_path: Path) -> None:
     assert run(["enable", "film"]) == 0
     assert run(["missing", str(flow)]) == 0 and not generations.current(rack).packs["film"].disabled
     assert run(["enable", "film"]) == Exit.NOT_FOUND
-
-
-def test_audit_names_a_revoked_wheel(rack: Host) -> None:
-    from noderack_cli.commands.switches import revoked
-    from noderack_cli.generations import Generation, InstalledPack
-    from noderack_registry.schema import Revocation
-
-    pack = InstalledPack("film", "1.0", (), "registry", "a" * 64)
-    killed = {"a" * 64: Revocation("a" * 64, "film", "1.0", "steals tokens")}
-    assert revoked(Generation(1, rack.root, packs={"film": pack}), killed)[0].reason == "steals tokens"
