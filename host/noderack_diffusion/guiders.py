@@ -122,9 +122,16 @@ class PerpNeg:
     def both(self, x: Tensor, sigma: float) -> tuple[Tensor, Tensor]:
         """The clean latent, and the one of the empty prompt."""
         wanted, unwanted, nothing = self.guide.predict([self.positive, self.negative, self.empty], x, sigma)
-        along, against = wanted - nothing, unwanted - nothing
-        across = against - ((against * along).sum() / along.norm() ** 2) * along
-        return nothing + self.scale * (along - self.negative_scale * across), nothing
+        return without_parallel(wanted, unwanted, nothing, self.scale, self.negative_scale), nothing
+
+
+def without_parallel(
+    wanted: Tensor, unwanted: Tensor, nothing: Tensor, scale: float, negative_scale: float
+) -> Tensor:
+    """Perp-Neg (Armandpour et al., 2023) over three clean latents."""
+    along, against = wanted - nothing, unwanted - nothing
+    across = against - ((against * along).sum() / (along * along).sum()) * along
+    return nothing + scale * (along - negative_scale * across)
 
 
 def rescaled(multiplier: float) -> Combine:

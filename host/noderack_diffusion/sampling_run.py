@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
+from types import SimpleNamespace
 from typing import Any
 
 import torch
@@ -132,7 +133,8 @@ def run(
     )
     first = first.to(device, torch.float32)
     x = model.param.noised(sigmas[0], first, clean, full=model.param.is_full(sigmas[0]))
-    inpaint = _inpaint(model.param, mask, clean, noise.fresh(first) if name in FRESH_MASK_NOISE else first)
+    masked_noise = noise.fresh(first) if name in FRESH_MASK_NOISE else first
+    inpaint = _inpaint(model.param, mask, clean, masked_noise, _mask_change(model, sigmas))
     task = Task(
         denoise=inpaint(guided),
         noise=noise,
@@ -159,17 +161,32 @@ def fit_mask(mask: Tensor, like: Tensor) -> Tensor:
     return mask.expand(like.shape)
 
 
+MaskChange = Callable[[Tensor, float], Tensor]
+"""(mask, sigma) -> the mask at that noise level."""
+
+
+def _mask_change(model: Model, sigmas: Sequence[float]) -> MaskChange:
+    """What packs have put on the model to change the mask as the run goes on."""
+    changes = getattr(model, "changes", None)
+    change = changes.options.get("denoise_mask_function") if changes is not None else None
+    if change is None:
+        return lambda mask, sigma: mask
+    told = {"model": SimpleNamespace(inner_model=model.model), "sigmas": torch.tensor(sigmas)}
+    return lambda mask, sigma: change(mask.new_full((len(mask),), sigma), mask, extra_options=told)
+
+
 def _inpaint(
-    param: Parametrisation, mask: Tensor | None, clean: Tensor, noise: Tensor
+    param: Parametrisation, mask: Tensor | None, clean: Tensor, noise: Tensor, change: MaskChange
 ) -> Callable[[Callable[[Tensor, float], Any]], Callable[[Tensor, float], Any]]:
     """Wraps a denoiser so that what the mask keeps stays as it is, at each noise level."""
     if mask is None:
         return lambda denoise: denoise
-    draw = fit_mask(mask, clean)
-    keep = 1.0 - draw
+    whole = fit_mask(mask, clean)
 
     def wrap(denoise: Callable[[Tensor, float], Any]) -> Callable[[Tensor, float], Any]:
         def masked(x: Tensor, sigma: float) -> Any:
+            draw = change(whole, sigma)
+            keep = 1.0 - draw
             out = denoise(x * draw + param.noised(sigma, noise, clean) * keep, sigma)
             if isinstance(out, tuple):
                 return out[0] * draw + clean * keep, *out[1:]

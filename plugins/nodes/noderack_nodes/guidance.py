@@ -96,11 +96,17 @@ class RescaleCFG(ModelChange):
 
     def patch(self, model: Any, multiplier: float) -> tuple[Any]:
         """`multiplier` says how much of the correction."""
-        from dataclasses import replace
-
         from noderack_diffusion.guiders import rescaled
 
-        return (model.with_hooks(replace(model.hooks, combine=rescaled(multiplier))),)
+        combine = rescaled(multiplier)
+
+        def formula(told: dict[str, Any]) -> Any:
+            yes, no, x = told["cond_denoised"], told["uncond_denoised"], told["input"]
+            return x - combine(yes, no, told["cond_scale"], x, float(told["sigma"].max()))
+
+        changed = model.clone()
+        changed.set_model_sampler_cfg_function(formula)
+        return (changed,)
 
 
 class FreeU(ModelChange):

@@ -7,11 +7,11 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import torch
-from noderack_compat.guiding import CFGGuider
 from noderack_compat.missing import gap
-from noderack_compat.sampler import KSAMPLER, KSamplerX0Inpaint, Sampler, ksampler, sampler_object
 from noderack_diffusion.patching.conds import calc_cond_batch, cfg_function, sampling_function
+from noderack_diffusion.patching.guiding import CFGGuider
 from noderack_diffusion.patching.measure import parametrisation
+from noderack_diffusion.patching.sampler import KSAMPLER, KSamplerX0Inpaint, Sampler, ksampler, sampler_object
 from noderack_diffusion.sampling import SAMPLERS as _SAMPLERS
 from noderack_diffusion.sigma import SCHEDULERS as _SCHEDULERS
 from noderack_diffusion.sigma import schedule

@@ -6,9 +6,9 @@ import math
 from typing import Any
 
 import torch
-from noderack_compat.calls import k_sampler
 from noderack_compat.missing import gap
 from noderack_diffusion.brownian import BrownianNoise
+from noderack_diffusion.patching.calls import k_sampler
 from noderack_diffusion.sampling import SAMPLERS
 from noderack_diffusion.task import ancestral
 from torch import Tensor, nn

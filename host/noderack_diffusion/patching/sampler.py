@@ -6,10 +6,10 @@ import math
 from typing import Any
 
 import torch
-from noderack_diffusion.sampling import FRESH_MASK_NOISE, SAMPLERS
 from torch import Tensor
 
-from noderack_compat.calls import k_sampler
+from noderack_diffusion.patching.calls import k_sampler
+from noderack_diffusion.sampling import FRESH_MASK_NOISE, SAMPLERS
 
 
 class Sampler:
@@ -51,7 +51,8 @@ class KSamplerX0Inpaint:
             x=x, sigma=sigma, noise=self.noise, latent_image=self.latent_image, denoise_mask=denoise_mask
         )
         clean = self._clean(x * denoise_mask + kept * keep, sigma, options, seed)
-        return clean * denoise_mask + self.latent_image * keep
+        mixed: Tensor = clean * denoise_mask + self.latent_image * keep
+        return mixed
 
     def _clean(self, x: Tensor, sigma: Tensor, options: Any, seed: Any) -> Tensor:
         clean: Tensor = self.inner_model(x, sigma, model_options=options, seed=seed)

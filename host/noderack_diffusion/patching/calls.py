@@ -8,15 +8,15 @@ from functools import partial
 from typing import Any
 
 import torch
+from torch import Tensor
+
+from noderack_diffusion.errors import UnknownNameError
 from noderack_diffusion.noise import Noise
 from noderack_diffusion.patching.conds import watched
 from noderack_diffusion.patching.measure import parametrisation
 from noderack_diffusion.sampling import Task
 from noderack_diffusion.sampling import sampler as core_sampler
 from noderack_diffusion.sigma import Parametrisation, standard
-from torch import Tensor
-
-from noderack_compat.missing import MissingName
 
 
 def k_sampler(name: str) -> Callable[..., Tensor]:
@@ -47,7 +47,7 @@ def _with(name: str, options: dict[str, Any]) -> Callable[..., Tensor]:
     wanted = {key: value for key, value in options.items() if key not in _ELSEWHERE and value is not None}
     extra = [key for key in wanted if key not in known and wanted[key] != _USUAL.get(key, object())]
     if extra:
-        raise MissingName(f"the sampler {name} has no option {extra[0]!r} in Noderack")
+        raise UnknownNameError(f"option of the sampler {name}", extra[0], tuple(known)[3:])
     return partial(function, **{key: value for key, value in wanted.items() if key in known})
 
 

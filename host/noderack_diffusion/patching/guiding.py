@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+from torch import Tensor
+
 from noderack_diffusion.guide import prepare
 from noderack_diffusion.patching import wrap
 from noderack_diffusion.patching.changes import copied
 from noderack_diffusion.patching.conds import condition_of, dict_of, sampling_function
 from noderack_diffusion.sampling_run import fit_mask
-from torch import Tensor
 
 
 class CFGGuider:

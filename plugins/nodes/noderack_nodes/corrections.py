@@ -1,0 +1,183 @@
+"""MODEL in, MODEL out: guidance corrected before or after its two sides are joined."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from noderack_nodes.guidance import ModelChange
+from noderack_nodes.sockets import MODEL, Inputs, Mappings, number
+
+if TYPE_CHECKING:
+    from noderack_nodes.sockets import Tensor
+
+_MODEL: Inputs = {"required": {"model": MODEL}}
+
+
+class Correction(ModelChange):
+    """Gives a model whose guidance is corrected."""
+
+    INPUTS: ClassVar[Inputs] = _MODEL
+    RETURN_NAMES: ClassVar[tuple[str, ...]] = ("patched_model",)
+    CATEGORY = "advanced/guidance"
+
+
+class CFGZeroStar(Correction):
+    """Scales the side without the prompt to fit the other best."""
+
+    def patch(self, model: Any) -> tuple[Any]:
+        """After guidance."""
+        from noderack_diffusion.corrections import zero_star
+
+        def corrected(told: dict[str, Any]) -> Tensor:
+            return zero_star(*_both(told), told["input"], told["cond_scale"])
+
+        return (_after(model, corrected),)
+
+
+class CFGNorm(Correction):
+    """Keeps guidance from making the latent longer than the prompt asks for."""
+
+    INPUTS: ClassVar[Inputs] = {"required": {"model": MODEL, "strength": number(1.0, 0.0, 100.0)}}
+
+    def patch(self, model: Any, strength: float) -> tuple[Any]:
+        """After guidance; `strength` scales the result."""
+        from noderack_diffusion.corrections import norm_limited
+
+        def corrected(told: dict[str, Any]) -> Tensor:
+            return norm_limited(told["denoised"], told["cond_denoised"], strength)
+
+        return (_after(model, corrected),)
+
+
+class Mahiro(Correction):
+    """Guidance that goes more in the direction of the prompt than away from its absence."""
+
+    CATEGORY = "_for_testing"
+
+    def patch(self, model: Any) -> tuple[Any]:
+        """After guidance."""
+        from noderack_diffusion.corrections import leaping
+
+        def corrected(told: dict[str, Any]) -> Tensor:
+            return leaping(*_both(told), told["cond_scale"])
+
+        return (_after(model, corrected),)
+
+
+class TCFG(Correction):
+    """Takes from the side without the prompt what does not bear on it."""
+
+    def patch(self, model: Any) -> tuple[Any]:
+        """Before guidance."""
+        from noderack_diffusion.corrections import undamped
+
+        def corrected(told: dict[str, Any]) -> list[Any]:
+            yes, no, *more = told["conds_out"]
+            guided = None not in told["conds"][:2]
+            return [yes, undamped(yes, no, told["input"]) if guided else no, *more]
+
+        return (_before(model, corrected),)
+
+
+class APG(ModelChange):
+    """Guidance of bounded length, its part along the prompt weighed apart."""
+
+    INPUTS: ClassVar[Inputs] = {
+        "required": {
+            "model": MODEL,
+            "eta": number(1.0, -10.0, 10.0),
+            "norm_threshold": number(5.0, 0.0, 50.0, 0.1),
+            "momentum": number(0.0, -5.0, 1.0),
+        }
+    }
+    CATEGORY = "sampling/custom_sampling"
+
+    def patch(self, model: Any, eta: float, norm_threshold: float, momentum: float) -> tuple[Any]:
+        """`eta` weighs the part along the prompt; a threshold or momentum of 0 is off."""
+        from noderack_diffusion.corrections import Projected
+
+        projected = Projected(eta, norm_threshold, momentum)
+
+        def corrected(told: dict[str, Any]) -> list[Any]:
+            yes, no, *more = told["conds_out"]
+            return [projected(yes, no, float(told["sigma"].max()), told["cond_scale"]), no, *more]
+
+        return (_before(model, corrected),)
+
+
+class PerturbedAttentionGuidance(ModelChange):
+    """Guides away from what the network sees with a middle that looks at itself alone (Ahn et al., 2024)."""
+
+    INPUTS: ClassVar[Inputs] = {"required": {"model": MODEL, "scale": number(3.0, 0.0, 100.0, round=0.01)}}
+    CATEGORY = "model_patches/unet"
+
+    def patch(self, model: Any, scale: float) -> tuple[Any]:
+        """One more evaluation a step; none at scale 0."""
+        from noderack_diffusion.patching.changes import merged
+        from noderack_diffusion.patching.conds import calc_cond_batch
+
+        blind = {"patches_replace": {"attn1": {("middle", 0): lambda q, k, v, options, mask=None: v}}}
+
+        def corrected(told: dict[str, Any]) -> Tensor:
+            options = merged(told["model_options"], {"transformer_options": blind})
+            (seen,) = calc_cond_batch(told["model"], [told["cond"]], told["input"], told["sigma"], options)
+            guided: Tensor = told["denoised"] + (told["cond_denoised"] - seen) * scale
+            return guided
+
+        return (_after(model, corrected) if scale else model,)
+
+
+class DifferentialDiffusion(ModelChange):
+    """A mask's grey says when its place begins to change (Levin & Fried, 2023)."""
+
+    INPUTS: ClassVar[Inputs] = {
+        "required": {"model": MODEL},
+        "optional": {"strength": number(1.0, 0.0, 1.0)},
+    }
+    CATEGORY = "_for_testing"
+
+    def patch(self, model: Any, strength: float = 1.0) -> tuple[Any]:
+        """`strength` below 1 mixes the mask as it came in."""
+
+        def changed(sigma: Tensor, mask: Tensor, extra_options: dict[str, Any]) -> Tensor:
+            measured, sigmas = extra_options["model"].inner_model.model_sampling, extra_options["sigmas"]
+            last = max(float(sigmas[-1]), float(measured.sigma_min))
+            levels = sigmas.new_tensor([float(sigmas[0]), float(sigma[0]), last])
+            first, now, end = (float(time) for time in measured.timestep(levels))
+            open_now = (mask >= (now - end) / (first - end)).to(mask.dtype)
+            return strength * open_now + (1.0 - strength) * mask
+
+        changing = model.clone()
+        changing.set_model_denoise_mask_function(changed)
+        return (changing,)
+
+
+def _both(told: dict[str, Any]) -> tuple[Tensor, Tensor, Tensor]:
+    return told["denoised"], told["cond_denoised"], told["uncond_denoised"]
+
+
+def _after(model: Any, function: Any) -> Any:
+    changed = model.clone()
+    changed.set_model_sampler_post_cfg_function(function)
+    return changed
+
+
+def _before(model: Any, function: Any) -> Any:
+    changed = model.clone()
+    changed.set_model_sampler_pre_cfg_function(function)
+    return changed
+
+
+NODES: Mappings = {
+    node.__name__: node
+    for node in (
+        *(CFGZeroStar, CFGNorm, Mahiro, TCFG, APG),
+        *(PerturbedAttentionGuidance, DifferentialDiffusion),
+    )
+}
+NAMES = {
+    "Mahiro": "Mahiro is so cute that she deserves a better guidance function!! (。・ω・。)",
+    "TCFG": "Tangential Damping CFG",
+    "APG": "Adaptive Projected Guidance",
+    "DifferentialDiffusion": "Differential Diffusion",
+}
