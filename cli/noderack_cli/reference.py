@@ -7,17 +7,38 @@ from typing import Any
 
 import click
 
-from noderack_cli.exits import MEANING
+from noderack_cli.errors import FOREIGN, NodesError
+from noderack_cli.exits import MEANING, Exit
 from noderack_cli.main import COMMANDS
 
 
 def reference() -> dict[str, Any]:
-    """{"commands": [{"name", "section", "help", "usage", "options", "examples"}], "exits": [{…}]}."""
+    """{"commands": [{"name", "section", "help", "usage", "options", "examples"}], "exits": …, "errors": …}."""
     commands = [described for row in COMMANDS for described in _described(row.name, row.section, row.load())]
     return {
         "commands": commands,
         "exits": [{"code": int(code), "meaning": meaning} for code, meaning in MEANING.items()],
+        "errors": [{"code": code, "exit": int(number)} for code, number in sorted(_errors().items())],
     }
+
+
+def _errors() -> dict[str, Exit]:
+    """Every code that `--json` may show, with its exit code."""
+    own = {kind.code: kind.exit for kind in (NodesError, *_kinds(NodesError))}
+    others = dict(FOREIGN.values())
+    return {
+        "usage": Exit.USAGE,
+        "interrupted": Exit.INTERRUPTED,
+        "io-error": Exit.UNEXPECTED,
+        **others,
+        **own,
+    }
+
+
+def _kinds(kind: type[NodesError]) -> Iterator[type[NodesError]]:
+    for child in kind.__subclasses__():
+        yield child
+        yield from _kinds(child)
 
 
 def _described(name: str, section: str, command: click.Command) -> Iterator[dict[str, Any]]:

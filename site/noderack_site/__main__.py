@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import gc
 import json
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -30,7 +33,8 @@ def main(arguments: list[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     try:
         with TemporaryDirectory() as copies:
-            data = read(options.source) if options.source else _registry(options, Path(copies))
+            with _uncollected():
+                data = read(options.source) if options.source else _registry(options, Path(copies))
             if options.built_in:
                 data = with_built_in(data, _entries(options.built_in))
             data = replace(data, url=(options.url or data.url).rstrip("/"), name=options.name or data.name)
@@ -45,6 +49,19 @@ def main(arguments: list[str] | None = None) -> int:
         counts = f"{report.written} of {report.pages} files written, {report.removed} removed"
         sys.stdout.write(f"{options.out}: {counts}, {report.seconds:.1f} s\n")
     return 0
+
+
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """Records are read without looking for cycles, of which they have none; later they are passed over."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+        gc.freeze()
+    finally:
+        if was_on:
+            gc.enable()
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -37,7 +37,7 @@ SECTIONS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("Your host", ("host", "models", "serve")),
     ("Packs of your own", ("write-a-node", "make-a-pack", "publish")),
     ("A registry of your own", ("run-a-registry", "site")),
-    ("Reference", ("commands", "errors", "exit-codes", "registry-settings", "http-api")),
+    ("Reference", ("commands", "errors", "error-codes", "exit-codes", "registry-settings", "http-api")),
 )
 """Where the pages stand; a page that is not named here stands under `_REST`."""
 _REST = "More"

@@ -151,9 +151,11 @@ def _categories(shelf: Shelf) -> Iterator[List]:
 
 
 def _type_row(shelf: Shelf, name: str) -> tuple[str, str | None, str]:
-    rows = shelf.data.claims.get(name, ())
-    pack = shelf.data.packs.get(str(rows[0]["pack"]), {}) if rows else {}
-    return name, shelf.type_page(name), first_line(pack.get("title") or (rows[0]["pack"] if rows else ""), 40)
+    """A type, its page, and the title of the pack that it comes from."""
+    rows = shelf.data.claims.get(name)
+    pack = rows[0]["pack"] if rows else ""
+    known = shelf.data.packs.get(pack)
+    return name, shelf.type_page(name), str((known and known.get("title")) or pack)
 
 
 def _models(shelf: Shelf) -> Iterator[List]:
@@ -200,7 +202,8 @@ def _by_folder(shelf: Shelf, names: Sequence[str]) -> list[tuple[str, list[tuple
 def _model_row(shelf: Shelf, name: str) -> dict[str, Any]:
     model = shelf.data.models[name]
     row = {key: model.get(key) for key in ("title", "name", "base", "folder", "size", "gated")}
-    return {**row, "top": _top_folder(model)}
+    top = _top_folder(model)
+    return {**row, "top": top, "below": str(model.get("folder") or "")[len(top) + 1 :]}
 
 
 def _workflows(shelf: Shelf) -> Iterator[List]:

@@ -16,13 +16,17 @@ from noderack_site.sockets import fields, input_sockets, output_names, output_ty
 from noderack_site.text import install_command
 
 _LINKED, _SIBLINGS = 5, 12
+_TOLD = ("title", "latest", "repository", "built_in", "status")
 
 
 def type_pages(renderer: Renderer) -> Iterator[Page]:
     """All files of all node types."""
     shelf = renderer.shelf
     data, used = shelf.data, shelf.used_in
-    told = {name: fingerprint(_told(pack), pack.get("node_types")) for name, pack in data.packs.items()}
+    told = {
+        name: fingerprint([pack.get(key) for key in _TOLD], pack.get("node_types"))
+        for name, pack in data.packs.items()
+    }
     for name, page in shelf.type_pages.items():
         claims, entry = data.claims.get(name, ()), data.schemas.get(name)
         own = fingerprint(name, list(claims), entry)
@@ -38,7 +42,7 @@ def _type_json(shelf: Shelf, name: str) -> bytes:
 
 
 def _told(pack: Raw) -> tuple[object, ...]:
-    """What the page of a type says of a pack that claims it."""
+    """What the page of a type says of a pack that claims it; it follows from the fields in `_TOLD`."""
     return pack.get("title") or None, install_command(pack), pack.get("built_in", False), pack.get("status")
 
 

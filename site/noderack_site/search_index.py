@@ -72,11 +72,13 @@ def _entries(shelf: Shelf, docs: Sequence[Entry]) -> list[Entry]:
     rows += ((20.0, _workflow(workflow)) for workflow in shelf.data.workflows.values())
     rows += ((40.0, _model(page, model)) for page, model in shelf.data.models.items())
     last = len(place)
+    titles = {name: first_line(pack.get("title") or name, 40) for name, pack in shelf.data.packs.items()}
     for node_type, page in shelf.type_pages.items():
         claims, schema = shelf.data.claims.get(node_type), shelf.data.schemas.get(node_type)
         pack = str(claims[0]["pack"]) if claims else ""
+        below = titles.get(pack, pack)
         shown = str(schema.get("display_name") or "") if schema else ""
-        entry = Entry("n", node_type, f"nodes/{page}.html", pack, shown if shown != node_type else "")
+        entry = Entry("n", node_type, f"nodes/{page}.html", below, shown if shown != node_type else "")
         rows.append((place.get(pack, last) + 0.3, entry))
     rows.sort(key=lambda row: (row[0], row[1].name))
     return [entry for _, entry in rows]

@@ -208,7 +208,8 @@ function facets(rows, made) {
   const counts = new Map();
   for (const [kind] of rows) counts.set(kind, (counts.get(kind) ?? 0) + 1);
   if (counts.size < 2) return [];
-  const buttons = [["", rows.length], ...counts].map(([kind, count]) => {
+  const ordered = [...Object.keys(KINDS)].filter((kind) => counts.has(kind)).map((kind) => [kind, counts.get(kind)]);
+  const buttons = [["", rows.length], ...ordered].map(([kind, count]) => {
     const name = kind ? `${KINDS[kind]}${kind === "d" || count === 1 ? "" : "s"}` : "All";
     const button = element("button", { type: "button", "aria-pressed": String(!kind) }, `${name} ${count}`);
     button.addEventListener("click", () => {
