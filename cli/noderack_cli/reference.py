@@ -13,7 +13,7 @@ from noderack_cli.main import COMMANDS
 
 
 def reference() -> dict[str, Any]:
-    """{"commands": [{"name", "section", "help", "usage", "options", "examples"}], "exits": …, "errors": …}."""
+    """{"commands": [{"name", "section", "help", "usage", "options", "examples"}], "exits", "errors"}."""
     commands = [described for row in COMMANDS for described in _described(row.name, row.section, row.load())]
     return {
         "commands": commands,
@@ -24,7 +24,8 @@ def reference() -> dict[str, Any]:
 
 def _errors() -> dict[str, Exit]:
     """Every code that `--json` may show, with its exit code."""
-    own = {kind.code: kind.exit for kind in (NodesError, *_kinds(NodesError))}
+    kinds: list[type[NodesError]] = [NodesError, *_kinds(NodesError)]
+    own = {kind.code: kind.exit for kind in kinds}
     others = dict(FOREIGN.values())
     return {
         "usage": Exit.USAGE,
