@@ -7,6 +7,7 @@ that results can be compared. Inputs follow from each node's declaration and are
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import importlib
 import importlib.util
@@ -33,12 +34,22 @@ class Skip(Exception):
 
 def main(job: Mapping[str, Any]) -> dict[str, Any]:
     """Does one job: {"paths": [...], "modules" or "folder", "run": bool, "host": "" or a ComfyUI folder}."""
+    prepare(job)
+    return look(job)
+
+
+def prepare(job: Mapping[str, Any]) -> None:
+    """Brings up the host that packs are to meet: {"paths": [...], "host": "" or a folder, "warm": [...]}."""
     sys.path[:0] = job.get("paths", [])
     if job.get("host"):
         _other_host(job["host"])
     for name in job.get("warm", ()):
         if importlib.util.find_spec(name.partition(".")[0]):
             importlib.import_module(name)
+
+
+def look(job: Mapping[str, Any]) -> dict[str, Any]:
+    """Imports a pack where a host is up, and runs its nodes."""
     started = time.perf_counter()
     result: dict[str, Any] = {"loaded": False, "error": "", "types": [], "nodes": {}}
     try:
@@ -264,8 +275,50 @@ def _round(value: Any) -> Any:
     return round(number, 4) if math.isfinite(number) else str(number)
 
 
-if __name__ == "__main__":
-    asked = json.loads(sys.argv[1])
-    answer = main(asked)
-    Path(asked["out"]).write_text(json.dumps(answer), encoding="utf-8")
+# Many packs, each in a process that begins as a copy of one where the host is up
+
+
+def serve() -> None:
+    """Reads a host's description and then jobs, a line of JSON each; says "done" after each."""
+    prepare(json.loads(sys.stdin.readline()))
+    _say("ready")
+    for line in sys.stdin:
+        job = json.loads(line)
+        child = os.fork()
+        if child == 0:
+            os.setsid()
+            sys.path[:0] = job.get("paths", [])
+            answer(job, look)
+        _end(child, float(job.get("seconds", 600)))
+        _say("done")
+
+
+def _say(word: str) -> None:
+    os.write(3 if os.environ.get("PACK_TRY_ON_3") else 1, f"{word}\n".encode())
+
+
+def _end(child: int, seconds: float) -> None:
+    """Waits for a child, and ends it with all that it started when its time is over."""
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        if os.waitpid(child, os.WNOHANG)[0]:
+            break
+        time.sleep(0.02)
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(child, signal.SIGKILL)
+    with contextlib.suppress(ChildProcessError):
+        os.waitpid(child, 0)
+
+
+def answer(job: Mapping[str, Any], do: Any) -> None:
+    """Writes what came of a job into the file that it names, and ends the process."""
+    Path(job["out"]).write_text(json.dumps(do(job)), encoding="utf-8")
     os._exit(0)  # packs leave threads behind
+
+
+if __name__ == "__main__":
+    if sys.argv[1] == "serve":
+        serve()
+    else:
+        asked = json.loads(sys.argv[1])
+        answer(asked, main)

@@ -14,6 +14,8 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shutil
+import subprocess
 import sys
 import tempfile
 import zipfile
@@ -21,13 +23,14 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from noderack_cli.pack_test import run_job
 from noderack_registry.packing import BuiltWheel, PackError, build_wheel
 
 ROOT = Path(__file__).parents[2]
 OWN = ROOT / "tests" / "cases" / "packs"
 ROOMS = ("registry", "host", "cli", "plugins/nodes", "plugins/compat", "plugins/compat/modules")
 
+
+SECONDS = 240  # for one pack, all its nodes included
 
 # What a host has imported before its first pack; import times count from there on, on both sides.
 WARM = (
@@ -73,8 +76,58 @@ def close(a: Any, b: Any) -> bool:
     return bool(a == b)
 
 
-def measure(pack: Path, python: Path, peer: Path | None, work: Path, *, run: bool) -> Row:
+class Up:
+    """A process in which a host is up; each pack is tried in a copy of it."""
+
+    def __init__(self, python: Path, host: dict[str, Any], log: Path) -> None:
+        self.log = log
+        self._process = subprocess.Popen(
+            [str(python), str(ROOT / "cli" / "noderack_cli" / "pack_try.py"), "serve"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=log.open("ab"),
+            text=True,
+            env={**os.environ, "OMP_NUM_THREADS": "1"},
+        )
+        self._tell(host, "ready")
+
+    def _tell(self, job: dict[str, Any], until: str) -> None:
+        assert self._process.stdin is not None and self._process.stdout is not None
+        self._process.stdin.write(json.dumps(job) + "\n")
+        self._process.stdin.flush()
+        while (line := self._process.stdout.readline()).strip() != until:
+            if not line:
+                raise SystemExit(f"the host's process died; its last words are in {self.log}")
+
+    def look(self, job: dict[str, Any], out: Path) -> dict[str, Any]:
+        """What a copy of the process found out."""
+        out.unlink(missing_ok=True)
+        self._tell({**job, "out": str(out), "seconds": SECONDS}, "done")
+        if not out.is_file():
+            error = f"it died, or took longer than {SECONDS} s"
+            return {"loaded": False, "types": [], "seconds": 0.0, "nodes": {}, "error": error}
+        found: dict[str, Any] = json.loads(out.read_text("utf-8"))
+        return found
+
+    def close(self) -> None:
+        """Ends it."""
+        self._process.kill()
+        self._process.wait()
+
+
+@dataclass(frozen=True)
+class Bench:
+    """Both sides, and where things are put meanwhile."""
+
+    ours: Up
+    theirs: Up
+    work: Path
+    run: bool
+
+
+def measure(pack: Path, bench: Bench) -> Row:
     """One pack, from its folder to the comparison."""
+    work = bench.work
     row = Row(pack.stem)
     try:
         built = build_wheel(pack, work / "wheels")
@@ -82,30 +135,33 @@ def measure(pack: Path, python: Path, peer: Path | None, work: Path, *, run: boo
         row.why = f"not built: {cause}"
         return row
     row.built = True
-    row.ours = _ours(built, python, work, run=run)
-    row.loaded, row.types = row.ours["loaded"], len(row.ours["types"])
-    theirs = {"folder": str(pack), "host": str(peer) if peer else "", "run": run}
-    theirs.update(paths=[] if peer else _paths(), warm=() if peer else WARM)
-    row.peer = run_job(theirs, python, work)
-    truth = row.ours if row.loaded else row.peer
-    if truth["loaded"]:
-        row.types_seen = set(truth["types"]) == set(built.types.node_types)
-        missed = sorted(set(truth["types"]) ^ set(built.types.node_types))
-        row.why = "" if row.types_seen else f"types differ: {', '.join(missed[:4])}"
-    if not row.loaded:
-        row.why = row.ours["error"]
-    return row
-
-
-def _ours(built: BuiltWheel, python: Path, work: Path, *, run: bool) -> dict[str, Any]:
     site = work / "site" / built.metadata.name
     with zipfile.ZipFile(built.path) as wheel:
         wheel.extractall(site)
-    return run_job(
-        {"paths": [str(site), *_paths()], "modules": built.entry_modules, "run": run, "warm": WARM},
-        python,
-        work,
-    )
+    mine = {"paths": [str(site)], "modules": built.entry_modules, "run": bench.run}
+    row.ours = bench.ours.look(mine, work / "ours.json")
+    row.peer = bench.theirs.look({"folder": str(pack), "run": bench.run}, work / "theirs.json")
+    row.loaded, row.types = row.ours["loaded"], len(row.ours["types"])
+    _compare_types(row, built)
+    if not row.loaded:
+        row.why = row.ours["error"]
+    shutil.rmtree(site, ignore_errors=True)
+    return row
+
+
+def _compare_types(row: Row, built: BuiltWheel) -> None:
+    """Syntax against the import that gave most: nodes that need what is absent are missing in others."""
+    loaded = [side for side in (row.peer, row.ours) if side["loaded"]]
+    if not loaded:
+        return
+    truth = max(loaded, key=lambda side: len(side["types"]))["types"]
+    differ = sorted(set(truth) ^ set(built.types.node_types))
+    told = " ".join(built.types.unseen)
+    row.types_seen = not differ
+    row.why = "" if not differ else f"types differ: {', '.join(differ[:4])} ({len(differ)}); told: {told}"
+    lost = sorted(set(row.peer["types"]) - set(row.ours["types"]))
+    if row.ours["loaded"] and lost:
+        row.why += f" only under the peer: {', '.join(lost[:3])} ({len(lost)})"
 
 
 def _paths() -> list[str]:
@@ -175,12 +231,13 @@ def main() -> None:
     rows: list[Row] = []
     with tempfile.TemporaryDirectory(prefix="noderack-bench-") as temporary:
         os.environ.setdefault("NODERACK_HOST", _host(Path(temporary)))
+        bench = _bench(asked.python, asked.peer, Path(temporary), run=not asked.no_run)
         for pack in packs:
             if wanted is None or pack.name in wanted:
                 if pack.name in kept:
                     rows.append(Row(**kept[pack.name]))
                     continue
-                row = measure(pack, asked.python, asked.peer, Path(temporary), run=not asked.no_run)
+                row = measure(pack, bench)
                 kept[pack.name] = asdict(row)
                 if asked.resume:
                     asked.resume.write_text(json.dumps(kept), "utf-8")
@@ -189,10 +246,18 @@ def main() -> None:
                 told = f"{row.types} types, seen {row.types_seen}, loaded {row.loaded}"
                 print(f"{row.name}: {told}, {len(same)}/{len(both)} same. {row.why}", flush=True)
                 _differences(row, both, same)
+        bench.ours.close()
+        bench.theirs.close()
     if asked.table:
         asked.table.write_text(table(rows) + "\n", "utf-8")
     print(table(rows))
     print(json.dumps({"bench": "packs", "figures": figures(rows)}))
+
+
+def _bench(python: Path, peer: Path | None, work: Path, *, run: bool) -> Bench:
+    own: dict[str, Any] = {"paths": _paths(), "warm": WARM}
+    other = {"host": str(peer)} if peer else own
+    return Bench(Up(python, own, work / "ours.log"), Up(python, other, work / "theirs.log"), work, run)
 
 
 def _differences(row: Row, both: list[str], same: list[str]) -> None:

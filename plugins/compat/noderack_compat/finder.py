@@ -12,7 +12,17 @@ from typing import Any
 
 from noderack_compat.missing import gap, interface
 
-ROOTS = ("comfy", "comfy_extras", "comfy_api", "comfy_execution", "app")
+ROOTS = ("comfy", "comfy_extras", "comfy_api", "comfy_execution", "comfy_config", "app", "protocol", "utils")
+# Modules of `comfy` that older packs import without it: hosts have that folder on the path as well.
+BARE = ("ldm", "latent_formats", "model_base", "model_management", "model_patcher", "samplers")
+    "ldm",
+    "latent_formats",
+    "model_base",
+    "model_management",
+    "model_patcher",
+    "model_sampling",
+    "samplers",
+)
 
 
 class Finder(MetaPathFinder, Loader):
@@ -29,14 +39,23 @@ class Finder(MetaPathFinder, Loader):
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        if fullname.partition(".")[0] not in ROOTS or fullname not in self.modules | self.packages:
+        top = fullname.partition(".")[0]
+        if top in BARE and self.knows(f"comfy.{fullname}"):
+            return ModuleSpec(fullname, self, is_package=f"comfy.{fullname}" in self.packages)
+        if top not in ROOTS or not self.knows(fullname):
             return None
         return ModuleSpec(fullname, self, is_package=fullname in self.packages)
 
+    def knows(self, name: str) -> bool:
+        """Whether the field has a module of that name."""
+        return name in self.modules or name in self.packages
+
     def create_module(self, spec: ModuleSpec) -> ModuleType | None:
-        return None
+        return import_module(f"comfy.{spec.name}") if spec.name.partition(".")[0] in BARE else None
 
     def exec_module(self, module: ModuleType) -> None:
+        if module.__name__ not in self.modules | self.packages or getattr(module, "__file__", None):
+            return  # another name of a module that is there
         package = module.__name__ in self.packages
         found: Any = children(module.__name__) if package else gap(module.__name__)
         module.__all__ = sorted(interface().get(module.__name__, ()))  # type: ignore[attr-defined]

@@ -1,15 +1,19 @@
 """Names that hosts of the field have and we lack: what happens when a pack uses one, and who did.
 
 A name that the field's interface knows (interface.txt) but that is not provided imports as a stand-in, so
-that a pack whose other nodes need nothing of it still loads; using the stand-in raises MissingName. A name
-that nobody knows raises at once, as it would on any host: packs try such imports and go on without.
+that a pack whose other nodes need nothing of it still loads. While the pack is being imported, a stand-in
+can be called, looped over and decorated with, and gives further stand-ins; used by a node it raises
+MissingName. A name that nobody knows raises at once, as it would on any host: packs try such imports and go
+on without.
 """
 
 from __future__ import annotations
 
 import sys
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from functools import lru_cache
+from importlib import import_module
 from importlib.resources import files
 from pathlib import PurePath
 from typing import Any, NoReturn
@@ -30,10 +34,13 @@ class Tally:
 
 
 TALLY = Tally()
+# What modules of the field import for themselves, and packs then take from there.
+BORROWED = {"np": "numpy", "torch": "torch", "nn": "torch.nn", "F": "torch.nn.functional", "einops": "einops"}
 
 
+@lru_cache(maxsize=1)
 def interface() -> dict[str, frozenset[str]]:
-    """The modules of the field's host interface that packs use, and the names that they use of each."""
+    """The modules of the field's host interface, and the names that each has."""
     text = (files("noderack_compat") / "interface.txt").read_text("utf-8")
     rows = (line.split(":", 1) for line in text.splitlines() if line and not line.startswith("#"))
     return {module: frozenset(names.split()) for module, names in rows}
@@ -56,6 +63,16 @@ def calling_pack() -> str:
     return "a pack"
 
 
+def being_imported() -> bool:
+    """Whether this happens while a module is being imported, and not while a node runs."""
+    frame = sys._getframe(1)
+    while frame is not None:
+        if frame.f_code.co_name == "exec_module" and "importlib" in frame.f_code.co_filename:
+            return True
+        frame = frame.f_back  # type: ignore[assignment]
+    return False
+
+
 def refuse(name: str) -> NoReturn:
     """Counts the name and raises MissingName."""
     pack = calling_pack()
@@ -71,7 +88,14 @@ class _StandIn(type):
     path: str
 
     def __call__(cls, *args: Any, **kwargs: Any) -> Any:
-        refuse(cls.path)
+        return cls._told(f"{cls.path}()")
+
+    def _told(cls, path: str) -> Any:
+        """A further stand-in at import, an error after."""
+        if not being_imported():
+            refuse(cls.path)
+        TALLY.count(cls.path, calling_pack())
+        return stand_in(path)
 
     def __getattr__(cls, name: str) -> Any:
         if name.startswith("__"):
@@ -80,25 +104,41 @@ class _StandIn(type):
             return stand_in(f"{cls.path}.{name}")
         raise AttributeError(f"{cls.__name__} has no {name}")
 
-    def __iter__(cls) -> Any:
-        refuse(cls.path)
+    def __iter__(cls) -> Iterator[Any]:
+        cls._told(cls.path)
+        return iter(())
+
+    def __len__(cls) -> int:
+        cls._told(cls.path)
+        return 0
+
+    def __contains__(cls, item: Any) -> bool:
+        cls._told(cls.path)
+        return False
+
+    def __getitem__(cls, item: Any) -> Any:
+        return cls._told(f"{cls.path}[{item!r}]")
+
+    def __bool__(cls) -> bool:
+        return True
 
 
 def stand_in(path: str) -> type:
-    """Something that can be imported under `path`; calling it raises MissingName."""
+    """Something that can be imported under `path`; used by a node it raises MissingName."""
     name = path.rpartition(".")[2]
     return _StandIn(name, (), {"path": path, "stands_in": True, "__module__": path.rpartition(".")[0]})
 
 
 def gap(module: str) -> Callable[[str], Any]:
     """The `__getattr__` of a module that provides some of the names that it has in the field."""
-    known = interface().get(module, frozenset())
 
     def missing(name: str) -> Any:
-        if name in known:
+        if name in interface().get(module, frozenset()):
             return stand_in(f"{module}.{name}")
         if name.startswith("__"):
             raise AttributeError(name)
+        if name in BORROWED or name in sys.stdlib_module_names:
+            return import_module(BORROWED.get(name, name))
         raise AttributeError(f"module {module!r} has no {name!r} here, nor on any host that is known")
 
     return missing
