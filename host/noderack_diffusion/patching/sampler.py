@@ -117,7 +117,12 @@ def ksampler(
 
 
 def sampler_object(name: str) -> KSAMPLER:
-    """The sampler of that name; raises for one that is not in the table."""
-    if name not in SAMPLERS:
+    """The sampler of that name, one that a pack has added too; raises ValueError for an unknown name."""
+    if name in SAMPLERS:
+        return KSAMPLER(name, inpaint_options={"random": name in FRESH_MASK_NOISE})
+    from comfy.k_diffusion import sampling
+
+    added = vars(sampling).get(f"sample_{name}")
+    if added is None:
         raise ValueError(f"no sampler is called {name!r}; there are {', '.join(SAMPLERS)}")
-    return KSAMPLER(name, inpaint_options={"random": name in FRESH_MASK_NOISE})
+    return KSAMPLER(added)

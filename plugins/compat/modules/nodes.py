@@ -54,26 +54,33 @@ def common_ksampler(
 ) -> tuple[dict[str, Any]]:
     """One sampling run over a LATENT, as the sampler nodes do it."""
     import latent_preview
-    from noderack_diffusion.sampling_run import sample
+    from comfy.sample import prepare_noise, sample
 
-    report = latent_preview.prepare_callback(model, steps)
+    clean = latent["samples"]
     samples = sample(
         model,
-        latent=latent["samples"],
-        positive=positive,
-        negative=negative,
-        cfg=cfg,
-        sampler=sampler_name,
-        scheduler=scheduler,
-        steps=steps,
-        seed=seed,
+        torch_like(clean) if disable_noise else prepare_noise(clean, seed, latent.get("batch_index")),
+        steps,
+        cfg,
+        sampler_name,
+        scheduler,
+        positive,
+        negative,
+        clean,
         denoise=denoise,
-        start=start_step,
-        end=last_step,
-        add_noise=not disable_noise,
-        finish=force_full_denoise,
+        disable_noise=disable_noise,
+        start_step=start_step,
+        last_step=last_step,
+        force_full_denoise=force_full_denoise,
         noise_mask=latent.get("noise_mask"),
-        batch_index=latent.get("batch_index"),
-        on_step=lambda step, total, clean, x: report(step, clean, x, total),
+        callback=latent_preview.prepare_callback(model, steps),
+        seed=seed,
     )
     return ({**latent, "samples": samples},)
+
+
+def torch_like(latent: Any) -> Any:
+    """No noise, for a latent of that size."""
+    import torch
+
+    return torch.zeros_like(latent)

@@ -15,14 +15,6 @@ from noderack_compat.missing import gap, interface
 ROOTS = ("comfy", "comfy_extras", "comfy_api", "comfy_execution", "comfy_config", "app", "protocol", "utils")
 # Modules of `comfy` that older packs import without it: hosts have that folder on the path as well.
 BARE = ("ldm", "latent_formats", "model_base", "model_management", "model_patcher", "samplers")
-    "ldm",
-    "latent_formats",
-    "model_base",
-    "model_management",
-    "model_patcher",
-    "model_sampling",
-    "samplers",
-)
 
 
 class Finder(MetaPathFinder, Loader):

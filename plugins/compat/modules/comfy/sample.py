@@ -47,31 +47,13 @@ def sample(
     disable_pbar: bool = False,
     seed: int | None = None,
 ) -> torch.Tensor:
-    """A sampling run; the noise is drawn from `seed` as `prepare_noise` draws it."""
-    from noderack_diffusion.sampling_run import sample as run
+    """A sampling run from the noise that is given, with samplers and schedulers that packs have added too."""
+    from comfy.samplers import KSampler
 
-    def report(step: int, total: int, clean: Any, x: Any) -> None:
-        if callback is not None:
-            callback(step, clean, x, total)
-
-    return run(
-        model,
-        latent=latent_image,
-        positive=positive,
-        negative=negative,
-        cfg=cfg,
-        sampler=sampler_name,
-        scheduler=scheduler,
-        steps=steps,
-        seed=seed or 0,
-        denoise=denoise,
-        start=start_step,
-        end=last_step,
-        add_noise=not disable_noise,
-        finish=force_full_denoise,
-        noise_mask=noise_mask,
-        on_step=report,
-    )
+    chosen = KSampler(model, steps, model.load_device, sampler_name, scheduler, denoise)
+    start = torch.zeros_like(noise) if disable_noise else noise
+    how = (force_full_denoise, noise_mask, sigmas, callback, disable_pbar, seed)
+    return chosen.sample(start, positive, negative, cfg, latent_image, start_step, last_step, *how)
 
 
 def sample_custom(

@@ -16,6 +16,8 @@ from noderack_diffusion.sampling import SAMPLERS as _SAMPLERS
 from noderack_diffusion.sigma import SCHEDULERS as _SCHEDULERS
 from noderack_diffusion.sigma import schedule
 
+from comfy.k_diffusion import sampling as k_diffusion_sampling
+
 __getattr__ = gap(__name__)
 __all__ = [
     "KSAMPLER",
@@ -25,6 +27,7 @@ __all__ = [
     "Sampler",
     "calc_cond_batch",
     "cfg_function",
+    "k_diffusion_sampling",
     "ksampler",
     "sampler_object",
     "sampling_function",
