@@ -59,9 +59,17 @@ def look(job: Mapping[str, Any]) -> dict[str, Any]:
         result.update(error=f"{type(error).__name__}: {error}", trace=traceback.format_exc()[-3000:])
         mapping = {}
     result["seconds"] = time.perf_counter() - started
+    result["absent"] = [name for name in job.get("imports", ()) if not _is_there(name)]
     if job.get("run"):
         result["nodes"] = {name: attempt(mapping[name]) for name in sorted(mapping)}
     return result
+
+
+def _is_there(name: str) -> bool:
+    try:
+        return name in sys.modules or importlib.util.find_spec(name) is not None
+    except (ImportError, ValueError):
+        return False
 
 
 def _import(job: Mapping[str, Any]) -> list[Any]:

@@ -12,6 +12,8 @@ The last line is JSON: shares of packs, and of nodes that ran on both sides; imp
 from __future__ import annotations
 
 import argparse
+import ast
+import contextlib
 import json
 import os
 import shutil
@@ -24,6 +26,7 @@ from pathlib import Path
 from typing import Any
 
 from noderack_registry.packing import BuiltWheel, PackError, build_wheel
+from noderack_registry.packing.syntax import node_types_from_source
 
 ROOT = Path(__file__).parents[2]
 OWN = ROOT / "tests" / "cases" / "packs"
@@ -138,25 +141,45 @@ def measure(pack: Path, bench: Bench) -> Row:
     site = work / "site" / built.metadata.name
     with zipfile.ZipFile(built.path) as wheel:
         wheel.extractall(site)
-    mine = {"paths": [str(site)], "modules": built.entry_modules, "run": bench.run}
+    imports = imported(pack)
+    mine = {"imports": imports, "paths": [str(site)], "modules": built.entry_modules, "run": bench.run}
     row.ours = bench.ours.look(mine, work / "ours.json")
-    row.peer = bench.theirs.look({"folder": str(pack), "run": bench.run}, work / "theirs.json")
+    row.peer = bench.theirs.look(
+        {"folder": str(pack), "run": bench.run, "imports": imports}, work / "theirs.json"
+    )
     row.loaded, row.types = row.ours["loaded"], len(row.ours["types"])
-    _compare_types(row, built)
+    _compare_types(row, pack, built)
     if not row.loaded:
         row.why = row.ours["error"]
     shutil.rmtree(site, ignore_errors=True)
     return row
 
 
-def _compare_types(row: Row, built: BuiltWheel) -> None:
-    """Syntax against the import that gave most: nodes that need what is absent are missing in others."""
+def imported(pack: Path) -> list[str]:
+    """The top names of all modules that the pack imports anywhere."""
+    files = pack.rglob("*.py") if pack.is_dir() else [pack]
+    found: set[str] = set()
+    for file in files:
+        with contextlib.suppress(SyntaxError, ValueError):
+            for node in ast.walk(ast.parse(file.read_bytes())):
+                if isinstance(node, ast.Import):
+                    found |= {alias.name.partition(".")[0] for alias in node.names}
+                elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+                    found.add(node.module.partition(".")[0])
+    return sorted(found)
+
+
+def _compare_types(row: Row, pack: Path, built: BuiltWheel) -> None:
+    """Syntax against the import that gave most. What is not installed there is absent for the reader, too."""
     loaded = [side for side in (row.peer, row.ours) if side["loaded"]]
     if not loaded:
         return
-    truth = max(loaded, key=lambda side: len(side["types"]))["types"]
-    differ = sorted(set(truth) ^ set(built.types.node_types))
-    told = " ".join(built.types.unseen)
+    best = max(loaded, key=lambda side: len(side["types"]))
+    truth, seen = best["types"], built.types
+    if set(truth) != set(seen.node_types) and best.get("absent"):
+        seen = node_types_from_source(pack, best["absent"])
+    differ = sorted(set(truth) ^ set(seen.node_types))
+    told = " ".join(seen.unseen)
     row.types_seen = not differ
     row.why = "" if not differ else f"types differ: {', '.join(differ[:4])} ({len(differ)}); told: {told}"
     lost = sorted(set(row.peer["types"]) - set(row.ours["types"]))

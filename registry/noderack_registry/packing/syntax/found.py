@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -40,15 +40,18 @@ class TypesFound:
         return not self.unseen
 
 
-def node_types_from_source(where: str | Path) -> TypesFound:
-    """The node types of a pack at PATH, GIT[@REF] or ZIP, without running its code. Raises PackError."""
+def node_types_from_source(where: str | Path, absent: Collection[str] = ()) -> TypesFound:
+    """The node types of a pack at PATH, GIT[@REF] or ZIP, without running its code. Raises PackError.
+
+    Modules of other distributions are taken to be installed, except those in `absent`.
+    """
     with open_source(where) as source:
-        return read_modules(source.root, source_modules(source, pyproject(source.root)))
+        return read_modules(source.root, source_modules(source, pyproject(source.root)), absent)
 
 
-def read_modules(root: Path, files: Sequence[str]) -> TypesFound:
-    """The node types of the modules in `files` (paths below `root`)."""
-    found = [_read(root.resolve(), file) for file in files]
+def read_modules(root: Path, files: Sequence[str], absent: Collection[str] = ()) -> TypesFound:
+    """The node types of the modules in `files` (paths below `root`), where the modules `absent` are not."""
+    found = [_read(root.resolve(), file, absent) for file in files]
     types: dict[str, Mapping[str, Any]] = {}
     places: dict[str, tuple[str, int]] = {}
     for each in found:
@@ -63,8 +66,8 @@ def read_modules(root: Path, files: Sequence[str]) -> TypesFound:
     )
 
 
-def _read(root: Path, file: str) -> TypesFound:
-    program = Program(root, ROOT)
+def _read(root: Path, file: str, absent: Collection[str]) -> TypesFound:
+    program = Program(root, ROOT, absent=frozenset(absent))
     program.statements = Statements(program)
     if file == "__init__.py":
         module = program.add(ROOT, root / file)

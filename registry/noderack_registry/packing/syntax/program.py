@@ -30,7 +30,10 @@ class Raised(Exception):
 
 @dataclass(eq=False)
 class Program:
-    """All that is known while one pack is read. `paths` are folders for absolute imports."""
+    """All that is known while one pack is read.
+
+    `paths` are folders for absolute imports; `absent` are modules of others that are not installed.
+    """
 
     root: Path
     package: str = "pack"
@@ -41,6 +44,7 @@ class Program:
     limit: int = STEPS
     depth: int = 0
     host_table: dict[str, Any] = field(default_factory=dict)
+    absent: frozenset[str] = frozenset()
     statements: Statements = field(init=False)
 
     @property
@@ -146,5 +150,7 @@ class Program:
             return self.load(module) if module else Foreign(name)
         module = self.find(name) if name else None
         if module is None and name and self.find(name.partition(".")[0]) and not self.partial:
+            raise Raised(f"no module {name}")
+        if module is None and name.partition(".")[0] in self.absent:
             raise Raised(f"no module {name}")
         return self.load(module) if module else Foreign(name)
