@@ -1,7 +1,7 @@
 """Weights files as they lie on the disk: mapped, never changed, touched only where they are read.
 
-Safetensors by our own reader; pickled checkpoints (.ckpt, .pt, .pth, .bin) by torch with ``weights_only``,
-which runs none of their code.
+Safetensors by our own reader, GGUF likewise (its packed weights are unpacked when read); pickled checkpoints
+(.ckpt, .pt, .pth, .bin) by torch with ``weights_only``, which runs none of their code.
 
 The file is the backup: whatever is done to a model in memory, its tensors here stay as they were.
 """
@@ -21,6 +21,8 @@ import torch
 from torch import Tensor
 
 from noderack_diffusion.errors import FileError
+from noderack_diffusion.gguf_blocks import PACKINGS, Packing
+from noderack_diffusion.gguf_file import read_gguf
 
 DTYPES: Mapping[str, torch.dtype] = {
     "F64": torch.float64,
@@ -49,6 +51,8 @@ class TensorInfo:
     shape: tuple[int, ...]
     start: int
     end: int
+    packing: Packing | None = None
+    """How its weights are packed in the file, if they are."""
 
 
 PICKLES = frozenset({".ckpt", ".pt", ".pth", ".bin"})
@@ -73,6 +77,8 @@ class Store:
         path = Path(path)
         if path.suffix.lower() in PICKLES:
             return _open_pickle(path)
+        if path.suffix.lower() == ".gguf":
+            return _open_gguf(path)
         try:
             with path.open("rb") as file:
                 size = path.stat().st_size
@@ -93,12 +99,15 @@ class Store:
         count = math.prod(info.shape)
         if not count:
             return torch.empty(info.shape, dtype=info.dtype)
+        if info.packing is not None:
+            raw = self._mapped(torch.uint8, info.end - info.start, info.start)
+            return info.packing.unpack(raw.view(-1, info.packing.size)).view(info.shape)
+        return self._mapped(info.dtype, count, info.start).view(info.shape)
+
+    def _mapped(self, dtype: torch.dtype, count: int, start: int) -> Tensor:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)
-            flat = torch.frombuffer(
-                self._bytes, dtype=info.dtype, count=count, offset=self._offset + info.start
-            )
-        return flat.view(info.shape)
+            return torch.frombuffer(self._bytes, dtype=dtype, count=count, offset=self._offset + start)
 
     def shapes(self, prefix: str = "") -> dict[str, tuple[int, ...]]:
         """The shapes of the tensors under ``prefix``, keyed without it."""
@@ -106,6 +115,20 @@ class Store:
 
     def __contains__(self, name: object) -> bool:
         return name in self.header
+
+
+def _open_gguf(path: Path) -> Store:
+    try:
+        with path.open("rb") as file:
+            entries, metadata = read_gguf(path, file)
+            mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
+    except OSError as cause:
+        raise FileError(f"cannot read {path}: {cause.strerror or cause}") from cause
+    header = {
+        name: TensorInfo(e.dtype, e.shape, e.start, e.end, PACKINGS.get(e.kind))
+        for name, e in entries.items()
+    }
+    return Store(path, header, metadata, _identity(path, repr(sorted(entries)).encode()), mapped, 0)
 
 
 def _open_pickle(path: Path) -> Store:

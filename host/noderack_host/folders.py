@@ -11,6 +11,7 @@ from pathlib import Path, PurePosixPath
 from noderack_host.folder import Host
 
 MODEL_EXTENSIONS = frozenset({".ckpt", ".pt", ".pt2", ".bin", ".pth", ".safetensors", ".pkl", ".sft"})
+PACKED_EXTENSIONS = MODEL_EXTENSIONS | {".gguf"}
 ANY_FILE: frozenset[str] = frozenset()
 FOLDERS_ONLY = frozenset({"folder"})
 
@@ -35,8 +36,8 @@ _SAME_NAME = (
 )
 CATEGORIES: Mapping[str, tuple[tuple[str, ...], frozenset[str]]] = {
     **{name: ((name,), MODEL_EXTENSIONS) for name in _SAME_NAME},
-    "text_encoders": (("text_encoders", "clip"), MODEL_EXTENSIONS),
-    "diffusion_models": (("diffusion_models", "unet"), MODEL_EXTENSIONS),
+    "text_encoders": (("text_encoders", "clip"), PACKED_EXTENSIONS),
+    "diffusion_models": (("diffusion_models", "unet"), PACKED_EXTENSIONS),
     "controlnet": (("controlnet", "t2i_adapter"), MODEL_EXTENSIONS),
     "configs": (("configs",), frozenset({".yaml"})),
     "diffusers": (("diffusers",), FOLDERS_ONLY),

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from noderack_diffusion.errors import UnknownNameError
 from noderack_diffusion.patching.calls import k_sampler
 from noderack_diffusion.sampling import FRESH_MASK_NOISE, SAMPLERS
 
@@ -117,12 +118,7 @@ def ksampler(
 
 
 def sampler_object(name: str) -> KSAMPLER:
-    """The sampler of that name, one that a pack has added too; raises ValueError for an unknown name."""
-    if name in SAMPLERS:
-        return KSAMPLER(name, inpaint_options={"random": name in FRESH_MASK_NOISE})
-    from comfy.k_diffusion import sampling
-
-    added = vars(sampling).get(f"sample_{name}")
-    if added is None:
-        raise ValueError(f"no sampler is called {name!r}; there are {', '.join(SAMPLERS)}")
-    return KSAMPLER(added)
+    """The sampler of that name; raises UnknownNameError."""
+    if name not in SAMPLERS:
+        raise UnknownNameError("sampler", name, tuple(SAMPLERS))
+    return KSAMPLER(name, inpaint_options={"random": name in FRESH_MASK_NOISE})

@@ -8,10 +8,11 @@ from typing import Any, NamedTuple
 
 import torch
 from noderack_compat.missing import gap
+from noderack_diffusion.patching import sampler as _core
 from noderack_diffusion.patching.conds import calc_cond_batch, cfg_function, sampling_function
 from noderack_diffusion.patching.guiding import CFGGuider
 from noderack_diffusion.patching.measure import parametrisation
-from noderack_diffusion.patching.sampler import KSAMPLER, KSamplerX0Inpaint, Sampler, ksampler, sampler_object
+from noderack_diffusion.patching.sampler import KSAMPLER, KSamplerX0Inpaint, Sampler, ksampler
 from noderack_diffusion.sampling import SAMPLERS as _SAMPLERS
 from noderack_diffusion.sigma import SCHEDULERS as _SCHEDULERS
 from noderack_diffusion.sigma import schedule
@@ -35,6 +36,12 @@ __all__ = [
 
 SAMPLER_NAMES: list[str] = list(_SAMPLERS)
 KSAMPLER_NAMES: list[str] = [name for name in SAMPLER_NAMES if name not in ("ddim", "uni_pc", "uni_pc_bh2")]
+
+
+def sampler_object(name: str) -> KSAMPLER:
+    """The sampler of that name, one that a pack has added too; raises UnknownNameError."""
+    added = vars(k_diffusion_sampling).get(f"sample_{name}")
+    return KSAMPLER(added) if name not in _SAMPLERS and added else _core.sampler_object(name)
 
 
 class SchedulerHandler(NamedTuple):
