@@ -28,6 +28,7 @@ from noderack_cli.solve import changes_of, run_install
 from noderack_cli.stage import Row, Stage, StageRefused, seal, staged, tops_of, wanted
 from noderack_cli.trust import refuse_killed, remembered
 from noderack_cli.uv_tool import Ran
+from noderack_cli.verify import Inspection
 from noderack_cli.warm import Verifier
 
 FULL = re.compile(r"No space left|os error 28|Read-only file system|os error 30")
@@ -103,6 +104,7 @@ class Works:
         self._gone = [change.name for change in plan.distributions if change.new is None]
         self._placed: frozenset[str] = frozenset()  # the distributions of the stage that are in already
         self._stage: Stage | None = None
+        self._made: list[tuple[Path, str]] = []  # byte code that verifying the pack before wrote
         self._clone: tuple[int, Future[Draft]] | None = None
         self._stack = ExitStack()
 
@@ -184,6 +186,7 @@ class Works:
             raise
         finally:
             self._clone = None
+        stage.share(self._made, draft)
         return draft
 
     def _install_alone(self, packs: Sequence[PackChoice]) -> Generation:
@@ -232,7 +235,7 @@ class Works:
             draft.python,
             requirements=[pack.requirement for pack in packs],
             bounds=bounds,
-            args=["--quiet", "--compile-bytecode"],
+            args=["--quiet"],
             left_out=self._plan.left_out,
         )
         if ran.code != 0:
@@ -245,19 +248,26 @@ class Works:
         """Verify the packs while the draft's bytes go to the disk; then commit it."""
         now = generations.current(self._host)
         self._tell("verify", packs)
-        settled = self._pool.submit(links.settle, draft.path)
+        settled, self._made = self._pool.submit(links.settle, draft.path), []
         records = {name: pack for name, pack in now.packs.items() if name not in self._gone}
         for pack in packs:
-            types = verified(self._verifier.inspect, draft, pack, tops)
+            types = verified(self._inspect, draft, pack, tops)
             origin = pack.wheel or "registry"
             records[pack.pack] = InstalledPack(pack.pack, pack.version, types, origin, pack.sha256)
         for other in touched(now, draft, replaced, packs):
-            unbroken(self._verifier.inspect, draft, other, tops, packs)
+            unbroken(self._inspect, draft, other, tops, packs)
         settled.result()
+        if self._made:
+            links.settle(draft.path)
         draft.parent = now.number
         told = [f"install {pack.pack} {pack.version}" for pack in packs]
         why = "; ".join([*told, *(f"remove {name}" for name in self._gone)]) or "change what packs need"
         return generations.commit(self._host, draft, why, records, settled=True)
+
+    def _inspect(self, draft: Draft, packs: Sequence[str], changed: Collection[str]) -> Inspection:
+        found = self._verifier.inspect(draft, packs, changed)
+        self._made += [(draft.path, file) for file in found.byte_code]
+        return found
 
     def _tell(self, step: str, packs: Sequence[PackChoice]) -> None:
         for pack in packs:

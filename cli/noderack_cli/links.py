@@ -31,12 +31,18 @@ class Cloned:
     refusal: str = ""
 
 
-def clone(source: Path, target: Path, skip: Callable[[str], bool] = lambda name: False) -> Cloned:
-    """Make `target` (which must not exist) the same tree as `source`; `skip` names top entries to leave out.
+def clone(
+    source: Path,
+    target: Path,
+    skip: Callable[[str], bool] = lambda name: False,
+    done: Cloned | None = None,
+) -> Cloned:
+    """Make `target` (which must not exist) the same tree as `source`; `skip` names top entries to leave out,
+    `done` goes on counting.
 
     Raises OSError (disk full, not writable); then `target` is there in part, for the caller to remove.
     """
-    done = Cloned()
+    done = Cloned() if done is None else done
     target.mkdir(parents=True)
     todo = [(str(source), str(target))]
     while todo:

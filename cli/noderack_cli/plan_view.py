@@ -110,4 +110,7 @@ def _parts(plan: Plan) -> str:
 
 def _unknown_sizes(plan: Plan) -> str:
     blank = sum(1 for model in plan.models if model.manifest.size is None and not model.present)
+    blank += sum(
+        1 for change in _beside_packs(plan) if change.new and not (change.wheel and change.wheel.size)
+    )
     return f" and {count(blank, 'file')} of unknown size" if blank else ""

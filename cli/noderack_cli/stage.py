@@ -1,11 +1,15 @@
 """What a plan brings, unpacked once by uv beside the generations, for each draft to link its part from.
 
-uv fetches, checks hashes, unpacks and compiles everything in one call; a draft links what its pack needs.
+uv fetches, checks hashes and unpacks everything in one call; a draft links what its pack needs. Byte code is
+made by the import that verifies a pack: of what is really imported, and for all later clones.
 """
 
+# A Path object for each of tens of thousands of files would cost more than the link.
+# ruff: noqa: PTH101, PTH103, PTH106, PTH108, PTH114, PTH120
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -40,6 +44,8 @@ class Stage:
     base: Path
     have: Mapping[str, Installed]
     groups: Mapping[str, frozenset[str]]
+    firsts: Mapping[str, set[str]]  # the first part of every path of a distribution
+    owners: Mapping[str, int]  # how many distributions have files under such a first part
 
     def place(self, names: Iterable[str], draft: Draft) -> set[str]:
         """Put distributions into a draft in place of their other versions; returns the names replaced.
@@ -58,7 +64,7 @@ class Stage:
 
     def tops(self, names: Iterable[str]) -> set[str]:
         """The first part of every path that those distributions have in site-packages."""
-        return tops_of(self.have[name] for name in names)
+        return {top for name in names for top in self.firsts[name]}
 
     def sources(self, name: str) -> Iterator[Path]:
         """The Python files of one distribution."""
@@ -66,17 +72,24 @@ class Stage:
         yield from (one.info.parent / row for row in records(one.info) if row.endswith(".py"))
 
     def _put_in(self, new: Installed, draft: Draft) -> None:
+        """Link a distribution's files: whole folders where they are its own, else file by file."""
         packages, home = links.site_packages(draft.path)[0], new.info.parent
-        compiled = ByteCode()
+        whole: set[str] = set()
+        for top in self.firsts[new.name]:
+            if self.owners[top] == 1 and (home / top).is_dir() and not (packages / top).exists():
+                links.clone(home / top, packages / top, done=draft.cloned)
+                whole.add(top)
         for row in records(new.info):
-            source, target = inside(home, row, self.root), inside(packages, row, draft.path)
-            target.parent.mkdir(parents=True, exist_ok=True)
-            _link(source, target, draft)
-            for file in compiled.of(source):
-                (target.parent / file.parent.name).mkdir(exist_ok=True)
-                _link(file, target.parent / file.parent.name / file.name, draft)
-            if source.parent == self.root / links.SCRIPTS:
-                links.rewrite(target, os.fsencode(self.base), os.fsencode(draft.path))
+            if row.partition("/")[0] not in whole:
+                self._put_file(inside(home, row, self.root), inside(packages, row, draft.path), draft)
+
+    def _put_file(self, source: str, target: str, draft: Draft) -> None:
+        os.makedirs(os.path.dirname(target), exist_ok=True)
+        with suppress(FileNotFoundError):  # two distributions with one file: the later stays, as with pip
+            os.unlink(target)
+        links.link_or_copy(source, target, draft.cloned)
+        if os.path.dirname(source) == str(self.root / links.SCRIPTS):
+            links.rewrite(Path(target), os.fsencode(self.base), os.fsencode(draft.path))
 
 
 def tops_of(distributions: Iterable[Installed]) -> set[str]:
@@ -107,18 +120,20 @@ def _unpack(
     host: Host, now: Generation, rows: Sequence[Row], packs: Sequence[PackChoice], root: Path
 ) -> Stage:
     if not rows:
-        return Stage(root, now.path, {}, {})
+        return Stage(root, now.path, {}, {}, {}, {})
     root.mkdir(parents=True)
     lock = root / "pylock.toml"
     lock.write_text(pylock(rows), "utf-8")
-    command = ["pip", "install", "--quiet", "--no-index", "--compile-bytecode", "--python", str(now.python)]
+    command = ["pip", "install", "--quiet", "--no-index", "--python", str(now.python)]
     ran = uv([*command, "--prefix", str(root), "-r", str(lock)], cache_at=cache_for(host.root))
     if ran.code != 0:
         raise StageRefused(ran)
     have = installed(root)
-    for one in have.values():
-        seal(one, root)
-    return Stage(root, now.path, have, _groups({**installed(now.path), **have}, have, packs))
+    _seal_tree(str(root))
+    firsts = {name: tops_of([one]) for name, one in have.items()}
+    owners = Counter(top for tops in firsts.values() for top in tops)
+    groups = _groups({**installed(now.path), **have}, have, packs)
+    return Stage(root, now.path, have, groups, firsts, owners)
 
 
 def wanted(plan: Plan, names: Iterable[str] | None = None) -> list[Row] | None:
@@ -146,46 +161,39 @@ def _wheels_of(pack: PackChoice, known: Sequence[Wheel]) -> Sequence[Wheel]:
     return told or tuple(Wheel(one.name, one.url, pack.sha256 or one.sha256, 0) for one in known)
 
 
+def _seal_tree(folder: str) -> None:
+    """Make files read-only: generations share them (those that uv's cache has sealed before are skipped)."""
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.is_dir(follow_symlinks=False):
+                _seal_tree(entry.path)
+            elif entry.is_file(follow_symlinks=False) and (mode := entry.stat().st_mode) & 0o222:
+                os.chmod(entry.path, mode & ~0o222)
+
+
 def seal(one: Installed, root: Path) -> None:
-    """Make a distribution's files read-only: generations share them."""
-    compiled = ByteCode()
+    """Make a distribution's files read-only."""
     for row in records(one.info):
         with suppress(OSError, InstallError):
             file = inside(one.info.parent, row, root)
-            for each in (file, *compiled.of(file)):
-                if not each.is_symlink():
-                    each.chmod(each.stat().st_mode & ~0o222)
+            os.chmod(file, os.lstat(file).st_mode & ~0o222, follow_symlinks=os.path.islink(file))
 
 
-def inside(packages: Path, row: str, root: Path) -> Path:
+def inside(packages: Path, row: str, root: Path) -> str:
     """Where a RECORD row leads; raises InstallError for one that leaves the environment."""
-    path = os.path.normpath(packages / row)
-    if not path.startswith(str(root) + os.sep):
+    path = os.path.normpath(f"{packages}{os.sep}{row}")
+    if not path.startswith(f"{root}{os.sep}"):
         raise InstallError(f"A wheel wants to put {row} outside the environment")
-    return Path(path)
+    return path
 
 
-class ByteCode:
-    """Finds the byte code of sources; each folder is listed once."""
-
-    def __init__(self) -> None:
-        self._known: dict[Path, dict[str, list[Path]]] = {}
-
-    def of(self, source: Path) -> list[Path]:
-        """The .pyc files beside a .py file; none for other files."""
-        if source.suffix != ".py":
-            return []
-        if source.parent not in self._known:
-            self._known[source.parent] = _by_stem(source.parent / "__pycache__")
-        return self._known[source.parent].get(source.stem, [])
-
-
-def _by_stem(cache: Path) -> dict[str, list[Path]]:
-    found: dict[str, list[Path]] = {}
-    with suppress(OSError):
-        for file in cache.iterdir():
-            found.setdefault(file.name.partition(".")[0], []).append(file)
-    return found
+def share(made: Iterable[tuple[Path, str]], draft: Draft) -> None:
+    """Link byte code into a draft that was cloned before it was made; each is (its environment, the file)."""
+    for root, file in made:
+        target = f"{draft.path}{file[len(str(root)) :]}"
+        with suppress(OSError):  # it only spares work
+            os.makedirs(os.path.dirname(target), exist_ok=True)
+            links.link_or_copy(file, target, draft.cloned)
 
 
 def _same(old: Installed, new: Installed) -> bool:
@@ -208,23 +216,27 @@ def take_out(names: Iterable[str], draft: Draft) -> set[str]:
 
 
 def _take_out(old: Installed, root: Path) -> None:
-    """Remove what a distribution's RECORD lists, and the folders that are empty then."""
-    folders, compiled = {old.info}, ByteCode()
+    """Remove what a distribution's RECORD lists, its byte code, and the folders that are empty then."""
+    folders = {str(old.info)}
     for row in records(old.info):
         file = inside(old.info.parent, row, root)
-        for each in (file, *compiled.of(file)):
-            with suppress(FileNotFoundError):
-                each.unlink()
-            folders |= {each.parent, file.parent, *(up for up in file.parents if root in up.parents)}
-    for folder in sorted(folders, key=lambda path: -len(path.parts)):
+        with suppress(FileNotFoundError):
+            os.unlink(file)
+        folder = os.path.dirname(file)
+        if file.endswith(".py"):
+            _remove_byte_code(file)
+        while folder not in folders and folder.startswith(f"{root}{os.sep}"):
+            folders |= {folder, f"{folder}{os.sep}__pycache__"}
+            folder = os.path.dirname(folder)
+    for folder in sorted(folders, key=len, reverse=True):
         with suppress(OSError):
-            folder.rmdir()
+            os.rmdir(folder)
 
 
-def _link(source: Path, target: Path, draft: Draft) -> None:
-    with suppress(FileNotFoundError):  # two distributions with one file: the later stays, as with pip and uv
-        target.unlink()
-    links.link_or_copy(str(source), str(target), draft.cloned)
+def _remove_byte_code(source: str) -> None:
+    folder, name = os.path.split(source)
+    for file in Path(folder, "__pycache__").glob(f"{name.removesuffix('.py')}.*.pyc"):
+        file.unlink()
 
 
 def _groups(
