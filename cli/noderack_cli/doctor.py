@@ -6,9 +6,10 @@ import base64
 import csv
 import hashlib
 import os
+import re
 import shutil
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,7 +18,8 @@ from noderack_host.folder import Host
 from noderack_cli import generations
 from noderack_cli.errors import NodesError
 from noderack_cli.generations import Generation
-from noderack_cli.installed import installed
+from noderack_cli.installed import Installed, installed
+from noderack_cli.machine import Machine
 from noderack_cli.model_files import Index
 from noderack_cli.reasons import Needs
 from noderack_cli.solve import OVERLAPS
@@ -34,7 +36,7 @@ class Ill:
     cure: str
 
 
-def look(host: Host, *, deep: bool = False) -> list[Ill]:
+def look(host: Host, *, deep: bool = False, machine: Machine | None = None) -> list[Ill]:
     """Every ill found; `deep` also reads each file of the packs and compares hashes."""
     try:
         now = generations.current(host)
@@ -43,11 +45,12 @@ def look(host: Host, *, deep: bool = False) -> list[Ill]:
     checks: list[Callable[[], Iterator[Ill]]] = [
         lambda: _folders(host),
         lambda: _space(host),
+        lambda: _edited(now),
         lambda: _starts(now),
         lambda: _packs(now),
         lambda: _overlaps(now),
         lambda: _unmet(now),
-        lambda: _torch(now),
+        lambda: _torch(now, machine or Machine.here()),
         lambda: _models(host),
         lambda: _edits(now) if deep else iter(()),
     ]
@@ -55,9 +58,37 @@ def look(host: Host, *, deep: bool = False) -> list[Ill]:
 
 
 def _folders(host: Host) -> Iterator[Ill]:
-    for folder in (host.root, host.generations, host.models, host.output):
-        if folder.exists() and not os.access(folder, os.R_OK | os.W_OK | os.X_OK):
+    """Folders that are none, or that this user may not use."""
+    own = (host.root, host.generations, host.models, host.input, host.output, host.temp, host.user)
+    for folder in own:
+        if folder.exists() and not folder.is_dir():
+            yield Ill("folder", f"{folder} is not a folder", f"move it away, then: mkdir {folder}")
+        elif folder.exists() and not _usable(folder, os.R_OK | os.W_OK | os.X_OK):
             yield Ill("folder", f"{folder} cannot be read and written", f"chmod u+rwx {folder}")
+    for folder in host.config.model_paths:
+        if not _usable(folder, os.R_OK | os.X_OK):
+            told = f"{folder}, a model folder of host.toml, is not there or cannot be read"
+            yield Ill("folder", told, "mount it, or take it out of model_paths in host.toml")
+
+
+def _usable(folder: Path, mode: int) -> bool:
+    effective = os.access in os.supports_effective_ids
+    return os.access(folder, mode, effective_ids=effective)
+
+
+def _edited(now: Generation) -> Iterator[Ill]:
+    """Distributions that came, went or changed since the generation was made."""
+    if not now.distributions:  # made by an older Noderack
+        return
+    have = {name: one.version for name, one in installed(now.path).items()}
+    cure = f"nodes rollback; or keep it as it is now with: nodes doctor --accept (generation {now.number})"
+    for name in sorted(have.keys() | now.distributions.keys()):
+        was, is_ = now.distributions.get(name), have.get(name)
+        if was != is_ and name not in now.packs:
+            told = (
+                f"{name} is {is_ or 'gone'}, was {was or 'not there'} when generation {now.number} was made"
+            )
+            yield Ill("foreign-edit", f"{told}: not by nodes", cure)
 
 
 def _space(host: Host) -> Iterator[Ill]:
@@ -110,16 +141,42 @@ def _unmet(now: Generation) -> Iterator[Ill]:
                 yield Ill("unmet", told, f"nodes why {here.name}")
 
 
-def _torch(now: Generation) -> Iterator[Ill]:
-    torch = installed(now.path).get("torch")
+def _torch(now: Generation, machine: Machine) -> Iterator[Ill]:
+    have = installed(now.path)
+    torch = have.get("torch")
     if torch is None:
         yield Ill("torch", "there is no torch in the environment", "nodes init --new in a new folder")
-    elif "+cpu" in torch.version and Path("/dev/nvidiactl").exists():
+        return
+    cuda = _cuda(torch.version, have)
+    if machine.card and "+cpu" in torch.version:
         told = f"this machine has an NVIDIA card, but torch {torch.version} cannot use it"
         yield Ill("torch-cpu", told, "nodes init --new --torch auto in a new folder")
+    elif cuda is not None and (oldest := machine.too_old_for(cuda)):
+        told = (
+            f"torch {torch.version} is for CUDA {cuda}, which needs driver {oldest}; here is {machine.driver}"
+        )
+        yield Ill(
+            "driver", told, "update the NVIDIA driver, or: nodes init --new --torch auto in a new folder"
+        )
+
+
+def _cuda(version: str, have: Mapping[str, Installed]) -> int | None:
+    """The CUDA major version that a torch is built for, from its label or from what it needs."""
+    label = re.search(r"\+cu(\d\d)\d$", version)
+    if label:
+        return int(label[1])
+    majors = [name[-2:] for name in have if re.fullmatch(r"nvidia-cuda-runtime-cu\d\d", name)]
+    if majors:
+        return int(majors[0])
+    runtime = have.get("nvidia-cuda-runtime")  # since CUDA 13 the major version is in its version alone
+    return int(runtime.version.partition(".")[0]) if runtime else None
 
 
 def _models(host: Host) -> Iterator[Ill]:
+    for link in sorted(host.models.rglob("*")) if host.models.is_dir() else ():
+        if link.is_symlink() and not link.exists():
+            told = f"{link} leads to {link.readlink()}, which is not there"
+            yield Ill("model-gone", told, f"nodes models rm {link.name}, or bring it back")
     for path, known in Index.open(host).known.items():
         file = Path(path)
         if not file.exists():

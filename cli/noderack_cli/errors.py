@@ -43,6 +43,12 @@ class Unresolvable(NodesError):
     code, exit = "unresolvable", Exit.UNRESOLVABLE
 
 
+class IndexFault(NodesError):
+    """An index of packages cannot be reached, or its answers cannot be read."""
+
+    code, exit = "index-unreachable", Exit.REGISTRY
+
+
 class InstallError(NodesError):
     """A pack could not be installed or verified; the generation in use did not change."""
 

@@ -12,7 +12,7 @@ import shutil
 import time
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from noderack_host.folder import Host
 
 from noderack_cli import links
 from noderack_cli.errors import BadInput, NotFound
+from noderack_cli.installed import installed
 
 RECORD = "generation.json"
 SCHEMA = 1
@@ -39,7 +40,10 @@ class InstalledPack:
 
 @dataclass(frozen=True, slots=True)
 class Generation:
-    """One generation; `made` is in seconds since 1970, `parent` the one it was cloned from."""
+    """One generation; `made` is in seconds since 1970, `parent` the one it was cloned from.
+
+    `distributions` are the versions of all that was installed when it was made, packs and others.
+    """
 
     number: int
     path: Path
@@ -48,6 +52,7 @@ class Generation:
     why: str = ""
     how: str = "links"
     packs: Mapping[str, InstalledPack] = field(default_factory=dict)
+    distributions: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def python(self) -> Path:
@@ -64,6 +69,7 @@ class Generation:
             "why": self.why,
             "how": self.how,
             "packs": {name: asdict(pack) for name, pack in sorted(self.packs.items())},
+            "distributions": dict(sorted(self.distributions.items())),
         }
         return json.dumps(data, indent=1)
 
@@ -73,7 +79,10 @@ def read(path: Path) -> Generation | None:
     try:
         data = json.loads((path / RECORD).read_text("utf-8"))
         packs = {name: _pack(pack) for name, pack in data["packs"].items()}
-        return Generation(data["number"], path, data["parent"], data["made"], data["why"], data["how"], packs)
+        have = dict(data.get("distributions", {}))
+        return Generation(
+            data["number"], path, data["parent"], data["made"], data["why"], data["how"], packs, have
+        )
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
@@ -179,12 +188,22 @@ def commit(
 ) -> Generation:
     """Put the draft's bytes on the disk (unless that was done), write its record, and switch to it."""
     how = "copies" if made.cloned.refusal else "links"
-    generation = Generation(made.number, made.path, made.parent, time.time(), why, how, packs)
+    have = {name: one.version for name, one in installed(made.path).items()}
+    generation = Generation(made.number, made.path, made.parent, time.time(), why, how, packs, have)
     if not settled:
         links.settle(made.path)
     links.write_settled(made.path / RECORD, generation.record())
     switch(host, generation)
     return generation
+
+
+def accept(host: Host) -> Generation:
+    """Record the distributions of the generation in use as they are now."""
+    now = current(host)
+    have = {name: one.version for name, one in installed(now.path).items()}
+    accepted = replace(now, distributions=have)
+    links.write_settled(now.path / RECORD, accepted.record())
+    return accepted
 
 
 def switch(host: Host, generation: Generation) -> None:
@@ -233,7 +252,9 @@ def prune(host: Host, keep: int, older_than: float = 0.0, *, spare: Collection[i
         file.unlink()
     now = current(host).number
     others = [g for g in every(host) if g.number != now and g.number not in spare]
-    doomed = [g for g in others[: max(0, len(others) - keep)] if time.time() - g.made >= older_than]
+    doomed = others[: max(0, len(others) - keep)]
+    if older_than > 0:  # else clocks do not matter
+        doomed = [g for g in doomed if time.time() - g.made >= older_than]
     for generation in doomed:
         (generation.path / RECORD).unlink()  # first: a kill from here on leaves an unfinished folder
         remove(generation.path)

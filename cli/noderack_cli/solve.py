@@ -13,7 +13,7 @@ from noderack_host.folder import Host
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
-from noderack_cli.errors import InstallError, Unresolvable
+from noderack_cli.errors import IndexFault, InstallError, Unresolvable
 from noderack_cli.generations import Generation
 from noderack_cli.installed import Constraint, Installed, constraints, installed
 from noderack_cli.plan import Distribution, PackChoice
@@ -147,9 +147,21 @@ def changes_of(
         left_out=left_out,
     )
     if ran.code != 0:
+        refuse_broken_index(ran)
         hint = f"See what there is of {packs[0].pack}: nodes show {packs[0].pack}" if packs else ""
         raise Unresolvable(explain(ran.err, packs, bounds), hint)
     return _changes(json.loads(ran.out))
+
+
+def refuse_broken_index(ran: Ran) -> None:
+    """Raise IndexFault where uv did not find that there is no solution, but could not ask."""
+    if "No solution found" in ran.err:
+        return
+    lines = [line.strip() for line in ran.err.splitlines() if line.strip()]
+    said = [line for line in lines if not line.startswith(("warning:", "Using Python", "Resolved"))]
+    told = " ".join(line.removeprefix("error: ").removeprefix("cause: ") for line in said)
+    hint = "Try again later; nothing was changed. An index is named by python_index in host.toml."
+    raise IndexFault(f"What is on the index cannot be read: {told[:1200]}", hint)
 
 
 def _refresh(packs: Sequence[PackChoice]) -> list[str]:
@@ -186,6 +198,8 @@ def run_install(
         files["-r"].write_text("\n".join(requirements) + "\n", "utf-8")
         files["-c"].write_text("\n".join(bound.line for bound in bounds) + "\n", "utf-8")
         files["--excludes"].write_text("\n".join(left_out) + "\n", "utf-8")
+        if not left_out:
+            del files["--excludes"]
         command: list[str | Path] = ["pip", "install", "--python", python, "--no-build", *args]
         command += index_args(registry, host.config.python_index)
         for option, file in files.items():

@@ -3,15 +3,17 @@
 import os
 import shutil
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
 import pytest
 from noderack_cli import generations, lock_file
-from noderack_cli.doctor import look
+from noderack_cli.doctor import _folders, look
 from noderack_cli.errors import BadInput
 from noderack_cli.exits import Exit
 from noderack_cli.installed import installed
+from noderack_cli.machine import Machine
 from noderack_cli.main import run
 from noderack_cli.uv_tool import uv
 from noderack_cli.wheels import Wheel
@@ -126,6 +128,74 @@ def test_a_bad_lock_is_one_sentence(text: str) -> None:
 def test_doctor_finds_nothing_where_nothing_is_wrong(full: Host) -> None:
     assert codes(full, deep=True) == []
     assert run(["doctor"]) == 0
+
+
+def fake(now: generations.Generation, name: str, version: str) -> None:
+    info = next(now.path.glob("lib/python3*/site-packages")) / f"{name}-{version}.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text(f"Name: {name}\nVersion: {version}\n\n")
+
+
+OLD, NEW = Machine(True, "470.82.01"), Machine(True, "595.10")
+
+
+@pytest.mark.parametrize(
+    ("torch", "others", "machine", "found"),
+    [
+        ("2.13.0+cpu", {}, Machine(), []),
+        ("2.13.0+cpu", {}, NEW, ["torch-cpu"]),
+        ("2.13.0+cu128", {}, OLD, ["driver"]),
+        ("2.13.0+cu128", {}, NEW, []),
+        ("2.13.0", {"nvidia_cuda_runtime_cu12": "12.8"}, OLD, ["driver"]),
+        ("2.13.0", {"nvidia_cuda_runtime": "13.0.1"}, Machine(True, "570.1"), ["driver"]),
+        ("2.13.0+cu118", {}, OLD, []),
+    ],
+)
+def test_doctor_knows_cards_and_drivers(
+    host: Host, torch: str, others: dict[str, str], machine: Machine, found: list[str]
+) -> None:
+    for name, version in {"torch": torch, **others}.items():
+        fake(generations.current(host), name, version)
+    generations.accept(host)
+    assert [ill.code for ill in look(host, machine=machine)] == found
+
+
+def test_doctor_sees_what_something_else_installed(full: Host) -> None:
+    fake(generations.current(full), "stranger", "1.0")
+    assert codes(full) == ["foreign-edit"]
+    assert run(["doctor", "--accept"]) == 0 and codes(full) == []
+
+
+def test_doctor_names_folders_that_cannot_be_used(full: Host, tmp_path: Path) -> None:
+    full.input.rmdir()
+    full.input.write_text("")
+    (full.models / "loras").mkdir(exist_ok=True)
+    (full.models / "loras/a.safetensors").symlink_to(tmp_path / "nowhere")
+    assert sorted(codes(full)) == ["folder", "model-gone"]
+    changed = full.with_config(model_paths=(tmp_path / "unplugged",))
+    assert sorted(codes(changed)) == ["folder", "folder", "model-gone"]
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can become somebody who may not read")
+def test_doctor_names_a_folder_that_it_may_not_read(full: Host) -> None:
+    with tempfile.TemporaryDirectory() as name:
+        moved = Path(name, "rack")
+        full.root.rename(moved)
+        for folder in (Path(name), moved, moved / "generations"):
+            folder.chmod(0o755)
+        (moved / "output").chmod(0o700)
+        os.seteuid(65534)
+        try:
+            told = [ill.what for ill in _folders(Host(moved, full.config)) if "output" in ill.what]
+        finally:
+            os.seteuid(0)
+        assert told == [f"{moved / 'output'} cannot be read and written"]
+        moved.rename(full.root)
+
+
+def test_doctor_tells_a_full_disk(full: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("noderack_cli.doctor.LITTLE", 1 << 60)
+    assert codes(full) == ["disk"]
 
 
 def test_doctor_names_each_ill(full: Host) -> None:
