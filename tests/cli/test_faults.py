@@ -64,6 +64,13 @@ class Between(BaseHTTPRequestHandler):
     do_POST = do_HEAD = do_GET
 
 
+class Silent(ThreadingHTTPServer):
+    """A server that does not print that somebody hung up."""
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Say nothing."""
+
+
 @pytest.fixture
 def between(
     shop: Any, rack: Host, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
@@ -74,7 +81,7 @@ def between(
     shop.sell("lib", library=True, files={"data.bin": bytes(range(256)) * 400})
     shop.sell("film", types=["FilmGrain"], requires=["lib"])
     made = type("One", (Between,), {"registry": shop.url, "mischief": staticmethod(honest)})
-    server = ThreadingHTTPServer(("127.0.0.1", 0), made)
+    server = Silent(("127.0.0.1", 0), made)
     threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
     rack.with_config(registry=f"http://127.0.0.1:{server.server_address[1]}")
     yield made
