@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/installed
 BENCHES = $(patsubst tests/benchmarks/bench_%.py,bench-%,$(wildcard tests/benchmarks/bench_*.py))
-export CORPUS PACKS PEER   # folders that a benchmark may be given; each has small inputs of its own
+export CORPUS PACKS PEER INDEX   # folders that a benchmark may be given; each has small inputs of its own
 
 .PHONY: demo test test-all lint bench tiny clean
 

@@ -22,6 +22,7 @@ from typing import Any
 from noderack_host.folder import Host
 
 from noderack_cli import verify
+from noderack_cli.errors import InstallError
 from noderack_cli.generations import Draft, Generation
 from noderack_cli.verify import CHILD, GRACE, Inspection, Limits, Place
 
@@ -75,7 +76,7 @@ class Verifier:
         Raises InstallError.
         """
         try:
-            if not self._fits(changed):
+            if not self.fits(changed):
                 return verify.inspect(draft.python, self._host, packs)
             with Place(self._host.root) as place:
                 code = self._fork(draft, place, packs)
@@ -84,7 +85,7 @@ class Verifier:
             self._end()
             return verify.inspect(draft.python, self._host, packs)
 
-    def _fits(self, changed: Collection[str]) -> bool:
+    def fits(self, changed: Collection[str]) -> bool:
         """Whether a fork would be what a fresh process is: nothing that changed is loaded already."""
         if self._loaded is None:
             self._ask({"loaded": True})
@@ -112,6 +113,11 @@ class Verifier:
             verify.end_group(pid)
             self._hear(GRACE)
             return -signal.SIGALRM
+        except Gone as cause:
+            self._end()
+            self._process, self._loaded, self._rest = self._start(), None, b""
+            told = f"Importing {', '.join(packs)} ended the process that checks packs"
+            raise InstallError(told, "The host is as it was.") from cause
         finally:
             verify.end_group(pid)
 

@@ -2,14 +2,16 @@
 
     make bench-manager                 small inputs of its own, and the catalogue beside the repository
     make bench-manager CORPUS=DIR      workflows that name their packs (else tests/cases/manager/pairs.json)
+    make bench-manager INDEX=URL       an index of Python packages with real libraries
 
 `type_right`, `type_silent_wrong`: of the node types whose pack a workflow names, the name hidden, the share
 (percent) that is led to that pack, and to another one without a question; `…_listed` the same for packs that
 the catalogue has at all, `type_named_…` with the name not hidden. tests/cases/manager/same-packs.json holds
 other names of packs, each with the evidence. Without a catalogue all six are left out.
 `plan_s`, `plan_solved_s`: a plan for 40 types, without and with Python solving. `clone_s`: 40,000 files.
-`rollback_ms`, `help_ms`: as they say. `ten_packs_vs_uv`, `…_pip`: ten packs with a library each, as
-ten verified generations, in times of what uv and pip take for the same into one environment, unchecked.
+`rollback_ms`, `help_ms`: as they say. `ten_packs_vs_uv`, `…_pip`: ten packs with a library of 200 files each,
+as ten verified generations, in times of what uv and pip take for the same into one environment, unchecked;
+`ten_real_packs_…` the same for packs that need scipy, OpenCV and their like, with INDEX.
 `download_vs_curl`: throughput from a loopback server, in parts of curl's (1.0 is the same), hash included;
 `download_memory_mb`: what the process grew by meanwhile. `slow_link_vs_curl`, `…_aria2`: a server that gives
 each connection 1 MB/s, against one curl, and against aria2 with as many connections as we take.
@@ -62,6 +64,10 @@ SHELF = str(ROOT / "tests/cli")
 SAME = ROOT / "tests/cases/manager/same-packs.json"
 CORE = "comfy-core"
 CATALOGUE = ROOT.parent / "shared/data/catalogue"
+# What ten packs of the field need, for INDEX=URL; and the libraries of the small ten.
+REAL = ["scipy", "opencv-python-headless", "scikit-image", "pandas", "matplotlib"]
+REAL += ["numba", "librosa", "imageio", "onnxruntime", "ftfy"]
+LIBRARY_FILES, SOURCE = 200, b"def double(value: int) -> int:\n    return 2 * value\n\n\n" * 20
 Figures = dict[str, float]
 # node type → (registry id, owner/repository) that the workflow names
 Workflow = Mapping[str, tuple[str | None, str | None]]
@@ -246,8 +252,10 @@ def shop(folder: Path, packs: int, types_each: int) -> Iterator[RegistryClient]:
     minted = registry.database.writing(create_token, "a", settings.now(), scopes=scopes, days=1, admin=True)
     registry.database.close()
     with serving(settings) as url, RegistryClient(url, minted.text) as client:
+        for n, needs in enumerate(REAL):
+            client.upload_wheel(wheel(folder / "wheels", f"real-{n}", types=[f"R{n}"], requires=[needs]))
         for n in range(packs):
-            library = {"files": {f"m{k}.py": b"x = 1\n" * 50 for k in range(40)}, "library": True}
+            library = {"files": {f"m{k}.py": SOURCE for k in range(LIBRARY_FILES)}, "library": True}
             client.upload_wheel(wheel(folder / "wheels", f"lib-{n}", **library))
             types = [f"P{n}T{k}" for k in range(types_each)]
             client.upload_wheel(wheel(folder / "wheels", f"pack-{n}", types=types, requires=[f"lib-{n}"]))
@@ -263,32 +271,51 @@ def plan_figures(client: RegistryClient, host: Host) -> Figures:
     }
 
 
-def ten_packs(client: RegistryClient, folder: Path, source: Path) -> Figures:
-    """Ten packs through `nodes install`, and the same by uv and by pip into one copy of the environment."""
-    names = [f"pack-{n}" for n in range(10)]
-    index = ["--index-url", client.simple_index]
-    ours, others = [], {"uv": [], "pip": []}  # type: ignore[var-annotated]
-    for n in range(2):
-        host = host_at(folder / f"ten{n}", source, client.url)
-        command = [sys.executable, "-m", "noderack_cli", "install", *names, "--yes", "--host", str(host.root)]
-        ours.append(timed(command))
-        for tool, start in {
-            "uv": [find_uv(), "pip", "install", "-q", "--python"],
-            "pip": [sys.executable, "-m", "pip", "-q", "--no-cache-dir", "--python"],
-        }.items():
-            env = folder / f"{tool}{n}"
-            links.clone(source, env)
-            links.relocate(env, source)
-            python = str(env / "bin/python")
-            args = [*start, python, *([] if tool == "uv" else ["install"]), *index, *names]
-            others[tool].append(timed(args))
-    said(f"ten packs: nodes {min(ours):.2f} s, uv {min(others['uv']):.2f} s, pip {min(others['pip']):.2f} s")
-    return {f"ten_packs_vs_{tool}": round(min(ours) / min(times), 2) for tool, times in others.items()}
+def ten_packs(client: RegistryClient, folder: Path, source: Path, real: str | None) -> Figures:
+    """Ten packs through `nodes install`, and the same by uv and by pip into a copy of the environment.
+
+    All from caches of their own, filled by a first round; the best of three more. With the address of a
+    Python package index in `real`, ten packs that need ten large libraries are measured as well.
+    """
+    caches = {"UV_CACHE_DIR": str(folder / "uv-cache"), "PIP_CACHE_DIR": str(folder / "pip-cache")}
+    env = {**os.environ, **caches, "UV_LINK_MODE": "hardlink"}
+    figures = _ten(client, folder, source, env, "pack", None)
+    return figures | (_ten(client, folder, source, env, "real", real) if real else {})
 
 
-def timed(command: list[str]) -> float:
+def _ten(
+    client: RegistryClient, folder: Path, source: Path, env: dict[str, str], kind: str, index: str | None
+) -> Figures:
+    names = [f"{kind}-{n}" for n in range(10)]
+    times: dict[str, list[float]] = {"nodes": [], "uv": [], "pip": []}
+    for n in range(4):
+        host = host_at(folder / f"{kind}{n}", source, client.url).with_config(python_index=index or "none")
+        nodes = [sys.executable, "-m", "noderack_cli", "install", *names, "--yes", "--host", str(host.root)]
+        times["nodes"].append(timed(nodes, env))
+        for tool in ("uv", "pip"):
+            place = folder / f"{kind}-{tool}{n}"
+            links.clone(source, place)
+            links.relocate(place, source)
+            times[tool].append(timed(_peer(tool, place, client.simple_index, index, names), env))
+    best = {tool: min(taken[1:]) for tool, taken in times.items()}
+    said(f"ten packs ({kind}): " + ", ".join(f"{tool} {taken:.2f} s" for tool, taken in best.items()))
+    prefix = "ten_packs" if kind == "pack" else "ten_real_packs"
+    return {f"{prefix}_vs_{tool}": round(best["nodes"] / best[tool], 2) for tool in ("uv", "pip")}
+
+
+def _peer(tool: str, place: Path, simple: str, index: str | None, names: list[str]) -> list[str]:
+    python = str(place / "bin/python")
+    if tool == "uv":
+        default = ["--index", simple, "--default-index", index] if index else ["--default-index", simple]
+        return [find_uv(), "pip", "install", "-q", "--python", python, *default, *names]
+    extra = ["--extra-index-url", index] if index else []
+    pip = [sys.executable, "-m", "pip", "-q", "--isolated", "--python", python, "install"]
+    return [*pip, "--index-url", simple, *extra, *names]
+
+
+def timed(command: list[str], env: dict[str, str] | None = None) -> float:
     start = time.perf_counter()
-    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, env=env)
     return time.perf_counter() - start
 
 
@@ -417,6 +444,9 @@ def _again(manifest: ModelManifest, target: Path, access: Access, manner: Manner
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--corpus", type=Path, default=os.environ.get("CORPUS") or None)
+    parser.add_argument(
+        "--index", default=os.environ.get("INDEX") or None, help="an index with real libraries"
+    )
     parser.add_argument("--files", type=int, default=40_000, help="of the tree that is cloned")
     parser.add_argument("--megabytes", type=int, default=256, help="of the download")
     parser.add_argument("--only", nargs="*", help="types plan ten clone help download slow")
@@ -435,7 +465,7 @@ def main() -> None:
                 source = thin(folder)
                 host = host_at(folder / "host", source, client.url)
                 figures |= plan_figures(client, host) | rollback_figure(host)
-                figures |= ten_packs(client, folder, source) if chosen("ten") else {}
+                figures |= ten_packs(client, folder, source, options.index) if chosen("ten") else {}
         figures |= clone_figures(folder, options.files) if chosen("clone") else {}
         figures |= help_figure() if chosen("help") else {}
         figures |= download_figure(folder, options.megabytes << 20) if chosen("download") else {}

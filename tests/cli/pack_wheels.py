@@ -42,20 +42,28 @@ def wheel(
     source: str | None = None,
     library: bool = False,
     files: Mapping[str, bytes] | None = None,
+    beside: Mapping[str, bytes] | None = None,
+    scripts: Mapping[str, str] | None = None,
 ) -> Path:
-    """Write a wheel; `declared` are the types that its noderack.json claims (those it has, if not given)."""
+    """Write a wheel; `declared` are the types that its noderack.json claims (those it has, if not given).
+
+    `files` lie in its module, `beside` beside that; `scripts` are console scripts.
+    """
     module = name.replace("-", "_")
     info = f"{module}-{version}.dist-info"
     claims = {t: {} for t in (types if declared is None else declared)}
     content: dict[str, bytes] = {
         f"{module}/__init__.py": (nodes_source(types) if source is None else source).encode(),
         **{f"{module}/{path}": body for path, body in (files or {}).items()},
+        **(beside or {}),
         f"{info}/METADATA": _metadata(name, version, requires).encode(),
         f"{info}/WHEEL": b"Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
         f"{info}/noderack.json": json.dumps({"schema": 1, "node_types": claims, "library": library}).encode(),
     }
-    if not library:
-        content[f"{info}/entry_points.txt"] = f"[noderack.packs]\n{module} = {module}\n".encode()
+    entries = [] if library else ["[noderack.packs]", f"{module} = {module}"]
+    entries += ["[console_scripts]", *(f"{k} = {v}" for k, v in scripts.items())] if scripts else []
+    if entries:
+        content[f"{info}/entry_points.txt"] = ("\n".join(entries) + "\n").encode()
     rows = [f"{path},sha256={_digest(body)},{len(body)}" for path, body in content.items()]
     content[f"{info}/RECORD"] = "\n".join([*rows, f"{info}/RECORD,,", ""]).encode()
     folder.mkdir(parents=True, exist_ok=True)
