@@ -3,6 +3,7 @@
 """
 
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
@@ -47,6 +48,21 @@ def clip_config(shapes: Shapes, told: Told | None = None) -> ClipConfig:
     )
 
 
+class Tall(Protocol):
+    """The numbers of a stack of layers, of text or of pictures."""
+
+    @property
+    def width(self) -> int: ...
+    @property
+    def layers(self) -> int: ...
+    @property
+    def heads(self) -> int: ...
+    @property
+    def inner(self) -> int: ...
+    @property
+    def quick_gelu(self) -> bool: ...
+
+
 @dataclass(frozen=True, slots=True)
 class ClipOutput:
     """What a tower says of ``[B, n]`` tokens."""
@@ -58,18 +74,18 @@ class ClipOutput:
 
 
 class SelfAttention(nn.Module):
-    """Causal attention."""
+    """Attention, causal unless told otherwise."""
 
-    def __init__(self, width: int, heads: int) -> None:
+    def __init__(self, width: int, heads: int, *, causal: bool = True) -> None:
         super().__init__()
-        self.heads = heads
+        self.heads, self.causal = heads, causal
         self.k_proj = nn.Linear(width, width)
         self.v_proj = nn.Linear(width, width)
         self.q_proj = nn.Linear(width, width)
         self.out_proj = nn.Linear(width, width)
 
     def forward(self, x: Tensor) -> Tensor:
-        h = attention(self.q_proj(x), self.k_proj(x), self.v_proj(x), self.heads, causal=True)
+        h = attention(self.q_proj(x), self.k_proj(x), self.v_proj(x), self.heads, causal=self.causal)
         out: Tensor = self.out_proj(h)
         return out
 
@@ -77,7 +93,7 @@ class SelfAttention(nn.Module):
 class Mlp(nn.Module):
     """Widen, GELU, narrow."""
 
-    def __init__(self, config: ClipConfig) -> None:
+    def __init__(self, config: Tall) -> None:
         super().__init__()
         self.quick = config.quick_gelu
         self.fc1 = nn.Linear(config.width, config.inner)
@@ -93,9 +109,9 @@ class Mlp(nn.Module):
 class Layer(nn.Module):
     """Attention and feed-forward, each after its norm and added."""
 
-    def __init__(self, config: ClipConfig) -> None:
+    def __init__(self, config: Tall, *, causal: bool = True) -> None:
         super().__init__()
-        self.self_attn = SelfAttention(config.width, config.heads)
+        self.self_attn = SelfAttention(config.width, config.heads, causal=causal)
         self.layer_norm1 = nn.LayerNorm(config.width)
         self.mlp = Mlp(config)
         self.layer_norm2 = nn.LayerNorm(config.width)
@@ -118,9 +134,9 @@ class Embeddings(nn.Module):
 class Encoder(nn.Module):
     """The stack of layers."""
 
-    def __init__(self, config: ClipConfig) -> None:
+    def __init__(self, config: Tall, *, causal: bool = True) -> None:
         super().__init__()
-        self.layers = nn.ModuleList(Layer(config) for _ in range(config.layers))
+        self.layers = nn.ModuleList(Layer(config, causal=causal) for _ in range(config.layers))
 
 
 class TextModel(nn.Module):

@@ -42,12 +42,15 @@ def open_clip_pieces(store: Store, prefix: str) -> dict[str, Piece]:
         elif name == "text_projection.weight":
             pieces[name] = piece
         elif match := _BLOCK.fullmatch(name):
-            pieces.update(_block(store, piece, *match.groups()))
+            pieces.update(block_pieces(store, piece, "text_model", *match.groups()))
     return pieces
 
 
-def _block(store: Store, piece: Piece, number: str, leaf: str, kind: str) -> dict[str, Piece]:
-    layer = f"text_model.encoder.layers.{number}"
+def block_pieces(
+    store: Store, piece: Piece, model: str, number: str, leaf: str, kind: str
+) -> dict[str, Piece]:
+    """One tensor of OpenCLIP's layer ``number`` as those of a ``model`` ("text_model", "vision_model") here."""
+    layer = f"{model}.encoder.layers.{number}"
     if leaf == "attn.in_proj":
         third = store.header[piece.key].shape[0] // 3
         return {

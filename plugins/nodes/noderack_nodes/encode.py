@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from noderack_nodes.errors import NodeInputError
 from noderack_nodes.sockets import (
     CLIP,
+    IMAGE,
     MAX_RESOLUTION,
     Conditioning,
     Inputs,
     Mappings,
     Node,
+    choice,
     integer,
     number,
     text,
 )
+
+if TYPE_CHECKING:
+    from noderack_nodes.sockets import Tensor
 
 _SIDE, _CORNER = integer(1024, 0, MAX_RESOLUTION), integer(0, 0, MAX_RESOLUTION)
 
@@ -89,6 +94,21 @@ class CLIPTextEncodeSDXLRefiner(Node):
         return ([[tensor, {"pooled_output": pooled, **told}]],)
 
 
+class CLIPVisionEncode(Node):
+    """A picture as CLIP sees it."""
+
+    INPUTS: ClassVar[Inputs] = {
+        "required": {"clip_vision": ("CLIP_VISION",), "image": IMAGE, "crop": choice("center", "none")}
+    }
+    RETURN_TYPES = ("CLIP_VISION_OUTPUT",)
+    CATEGORY = "conditioning"
+    FUNCTION = "encode"
+
+    def encode(self, clip_vision: Any, image: Tensor, crop: str) -> tuple[Any]:
+        """The square in the middle, or the whole picture squeezed into one."""
+        return (clip_vision.encode_image(image, crop=crop == "center"),)
+
+
 class CLIPSetLastLayer(Node):
     """Read the text off an earlier layer ("clip skip"); -1 is the last one, -2 the one before."""
 
@@ -104,6 +124,13 @@ class CLIPSetLastLayer(Node):
 
 NODES: Mappings = {
     node.__name__: node
-    for node in (CLIPTextEncode, CLIPTextEncodeSDXL, CLIPTextEncodeSDXLRefiner, CLIPSetLastLayer)
+    for node in (
+        *(CLIPTextEncode, CLIPTextEncodeSDXL, CLIPTextEncodeSDXLRefiner, CLIPVisionEncode),
+        CLIPSetLastLayer,
+    )
 }
-NAMES = {"CLIPTextEncode": "CLIP Text Encode (Prompt)", "CLIPSetLastLayer": "CLIP Set Last Layer"}
+NAMES = {
+    "CLIPTextEncode": "CLIP Text Encode (Prompt)",
+    "CLIPSetLastLayer": "CLIP Set Last Layer",
+    "CLIPVisionEncode": "CLIP Vision Encode",
+}

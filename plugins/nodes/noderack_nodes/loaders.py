@@ -191,6 +191,25 @@ class DiffusersLoader(Node):
         return loaded.model, loaded.clip, loaded.vae
 
 
+class CLIPVisionLoader(Node):
+    """CLIP's tower for pictures."""
+
+    RETURN_TYPES = ("CLIP_VISION",)
+    CATEGORY = "loaders"
+    FUNCTION = "load_clip"
+
+    @classmethod
+    def INPUT_TYPES(cls) -> Inputs:
+        """The image towers in the model folders now."""
+        return {"required": {"clip_name": (model_names("clip_vision"),)}}
+
+    def load_clip(self, clip_name: str) -> tuple[Any]:
+        """In the names of Hugging Face or of OpenCLIP."""
+        from noderack_diffusion.vision import load_vision
+
+        return (load_vision(model_path("clip_vision", clip_name)),)
+
+
 def _text_encoder(names: list[str], device: str) -> Any:
     from noderack_diffusion.text_files import load_text_encoder
 
@@ -213,7 +232,7 @@ NODES: Mappings = {
     node.__name__: node
     for node in (
         *(CheckpointLoaderSimple, VAELoader, LoraLoader, LoraLoaderModelOnly),
-        *(UNETLoader, CLIPLoader, DualCLIPLoader, DiffusersLoader),
+        *(UNETLoader, CLIPLoader, DualCLIPLoader, DiffusersLoader, CLIPVisionLoader),
     )
 }
 NAMES = {
@@ -222,4 +241,5 @@ NAMES = {
     "LoraLoader": "Load LoRA",
     "UNETLoader": "Load Diffusion Model",
     "CLIPLoader": "Load CLIP",
+    "CLIPVisionLoader": "Load CLIP Vision",
 }
