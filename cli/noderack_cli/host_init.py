@@ -102,13 +102,24 @@ def _new(host: Host, torch: str, tell: Tell) -> Generation:
         )
         draft = Draft(number, path, None, links.Cloned())
         command: list[str | Path] = ["pip", "install", "--quiet", "--python", draft.python]
-        command += [*index_args(None, host.config.python_index), "--torch-backend", torch, ourselves()]
+        command += [*index_args(None, host.config.python_index), *_torch_args(torch), ourselves()]
         tell("installing Noderack and torch into it")
-        _must(uv(command, cache_at=cache), "installing Noderack and torch")
+        _must(uv(command, cache_at=cache), "installing Noderack and torch", _hint(torch))
         return _commit(host, draft, "init, new environment", tell)
     finally:
         if not (path / generations.RECORD).is_file():
             generations.remove(path)
+
+
+def _torch_args(torch: str) -> list[str]:
+    """uv's option for the torch build; "index" takes the one that the Python index has."""
+    return [] if torch == "index" else ["--torch-backend", torch]
+
+
+def _hint(torch: str) -> str:
+    """What to try when the indexes of torch builds cannot be reached."""
+    mirror = "With a mirror of your own: nodes init --new --torch index --python-index URL"
+    return "" if torch == "index" else mirror
 
 
 def ourselves() -> str:
@@ -122,11 +133,11 @@ def ourselves() -> str:
     return f"noderack[host]=={distribution.version}"
 
 
-def _must(ran: object, what: str) -> None:
+def _must(ran: object, what: str, hint: str = "") -> None:
     code, err = getattr(ran, "code", 1), getattr(ran, "err", "")
     if code != 0:
         lines = [line.strip() for line in err.splitlines() if line.strip()]
-        raise InstallError(f"uv failed at {what}: {' '.join(lines)[:1500]}")
+        raise InstallError(f"uv failed at {what}: {' '.join(lines)[:1500]}", hint)
 
 
 def _commit(host: Host, draft: Draft, why: str, tell: Tell) -> Generation:

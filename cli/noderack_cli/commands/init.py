@@ -24,7 +24,12 @@ from noderack_cli.options import FOLDER, json_option
 )
 @click.option("--from", "source", type=FOLDER, help="The virtualenv to take as generation 1 (by links).")
 @click.option("--new", is_flag=True, help="Make a new environment instead of taking the one that runs this.")
-@click.option("--torch", default="auto", show_default=True, help="The torch build of a new one: cpu, cu128…")
+@click.option(
+    "--torch",
+    default="auto",
+    show_default=True,
+    help="The torch build of a new one: cpu, cu128, rocm6.4…; index: what the Python index has.",
+)
 @json_option
 def init(
     *,
@@ -45,6 +50,7 @@ def init(
     nodes init                        # here
     nodes init ~/pictures --registry http://127.0.0.1:8080
     nodes init ~/pictures --new --torch cpu
+    nodes init ~/pictures --new --torch index --python-index https://mirror.example/simple
     """
     config = HostConfig(registry=registry, python_index=python_index)
     chosen = None if new else (source or host_init.environment_here())
