@@ -49,7 +49,7 @@ def open_clip_pieces(store: Store, prefix: str) -> dict[str, Piece]:
 def block_pieces(
     store: Store, piece: Piece, model: str, number: str, leaf: str, kind: str
 ) -> dict[str, Piece]:
-    """One tensor of OpenCLIP's layer ``number`` as those of a ``model`` ("text_model", "vision_model") here."""
+    """One tensor of OpenCLIP's layer ``number`` as those of a ``model`` here."""
     layer = f"{model}.encoder.layers.{number}"
     if leaf == "attn.in_proj":
         third = store.header[piece.key].shape[0] // 3

@@ -1,4 +1,4 @@
-"""CLIP's other half: pictures as vectors. Under the parameter names of Hugging Face; OpenCLIP's are renamed."""
+"""CLIP's other half: pictures as vectors. Parameters have Hugging Face's names; OpenCLIP's are renamed."""
 
 import re
 from dataclasses import dataclass
@@ -169,9 +169,7 @@ def load_vision(
     found = vision_in(store, placed(device, dtype))
     if found is None:
         some = ", ".join(sorted(store.header)[:3]) or "nothing"
-        raise UnknownModelError(
-            f"{store.path.name} is no CLIP image tower that is known here; it holds {some}"
-        )
+        raise UnknownModelError(f"{store.path.name} is no CLIP image tower known here; it holds {some}")
     return found
 
 

@@ -73,10 +73,9 @@ def test_open_clip_names_are_the_same_tower(theirs: nn.Module, tmp_path: Path) -
             named |= {f"{to}{short}.{kind}": own[f"{layer}{long}.{kind}"] for short, long in leaves.items()}
     save_file({f"embedder.model.visual.{k}": v for k, v in named.items()}, tmp_path / "o.safetensors", SAID)
     image = torch.rand(1, 40, 50, 3)
-    one, other = (load_vision(tmp_path / f"{n}.safetensors", device="cpu") for n in ("hf", "o"))
-    assert torch.allclose(
-        one.encode_image(image).image_embeds, other.encode_image(image).image_embeds, atol=1e-5
-    )
+    towers = (load_vision(tmp_path / f"{n}.safetensors", device="cpu") for n in ("hf", "o"))
+    one, other = (tower.encode_image(image).image_embeds for tower in towers)
+    assert torch.allclose(one, other, atol=1e-5)
 
 
 @pytest.mark.parametrize(("height", "width"), [(50, 75), (96, 32), (32, 32)])
@@ -91,10 +90,8 @@ def test_pictures_are_made_ready(height: int, width: int) -> None:
     assert squeezed.shape == found.shape and (height == width or not squeezed.equal(found))
 
 
-@pytest.mark.parametrize(
-    ("width", "heads", "quick"), [(1024, 16, True), (1280, 16, False), (1664, 16, False)]
-)
-def test_the_towers_of_the_field(width: int, heads: int, quick: bool) -> None:
+@pytest.mark.parametrize(("width", "quick"), [(1024, True), (1280, False), (1664, False)])
+def test_the_towers_of_the_field(width: int, quick: bool) -> None:
     config = vision_config(
         {
             "vision_model.embeddings.patch_embedding.weight": (width, 3, 14, 14),
@@ -103,7 +100,7 @@ def test_the_towers_of_the_field(width: int, heads: int, quick: bool) -> None:
             "vision_model.encoder.layers.0.mlp.fc1.weight": (4 * width, width),
         }
     )
-    assert (config.heads, config.quick_gelu, config.size) == (heads, quick, 224)
+    assert (config.heads, config.quick_gelu, config.size) == (16, quick, 224)
 
 
 def test_something_else_is_refused(tmp_path: Path) -> None:
