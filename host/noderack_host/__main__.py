@@ -16,13 +16,12 @@ from pathlib import Path
 from typing import IO, Any
 
 from noderack_host.batch import Job, SettingError, jobs_from
-from noderack_host.cache import byte_count, cache_named
 from noderack_host.execute import NodeError, PromptStopped
 from noderack_host.folder import Host, HostError
 from noderack_host.folders import ModelFolders
 from noderack_host.headless import Session, Wishes
 from noderack_host.packs import load_packs
-from noderack_host.persist import OnDisk
+from noderack_host.persist import cache_for
 from noderack_host.problems import PromptInvalid
 from noderack_host.running import Running, use
 from noderack_host.trace import write_trace
@@ -85,9 +84,7 @@ def run_command(options: argparse.Namespace, out: IO[str]) -> int:
     jobs = jobs_from(options.sets, options.grids, options.inputs)
     policy = options.cache or ("classic" if len(jobs) == 1 else "bytes:2G")
     host = Host.find(options.host)
-    cache = cache_named(policy)
-    if options.keep is not None:
-        cache = OnDisk(cache, host.user / "results", byte_count(options.keep))
+    cache = cache_for(policy, options.keep, host)
     session = Session(host, lambda line: write_line(out, line), cache)
     wishes = Wishes(jobs, options.seed, _record(options, jobs, session.host), options.resume, _sheet(options))
     try:

@@ -64,7 +64,7 @@ class Session:
             "noderack.packs",
             {"packs": [pack.as_dict() for pack in self.packs.packs], "seconds": time.perf_counter() - start},
         )
-        self.executor = Executor(self.packs.nodes, self.cache, self.host, versions_of(self.packs))
+        self.executor = Executor(self.packs.nodes, self.cache, self.host, self.packs.versions())
 
     def tell(self, name: str, data: Mapping[str, Any]) -> None:
         self.say({"type": name, "data": dict(data)})
@@ -155,12 +155,3 @@ def written(outputs: Mapping[str, Any], host: Host) -> Iterator[tuple[str, Path]
                     path = folder / str(item.get("subfolder", "")) / str(item["filename"])
                     if path.is_file():
                         yield node_id, path
-
-
-def versions_of(packs: Packs) -> dict[str, str]:
-    """{node type: distribution and version of its code}, so that results of another version are not used."""
-    return {
-        node_type: f"{pack.distribution}=={pack.version}"
-        for pack in packs.packs
-        for node_type in pack.node_types
-    }

@@ -75,6 +75,11 @@ class IsolatedPack:
             except (EOFError, BrokenPipeError, ConnectionResetError) as cause:
                 raise IsolatedFailed(f"the process of pack {self.name} {self._ending()}") from cause
 
+    @property
+    def pid(self) -> int | None:
+        """The id of its process, while it has one."""
+        return None if self._process is None else self._process.pid
+
     def close(self) -> None:
         """Ends the process."""
         with self._lock:
@@ -211,7 +216,7 @@ def _class_for(pack: IsolatedPack, node_type: str, found: Described) -> type:
         self.key = f"{node_type}/{id(self)}"
         weakref.finalize(self, pack.forget, "instance", self.key)
 
-    members: dict[str, Any] = dict(found.members)
+    members: dict[str, Any] = {**found.members, "PACK": pack}
     members["INPUT_TYPES"] = classmethod(lambda cls: pack.ask("input_types", node_type))
     if found.dynamic:
         members["LIVE_INPUT_TYPES"] = classmethod(

@@ -89,6 +89,14 @@ class Packs:
             node_type, self.nodes[node_type], self.display_names.get(node_type), self.modules.get(node_type)
         )
 
+    def versions(self) -> dict[str, str]:
+        """{node type: distribution and version of its code}: results of another version are not used."""
+        return {
+            node_type: f"{pack.distribution}=={pack.version}"
+            for pack in self.packs
+            for node_type in pack.node_types
+        }
+
     def schemas(self) -> tuple[dict[str, NodeSchema], tuple[PackFailure, ...]]:
         """Every node type as data; those that break the contract come as failures instead."""
         found: dict[str, NodeSchema] = {}

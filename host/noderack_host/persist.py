@@ -10,9 +10,19 @@ from collections.abc import Set as AbstractSet
 from pathlib import Path
 from typing import Any
 
-from noderack_host.cache import Cache, Entry
+from noderack_host.cache import Cache, Entry, byte_count, cache_named
+from noderack_host.folder import Host
 
 _FORM = "noderack-result-1"
+
+
+def cache_for(policy: str, keep: str | None, host: Host) -> Cache:
+    """The cache of a policy ("lru:100"), with `keep` ("2G") bytes on the host's disk behind it.
+
+    Raises ValueError for a text that is neither.
+    """
+    cache = cache_named(policy)
+    return cache if keep is None else OnDisk(cache, host.user / "results", byte_count(keep))
 
 
 class NotPlain(TypeError):

@@ -49,6 +49,8 @@ SUPERVISED = "NODERACK_SUPERVISED"
 @click.option("--webhook", multiple=True, metavar="URL", help="Call this address when a prompt is over.")
 @click.option("--webhook-origin", multiple=True, help="Let prompts name webhooks of this origin.")
 @click.option("--fair", is_flag=True, help="Let clients take turns.")
+@click.option("--cache", metavar="POLICY", help="Results to keep: classic (default), none, lru:N, bytes:2G.")
+@click.option("--keep", metavar="BYTES", help="Keep results on disk for the next start, up to so much: 2G.")
 @click.option("--manager", is_flag=True, help="Let packs be installed from the editor, by the address told.")
 @click.option("--certificate", type=click.Path(path_type=Path, exists=True), help="TLS certificate (PEM).")
 @click.option("--key", type=click.Path(path_type=Path, exists=True), help="TLS key (PEM).")
@@ -59,6 +61,7 @@ def serve(folder: Path | None, token: str | None, as_json: bool, **options: Any)
     \b
     nodes serve
     nodes serve --port 9000 --lost failed
+    nodes serve --cache bytes:8G --keep 20G
     nodes serve --manager
     nodes serve --fair --waiting-of-client 20 --webhook https://bot.example/done
     nodes serve --listen 0.0.0.0 --token "$TOKEN" --certificate cert.pem --key key.pem

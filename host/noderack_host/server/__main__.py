@@ -50,9 +50,9 @@ def main(args: Sequence[str] | None = None) -> int:
         if settings.webhooks or settings.webhook_origins:
             settings = replace(settings, webhook_secret=webhook_secret(host))
         code, port = asyncio.run(_serve(host, settings, asked.certificate, asked.key))
-    except (HostError, OSError) as error:
+    except (HostError, OSError, ValueError) as error:
         sys.stderr.write(f"{error}\n")
-        return 4 if isinstance(error, HostError) else 11
+        return 4 if isinstance(error, HostError) else 3 if isinstance(error, ValueError) else 11
     if code == RESTART and SUPERVISED not in os.environ:
         again(host, list(sys.argv[1:] if args is None else args), port)
     return code
@@ -80,6 +80,8 @@ def _settings(asked: argparse.Namespace) -> ServerSettings:
         webhooks=tuple(asked.webhook),
         webhook_origins=tuple(asked.webhook_origin),
         fair=asked.fair,
+        cache=asked.cache,
+        keep=asked.keep,
         manager=asked.manager,
     )
 
@@ -122,6 +124,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--fair", action="store_true", help="clients take turns")
     parser.add_argument("--manager", action="store_true", help="packs may be installed from the editor")
+    parser.add_argument("--cache", default="classic", help="classic, none, lru:N or bytes:2G")
+    parser.add_argument("--keep", metavar="BYTES", help="keep results on disk for the next start: 2G")
     parser.add_argument("--certificate", type=Path, help="TLS certificate (PEM)")
     parser.add_argument("--key", type=Path, help="TLS key (PEM)")
     return parser

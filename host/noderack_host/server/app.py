@@ -13,6 +13,7 @@ from noderack_host.folder import Host
 from noderack_host.folders import ModelFolders
 from noderack_host.isolate import for_host
 from noderack_host.packs import Packs
+from noderack_host.persist import cache_for
 from noderack_host.server import (
     routes_catalog,
     routes_files,
@@ -70,7 +71,9 @@ def make_app(
         (host.user / USER / folder).mkdir(parents=True, exist_ok=True)
     clients = Clients(features(settings))
     queue = Queue(host.user / QUEUE_FILE, settings.limits, settings.lost)
-    executor = executor or Executor(packs.nodes, host=host)
+    if executor is None:
+        cache = cache_for(settings.cache, settings.keep, host)
+        executor = Executor(packs.nodes, cache, host, packs.versions())
     logs, hooks = Logs(), Webhooks(queue, settings.webhook_secret)
     worker = Worker(queue, executor, clients, settings.fair, logs, settings.webhooks)
     shelf = Shelf(host, packs, executor, for_host(host))

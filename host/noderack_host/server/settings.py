@@ -21,6 +21,8 @@ class ServerSettings:
     webhooks: addresses that are called when a prompt is over. webhook_origins: origins that a prompt may
     name an address of. webhook_secret: what calls are signed with.
     fair: clients take turns. manager: whether packs may be installed from the editor.
+    cache, keep: which results are kept in memory, and how many bytes of them on disk for the next start
+    (None: none), as texts such as "lru:100" and "2G".
     start_token: what this start's own helpers carry: the installer that tells of a new generation, and the
     editor's manager. It is made anew at each start and lies in user/server.json, for this user alone.
     """
@@ -38,6 +40,8 @@ class ServerSettings:
     webhook_secret: str = field(default="", repr=False)
     fair: bool = False
     manager: bool = False
+    cache: str = "classic"
+    keep: str | None = None
     start_token: str = field(default_factory=lambda: secrets.token_urlsafe(24), repr=False)
 
     def is_start_token(self, offered: str) -> bool:
