@@ -30,14 +30,15 @@ class Fingerprints:
         """(fingerprint, version of the class): what joins the key beside the inputs.
 
         A class that has no fingerprint gives False; one that fails gives NaN, so that it always runs again.
-        What a class says is written into the node's dict, where readers of PROMPT see it.
+        What a class says is written into the prompt, where readers of PROMPT see it.
         """
         version = self._versions.get(contract.node_type, "")
         if contract.fingerprint is None:
             return False, version
         if node_id not in self._known:
             try:
-                self._known[node_id] = node["is_changed"] = self._ask(node_id, node, contract)
+                self._known[node_id] = self._ask(node_id, node, contract)
+                self._graph.note_changed(node_id, self._known[node_id])
             except Exception:  # pack code: the contract says that any failure means "changed"
                 self._known[node_id] = float("nan")
         return self._known[node_id], version

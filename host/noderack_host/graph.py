@@ -71,7 +71,7 @@ class DynamicPrompt:
     __slots__ = ("_display", "_ephemeral", "_original", "_parents", "_roots")
 
     def __init__(self, prompt: Mapping[str, Any]) -> None:
-        self._original: dict[str, Any] = {node_id: dict(node) for node_id, node in prompt.items()}
+        self._original: dict[str, Any] = dict(prompt)
         self._ephemeral: dict[str, Any] = {}
         self._parents: dict[str, str] = {}
         self._roots: dict[str, str] = {}
@@ -99,6 +99,11 @@ class DynamicPrompt:
         self._parents[node_id] = parent_id
         self._roots[node_id] = self.get_real_node_id(parent_id)
         self._display[node_id] = self.get_display_node_id(display_id)
+
+    def note_changed(self, node_id: str, fingerprint: Any) -> None:
+        """Writes what a class said of its changes where readers of PROMPT see it, not into what was sent."""
+        nodes = self._original if node_id in self._original else self._ephemeral
+        nodes[node_id] = {**nodes[node_id], "is_changed": fingerprint}
 
     def get_parent_node_id(self, node_id: str) -> str | None:
         return self._parents.get(node_id)

@@ -18,6 +18,7 @@ from noderack_host.signature import node_key
 
 Sign = Callable[[str, dict[str, Any], Contract], tuple[Any, str]]
 _FIRST = -(10**12)
+_NOTHING: frozenset[str] = frozenset()
 
 
 class State(IntEnum):
@@ -77,7 +78,7 @@ class Work:
         self.rank = 0
         self.users = 0
         self.waiting = 0
-        self.asked: AbstractSet[str] = frozenset()
+        self.asked: AbstractSet[str] = _NOTHING
         self.dependents: list[Work] | None = None
         self.leader: Work | None = None
         self.outputs: tuple[list[Any], ...] | None = None

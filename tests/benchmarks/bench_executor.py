@@ -1,10 +1,12 @@
 """What the executor costs for each trivial node, in µs of CPU time; beside a peer's when PEER names it.
 
     make bench-executor                    # 1,000 nodes; NODES and LARGE (the linearity check) take others
-    make bench-executor PEER=~/ComfyUI     # PEER_PYTHON: its interpreter; PEER_NODES: its chain, it is slow
+    make bench-executor PEER=~/ComfyUI     # PEER_NODES: the length of its chain, for it is slow
+                                           # PEER_PYTHON: its interpreter; else its own .venv, else ours
 
 Figures: chain_us, parallel_us cold; cached_us, leaf_us, root_us on the parallel graph, chain_cached_us and so
-on for the chain; large_us on a chain of LARGE nodes; images: how many of a 50-node chain's live at once.
+on for the chain; large_us on a chain of LARGE nodes, and growth, what such a node costs over one of 1,000;
+images: how many of a 50-node chain's live at once. Each has …_vs_peer.
 """
 
 import json
@@ -102,7 +104,8 @@ def most_images() -> int:
 
 def peer_figures(checkout: str, count: int, chain_count: int) -> dict[str, float]:
     """The same measured in the peer's executor, in its own interpreter."""
-    python = os.environ.get("PEER_PYTHON", sys.executable)
+    own = [Path(checkout) / folder / "bin/python" for folder in (".venv", "venv")]
+    python = os.environ.get("PEER_PYTHON") or next((str(p) for p in own if p.exists()), sys.executable)
     command = [python, str(PEER_SCRIPT), checkout, str(count), str(chain_count)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode != 0:
@@ -120,11 +123,12 @@ def named(name: str, row: dict[str, float], prefix: str) -> dict[str, float]:
 
 def main() -> None:
     count = int(os.environ.get("NODES", "1000"))
-    large = int(os.environ.get("LARGE", "20000"))
+    large = int(os.environ.get("LARGE", "100000"))
     figures = named("chain", measure(chain, count), "chain_") | named(
         "parallel", measure(parallel, count), ""
     )
     figures["large_us"] = cost(lambda: Executor(NODES).run_here(chain(large)), large)
+    figures["growth"] = figures["large_us"] / figures["chain_us"]
     figures["images"] = most_images()
     if peer := os.environ.get("PEER"):
         chain_count = int(os.environ.get("PEER_NODES", "200"))

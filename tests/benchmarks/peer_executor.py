@@ -16,6 +16,14 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 REPEATS = 2
+CACHE_ARGUMENTS = {"lru": 0, "ram": 0, "ram_inactive": 0}
+
+
+def anything(owner: object, name: str) -> Any:
+    """Whatever is asked of a stand-in, but for what Python itself asks."""
+    if name.startswith("__"):
+        raise AttributeError(name)
+    return Idle()
 
 
 class Fake(types.ModuleType):
@@ -26,7 +34,7 @@ class Fake(types.ModuleType):
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):
             raise AttributeError(name)
-        found = Kind(name, (Exception,), {}) if name[0].isupper() else Idle()
+        found = Kind(name, (Exception,), {"__getattr__": anything}) if name[0].isupper() else Idle()
         setattr(self, name, found)
         return found
 
@@ -35,9 +43,7 @@ class Kind(type):
     """A class that has whatever is asked of it."""
 
     def __getattr__(cls, name: str) -> Any:
-        if name.startswith("__"):
-            raise AttributeError(name)
-        return Idle()
+        return anything(cls, name)
 
 
 class Idle:
@@ -65,13 +71,31 @@ class Surroundings(importlib.abc.MetaPathFinder, importlib.abc.Loader):
     def find_spec(self, name: str, path: Any = None, target: Any = None) -> Any:
         own = name.startswith("comfy.comfy_types") or name in ("comfy_types", "comfy")
         faked = name in ("nodes", "folder_paths", "server", "av") or name.startswith(("comfy.", "av."))
-        return importlib.machinery.ModuleSpec(name, self) if faked and not own else None
+        return self.spec(name) if faked and not own else None
+
+    def spec(self, name: str) -> importlib.machinery.ModuleSpec:
+        return importlib.machinery.ModuleSpec(name, self)
 
     def create_module(self, spec: Any) -> types.ModuleType:
         return Fake(spec.name)
 
     def exec_module(self, module: types.ModuleType) -> None:
         pass
+
+
+class Absent(Surroundings):
+    """Comes last: packages that the peer requires and this environment lacks."""
+
+    NAMES = frozenset(
+        (
+            *("alembic", "comfy_aimdo", "comfy_kitchen", "einops", "glfw", "kornia", "psutil", "scipy"),
+            *("pydantic_settings", "simpleeval", "spandrel", "sqlalchemy", "torchaudio", "torchsde"),
+            *("torchvision", "yaml"),
+        )
+    )
+
+    def find_spec(self, name: str, path: Any = None, target: Any = None) -> Any:
+        return self.spec(name) if name.partition(".")[0] in self.NAMES else None
 
 
 class Server:
@@ -90,6 +114,7 @@ def main() -> None:
     from bench_executor import NODES, chain, named, parallel
 
     sys.meta_path.insert(0, Surroundings())
+    sys.meta_path.append(Absent())
     import nodes
 
     nodes.NODE_CLASS_MAPPINGS = dict(NODES)
@@ -107,7 +132,7 @@ def main() -> None:
     def measure(graph: Any, nodes: int) -> dict[str, float]:
         rows = []
         for turn in range(REPEATS if nodes <= 200 or graph is parallel else 1):
-            executor = execution.PromptExecutor(Server())
+            executor = execution.PromptExecutor(Server(), False, CACHE_ARGUMENTS)
             rows.append(
                 {
                     "cold": run(executor, graph(nodes), nodes),

@@ -45,12 +45,15 @@ def run(
     \b
     nodes run portrait.json
     nodes run portrait.png --set 6.text="a red circle" --seed 7 -o out/
+    nodes run portrait.json --set "Positive prompt.text=a cat" -o - > cat.png
     nodes run wf.json --set 6.text=@prompts.txt --grid 3.cfg=4,7,10
     nodes run wf.json --json | jq 'select(.type == "noderack.written")'
     """
+    to_stdout = output is not None and str(output) == "-"
+    if to_stdout and as_json:
+        raise click.UsageError("-o - and --json both want standard output; copy to a folder with -o FOLDER")
     host = open_host(folder)
     child = Child(host, ["run", str(file), "--host", str(host.root), *_words(wishes)], verbose=verbose)
-    to_stdout = output is not None and str(output) == "-"
     view = RunView(every=verbose)
     written: list[Path] = []
     for line in child:
