@@ -1,5 +1,6 @@
 """Packs' own routes and messages, as packs of the field register them."""
 
+import asyncio
 import sys
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
@@ -9,7 +10,7 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 from noderack_host.folder import Host
-from noderack_host.packs import load_packs
+from noderack_host.packs import LoadedPack, Packs, load_packs
 from noderack_host.server import pack_routes
 from noderack_host.server.app import make_app
 
@@ -45,6 +46,39 @@ async def test_routes_static_files_and_messages_of_packs(instance: Any, tmp_path
             assert await socket.receive_json() == {"type": "my.event", "data": {"n": 1}}
             instance.sender(3, b"abc", None)
             assert (await socket.receive()).data == b"\x00\x00\x00\x03abc"
+
+
+class Shows:
+    """What took the place of a node type that is gone."""
+
+    RETURN_TYPES = ()
+    FUNCTION = "run"
+    OUTPUT_NODE = True
+    INPUT_TYPES = classmethod(lambda cls: {"required": {"text": ("STRING",)}})
+
+    def run(self, text: str) -> Any:
+        return {"ui": {"text": [text]}}
+
+
+async def test_node_types_that_took_another_s_place(instance: Any, tmp_path: Path) -> None:
+    (tmp_path / "host.toml").touch()
+    rule = {
+        "old_node_id": "Gone",
+        "new_node_id": "Shows",
+        "input_mapping": [{"new_id": "text", "old_id": "t"}],
+    }
+    instance.node_replacements = [rule]
+    pack = LoadedPack("p", "p", "1", ("Shows",), 0.0, None)
+    packs = Packs({"Shows": Shows}, {}, (), (pack,))
+    async with TestClient(TestServer(make_app(Host.open(tmp_path), packs))) as client:
+        assert await (await client.get("/node_replacements")).json() == {"Gone": [rule]}
+        prompt = {"1": {"class_type": "Gone", "inputs": {"t": "hi"}}}
+        answer = await client.post("/prompt", json={"prompt": prompt})
+        assert answer.status == 200, await answer.text()
+        prompt_id = (await answer.json())["prompt_id"]
+        while not (found := await (await client.get(f"/history/{prompt_id}")).json()):
+            await asyncio.sleep(0.02)
+        assert found[prompt_id]["outputs"] == {"1": {"text": ["hi"]}}
 
 
 def test_prompts_are_shown_to_packs(instance: Any) -> None:

@@ -49,6 +49,9 @@ def test_one_process_sees_the_rest_of_the_interface(tmp_path: Path) -> None:
         "from comfy_execution.graph_utils import GraphBuilder, ExecutionBlocker\n"
         "from server import PromptServer\n"
         "@PromptServer.instance.routes.get('/x')\nasync def x(request): ...\n"
+        "import asyncio\nfrom comfy_api.latest import ComfyAPI, ComfyAPISync, io\n"
+        "asyncio.run(ComfyAPI().node_replacement.register(io.NodeReplace('New', 'Old')))\n"
+        "ComfyAPISync().node_replacement.register(io.NodeReplace('Newer', 'Old'))\n"
         "image = torch.rand(1, 3, 40, 40)\n"
         "tiled = comfy.utils.tiled_scale(image, lambda t: t.repeat_interleave(2, 2).repeat_interleave(2, 3), 16, 16, 4, 2)\n"
         "from comfy.comfy_types import IO\n"
@@ -56,12 +59,14 @@ def test_one_process_sees_the_rest_of_the_interface(tmp_path: Path) -> None:
         " 'tiles': float((tiled - image.repeat_interleave(2, 2).repeat_interleave(2, 3)).abs().max()) < 1e-5,\n"
         " 'samplers': 'euler' in comfy.samplers.KSampler.SAMPLERS, 'device': str(mm.get_torch_device()),\n"
         " 'set': node_helpers.conditioning_set_values([[1, {'a': 1}]], {'b': 2}), 'routes': len(PromptServer.instance.routes),\n"
-        " 'any': [IO.ANY != 'IMAGE', IO.IMAGE != 'MASK'], 'max': nodes.MAX_RESOLUTION}",
+        " 'any': [IO.ANY != 'IMAGE', IO.IMAGE != 'MASK'], 'max': nodes.MAX_RESOLUTION,\n"
+        " 'new': [one['new_node_id'] for one in PromptServer.instance.node_replacements]}",
         tmp_path,
     )
     assert answer["ksampler"] == ["LATENT"] and answer["size"] == [1, 3, 10, 20] and answer["tiles"]
     assert answer["samplers"] and answer["device"] and answer["set"] == [[1, {"a": 1, "b": 2}]]
     assert answer["routes"] == 1 and answer["any"] == [False, True] and answer["max"] == 16384
+    assert answer["new"] == ["New", "Newer"]
 
 
 def test_what_is_lacking_imports_refuses_and_names_name_and_pack(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 
 from aiohttp import web
 
+from noderack_host.replace import Replacement
 from noderack_host.server.clients import Clients
 
 
@@ -72,6 +73,11 @@ async def answered(request: web.Request, dispatcher: web.UrlDispatcher) -> web.S
     request.match_info.clear()
     request.match_info.update(match)
     return await match.handler(request)
+
+
+def replacements() -> list[Replacement]:
+    """The node types that packs have registered as taking another's place."""
+    return list(getattr(found(), "node_replacements", ()))
 
 
 def rewritten(body: Any) -> Any:

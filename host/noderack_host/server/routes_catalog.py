@@ -12,7 +12,9 @@ from urllib.parse import quote
 from aiohttp import web
 
 from noderack_host.contract import ContractError
+from noderack_host.replace import by_old_type
 from noderack_host.running import use
+from noderack_host.server import pack_routes
 from noderack_host.server.places import inside
 from noderack_host.server.state import SERVER, Server
 
@@ -165,6 +167,11 @@ async def template(request: web.Request) -> web.StreamResponse:
     raise web.HTTPNotFound(text=f"there is no template file {name!r}")
 
 
+async def node_replacements(_: web.Request) -> web.Response:
+    """The node types that take another's place, by the old one."""
+    return web.json_response(by_old_type(pack_routes.replacements()))
+
+
 async def nothing_listed(_: web.Request) -> web.Response:
     """An object without entries: this server has none of what was asked for."""
     return web.json_response({})
@@ -184,6 +191,6 @@ ROUTES = (
     web.get("/workflow_templates/{pack}/{name}", workflow_template),
     web.get("/templates/{name}", template),
     web.get("/i18n", nothing_listed),
-    web.get("/node_replacements", nothing_listed),
+    web.get("/node_replacements", node_replacements),
     web.get("/global_subgraphs", nothing_listed),
 )

@@ -8,6 +8,7 @@ from aiohttp import web
 
 from noderack_host.check import Checked, check_prompt
 from noderack_host.problems import PromptInvalid, node_errors
+from noderack_host.replace import replaced
 from noderack_host.running import use
 from noderack_host.server import pack_routes
 from noderack_host.server.queue import PENDING, RUNNING, Entry, QueueFull, SamePrompt
@@ -43,8 +44,9 @@ async def accept_prompt(request: web.Request) -> web.Response:
 
 
 def _check(server: Server, prompt: dict[str, Any], targets: list[str] | None) -> Checked:
+    nodes = server.packs.nodes
     with use(server.executor.running):
-        return check_prompt(prompt, server.packs.nodes, targets)
+        return check_prompt(replaced(prompt, pack_routes.replacements(), nodes), nodes, targets)
 
 
 def _entry(body: dict[str, Any], checked: Checked) -> Entry:

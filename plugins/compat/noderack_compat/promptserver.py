@@ -40,6 +40,7 @@ class Server:
         self.address = "127.0.0.1"
         self.sockets: dict[str, Any] = {}
         self.on_prompt_handlers: list[Callable[[Any], Any]] = []
+        self.node_replacements: list[dict[str, Any]] = []
         self.prompt_queue: Any = None
         self.sender: Sender | None = None
         self._loop: asyncio.AbstractEventLoop | None = None

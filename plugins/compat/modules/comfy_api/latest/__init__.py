@@ -33,11 +33,28 @@ class _ExecutionSync:
         _report(value, max_value, preview_image)
 
 
+def _replace(replacement: io.NodeReplace) -> None:
+    from server import PromptServer
+
+    PromptServer.instance.node_replacements.append(replacement.as_dict())
+
+
+class _Replacement:
+    async def register(self, node_replace: io.NodeReplace) -> None:
+        _replace(node_replace)
+
+
+class _ReplacementSync:
+    def register(self, node_replace: io.NodeReplace) -> None:
+        _replace(node_replace)
+
+
 class ComfyAPI:
     """Calls from a node to its host."""
 
     def __init__(self) -> None:
         self.execution = _Execution()
+        self.node_replacement = _Replacement()
 
 
 class ComfyAPISync:
@@ -45,3 +62,4 @@ class ComfyAPISync:
 
     def __init__(self) -> None:
         self.execution = _ExecutionSync()
+        self.node_replacement = _ReplacementSync()
