@@ -47,6 +47,9 @@ LEGACY_NAMES = {"unet": "diffusion_models", "clip": "text_encoders"}
 SAVED_TO_OUTPUT = ("checkpoints", "loras", "vae", "text_encoders", "diffusion_models")
 
 
+LONGEST_NAME, LONGEST_PATH = 230, 2000  # bytes and characters; systems take 255 and 4096
+
+
 @dataclass(frozen=True, slots=True)
 class Category:
     """The folders of one kind of model, in the order they are searched, and the endings that count."""
@@ -113,7 +116,17 @@ def safe_relative(name: str) -> Path | None:
         return None
     if os.name == "nt" and any(":" in part for part in path.parts):
         return None
+    if len(name) > LONGEST_PATH or any(_size(part) > LONGEST_NAME for part in path.parts):
+        return None
     return Path(*path.parts)
+
+
+def _size(part: str) -> int:
+    """Bytes of a name on the disk; too many for one that cannot be on a disk."""
+    try:
+        return len(os.fsencode(part))
+    except UnicodeEncodeError:
+        return LONGEST_NAME + 1
 
 
 def _category(name: str, roots: tuple[Path, ...], output: Path) -> Category:

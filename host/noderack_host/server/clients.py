@@ -5,9 +5,11 @@ Every method is called in the event loop's thread; `Clients.tell` may be called 
 
 import asyncio
 import json
+import socket
 import struct
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from io import BytesIO
 from typing import Any
@@ -16,6 +18,7 @@ from aiohttp import WSMsgType, web
 
 PREVIEW_IMAGE, TEXT, PREVIEW_WITH_METADATA = 1, 3, 4
 _FORMATS = {"JPEG": 1, "PNG": 2}
+CORK: int | None = getattr(socket, "TCP_CORK", None)  # Linux has it
 _PATIENCE = 256  # messages that may wait for a slow client before previews are left out
 
 
@@ -28,17 +31,38 @@ class Client:
     waiting: "asyncio.Queue[str | bytes]" = field(default_factory=asyncio.Queue)
 
     async def write(self) -> None:
-        """Sends what waits, in order, until the socket closes."""
+        """Sends what waits, in order, until the socket closes; what waits together travels together."""
         while not self.socket.closed:
-            message = await self.waiting.get()
+            messages = [await self.waiting.get()]
+            while not self.waiting.empty():
+                messages.append(self.waiting.get_nowait())
             try:
-                await (
-                    self.socket.send_str(message)
-                    if isinstance(message, str)
-                    else self.socket.send_bytes(message)
-                )
+                with self._corked(len(messages) > 1):
+                    for message in messages:
+                        await self._send(message)
             except ConnectionError:
                 return
+
+    async def _send(self, message: str | bytes) -> None:
+        if isinstance(message, str):
+            await self.socket.send_str(message)
+        else:
+            await self.socket.send_bytes(message)
+
+    @contextmanager
+    def _corked(self, several: bool) -> Iterator[None]:
+        """Has the system collect small messages: a packet for each costs more than all else about them."""
+        found = self.socket.get_extra_info("socket") if several and CORK is not None else None
+        if found is None or CORK is None:
+            yield
+            return
+        with suppress(OSError):
+            found.setsockopt(socket.IPPROTO_TCP, CORK, 1)
+        try:
+            yield
+        finally:
+            with suppress(OSError):
+                found.setsockopt(socket.IPPROTO_TCP, CORK, 0)
 
 
 class Clients:
@@ -59,10 +83,10 @@ class Clients:
     async def serve(self, request: web.Request, greeting: "Greeting") -> web.WebSocketResponse:
         """Keeps one socket until it closes; a second socket of the same id replaces the first."""
         self._loop = asyncio.get_running_loop()
-        socket = web.WebSocketResponse(max_msg_size=1 << 20, heartbeat=30)
-        await socket.prepare(request)
+        response = web.WebSocketResponse(max_msg_size=1 << 20, heartbeat=30)
+        await response.prepare(request)
         client_id = request.query.get("clientId") or uuid.uuid4().hex
-        client = Client(socket)
+        client = Client(response)
         self._by_id[client_id] = client
         for message in greeting(client_id):
             client.waiting.put_nowait(json.dumps(message))
@@ -73,7 +97,7 @@ class Clients:
             writer.cancel()
             if self._by_id.get(client_id) is client:
                 del self._by_id[client_id]
-        return socket
+        return response
 
     async def _listen(self, client: Client) -> None:
         async for message in client.socket:

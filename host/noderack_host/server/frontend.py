@@ -31,7 +31,10 @@ def add_pages(app: web.Application, editor: Path | None, packs: PackRoutes) -> N
     async def rest(request: web.Request) -> web.StreamResponse:
         """What no route of ours answers: a pack's route, or a file of the page."""
         for dispatcher in (*packs.dispatchers(), files):
-            answer = await answered(request, dispatcher)
+            try:
+                answer = await answered(request, dispatcher)
+            except OSError as cause:  # a name that no file can have
+                raise web.HTTPNotFound(text=f"there is nothing at {request.path[:200]}") from cause
             if answer is not None:
                 return answer
         raise web.HTTPNotFound(text=f"there is nothing at {request.path}")

@@ -43,7 +43,12 @@ def annotated(name: str, kind: str) -> tuple[str, str]:
 
 
 def write_whole(path: Path, data: bytes) -> None:
-    """Writes beside the place and renames, so that a reader sees the old file or the new one."""
+    """Writes beside the place and renames, so that a reader sees the old file or the new one.
+
+    Raises HTTPConflict where a folder has that name.
+    """
+    if path.is_dir():
+        raise web.HTTPConflict(text=f"{path.name!r} is a folder")
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_name(f".{path.name}.{os.getpid()}.part")
     beside.write_bytes(data)

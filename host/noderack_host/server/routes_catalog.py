@@ -141,7 +141,7 @@ async def workflow_template(request: web.Request) -> web.StreamResponse:
     """One example workflow, or its picture."""
     wanted = request.match_info["name"]
     for pack, folder in example_folders(request.app[SERVER]):
-        path = folder / wanted
+        path = inside(folder, wanted)
         if pack == request.match_info["pack"] and path.parent == folder and path.is_file():
             return web.FileResponse(path)
     raise web.HTTPNotFound(text=f"there is no example workflow {wanted!r}")

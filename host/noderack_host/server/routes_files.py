@@ -19,7 +19,7 @@ ACTIVE = frozenset({".html", ".htm", ".xhtml", ".js", ".mjs", ".css", ".svg", ".
 CHANNELS = ("rgb", "a", "rgba")
 _PREVIEW_FORMATS = ("webp", "jpeg")
 MAX_HEADER = 100 << 20
-MAX_PIXELS = 200_000_000
+MAX_PIXELS = 100_000_000  # larger pictures are served as they are, but not decoded here
 
 
 async def view(request: web.Request) -> web.StreamResponse:
@@ -50,15 +50,20 @@ def _picture(path: Path, preview: str | None, channel: str) -> web.Response:
     form, quality = _preview_format(preview)
     try:
         with Image.open(path) as image:
-            if image.width * image.height > MAX_PIXELS:
-                raise web.HTTPRequestEntityTooLarge(MAX_PIXELS, image.width * image.height)
+            _refuse_huge(image)
             shown = _channel(image, channel)
             buffer = BytesIO()
             (shown.convert("RGB") if form == "jpeg" else shown).save(buffer, format=form, quality=quality)
-    except (OSError, ValueError, Image.DecompressionBombError) as cause:
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as cause:
         raise web.HTTPBadRequest(text=f"{path.name} is not a picture that can be shown: {cause}") from cause
     headers = {"Content-Disposition": f'inline; filename="{_plain(path.name)}"'}
     return web.Response(body=buffer.getvalue(), content_type=f"image/{form}", headers=headers)
+
+
+def _refuse_huge(image: Image.Image) -> None:
+    """A small file may say that it is a huge picture: decoding it would take all the memory there is."""
+    if image.width * image.height > MAX_PIXELS:
+        raise web.HTTPRequestEntityTooLarge(MAX_PIXELS, image.width * image.height)
 
 
 def _preview_format(preview: str | None) -> tuple[str, int]:
@@ -113,6 +118,8 @@ async def upload_mask(request: web.Request) -> web.Response:
 def _masked(source: Path, mask: bytes) -> bytes:
     try:
         with Image.open(source) as image, Image.open(BytesIO(mask)) as upload:
+            _refuse_huge(image)
+            _refuse_huge(upload)
             texts = PngImagePlugin.PngInfo()
             for key, value in getattr(image, "text", {}).items():
                 texts.add_text(key, value)
@@ -121,7 +128,7 @@ def _masked(source: Path, mask: bytes) -> bytes:
             buffer = BytesIO()
             whole.save(buffer, format="PNG", pnginfo=texts)
             return buffer.getvalue()
-    except (OSError, ValueError, Image.DecompressionBombError) as cause:
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as cause:
         raise web.HTTPBadRequest(text=f"the mask or its original cannot be read: {cause}") from cause
 
 
@@ -138,7 +145,7 @@ async def _form(request: web.Request) -> dict[str, Any]:
 
 def _free_name(path: Path, data: bytes) -> Path:
     wanted, number, digest = path, 1, hashlib.sha256(data).digest()
-    while wanted.exists():
+    while wanted.exists() and not wanted.is_dir():
         if hashlib.sha256(wanted.read_bytes()).digest() == digest:
             return wanted
         wanted = path.with_name(f"{path.stem} ({number}){path.suffix}")
@@ -149,7 +156,10 @@ def _free_name(path: Path, data: bytes) -> Path:
 async def view_metadata(request: web.Request) -> web.Response:
     """What a safetensors file says of itself; 404 if it says nothing."""
     name = request.query.get("filename", "")
-    path = request.app[SERVER].folders.find(request.match_info["folder"], name)
+    try:
+        path = request.app[SERVER].folders.find(request.match_info["folder"], name)
+    except ValueError:  # no name of a folder of models
+        path = None
     if path is None or not name.endswith(".safetensors"):
         raise web.HTTPNotFound(text=f"there is no safetensors file {name!r} there")
     told = await asyncio.to_thread(_metadata, path)

@@ -1,6 +1,7 @@
 """Prompts: accepted, listed, stopped, remembered."""
 
 import asyncio
+import math
 import uuid
 from typing import Any
 
@@ -12,8 +13,10 @@ from noderack_host.replace import replaced
 from noderack_host.running import use
 from noderack_host.server import pack_routes
 from noderack_host.server.queue import PENDING, RUNNING, Entry, QueueFull, SamePrompt
-from noderack_host.server.state import SERVER, Server, json_body
+from noderack_host.server.state import SERVER, Server, json_body, object_body
 from noderack_host.server.webhooks import refused_hook
+
+LONGEST_NAME = 200  # characters of an id
 
 
 async def accept_prompt(request: web.Request) -> web.Response:
@@ -27,6 +30,8 @@ async def accept_prompt(request: web.Request) -> web.Response:
         return _refused(
             "no_prompt", "No prompt provided", "the body needs a key 'prompt' with a workflow in API form"
         )
+    if (odd := _odd(body)) is not None:
+        return _refused(*odd)
     if (refused := refused_hook(body.get("extra_data"), server.settings.webhook_origins)) is not None:
         return _refused("webhook_not_allowed", refused, "")
     checked = await asyncio.to_thread(_check, server, prompt, body.get("partial_execution_targets"))
@@ -41,6 +46,27 @@ async def accept_prompt(request: web.Request) -> web.Response:
     server.worker.call()
     answer = {"prompt_id": entry.id, "number": entry.number, "node_errors": node_errors(checked.problems)}
     return web.json_response(answer)
+
+
+def _odd(body: dict[str, Any]) -> tuple[str, str, str] | None:
+    """What of a posted prompt's frame cannot be taken: kind, sentence, details; None if all can."""
+    number, prompt_id = body.get("number"), body.get("prompt_id")
+    if prompt_id is not None and not _is_name(prompt_id):
+        return "invalid_prompt_id", "prompt_id must be a printable text of at most 200 characters", ""
+    if body.get("client_id") and not _is_name(body["client_id"]):
+        return "invalid_client_id", "client_id must be a printable text of at most 200 characters", ""
+    if number is not None and not (isinstance(number, int | float) and math.isfinite(number)):
+        return "invalid_number", "number must be a finite number", ""
+    if not isinstance(body.get("extra_data") or {}, dict):
+        return "invalid_extra_data", "extra_data must be an object", ""
+    targets = body.get("partial_execution_targets")
+    if targets is not None and not (isinstance(targets, list) and all(isinstance(t, str) for t in targets)):
+        return "invalid_targets", "partial_execution_targets must be a list of node ids", ""
+    return None
+
+
+def _is_name(text: Any) -> bool:
+    return isinstance(text, str) and text.isprintable() and len(text) <= LONGEST_NAME
 
 
 def _check(server: Server, prompt: dict[str, Any], targets: list[str] | None) -> Checked:
@@ -84,29 +110,29 @@ async def show_queue(request: web.Request) -> web.Response:
 
 async def change_queue(request: web.Request) -> web.Response:
     """`clear`, `delete` ids, and ours: `pause` true or false, `move` {id: number}."""
-    server, body = request.app[SERVER], await json_body(request)
+    server, body = request.app[SERVER], await object_body(request)
     if body.get("clear"):
         server.queue.cancel()
     if body.get("delete"):
-        server.queue.cancel(str(one) for one in body["delete"])
+        server.queue.cancel(_ids(body["delete"]))
     if "pause" in body:
         server.queue.pause(bool(body["pause"]))
-    for prompt_id, number in (body.get("move") or {}).items():
-        server.queue.move(prompt_id, float(number))
+    for prompt_id, number in _moves(body.get("move") or {}):
+        server.queue.move(prompt_id, number)
     server.worker.call()
     return web.Response()
 
 
 async def interrupt(request: web.Request) -> web.Response:
     """Stops what runs; with a prompt_id only that prompt."""
-    body = await json_body(request)
+    body = await object_body(request)
     request.app[SERVER].worker.interrupt(body.get("prompt_id"))
     return web.Response()
 
 
 async def free(request: web.Request) -> web.Response:
     """Forgets results (`free_memory`) and models (`unload_models`)."""
-    server, body = request.app[SERVER], await json_body(request)
+    server, body = request.app[SERVER], await object_body(request)
     if body.get("unload_models") or body.get("free_memory"):
         server.executor.free()
     return web.Response()
@@ -128,12 +154,29 @@ async def history_of(request: web.Request) -> web.Response:
 
 async def change_history(request: web.Request) -> web.Response:
     """`clear`, or `delete` ids."""
-    queue, body = request.app[SERVER].queue, await json_body(request)
+    queue, body = request.app[SERVER].queue, await object_body(request)
     if body.get("clear"):
         queue.forget()
     if body.get("delete"):
-        queue.forget(str(one) for one in body["delete"])
+        queue.forget(_ids(body["delete"]))
     return web.Response()
+
+
+def _ids(given: Any) -> list[str]:
+    """Ids as a client lists them; what cannot be one is nobody's."""
+    if not isinstance(given, list):
+        raise web.HTTPBadRequest(text="delete must be a list of ids")
+    return [one for one in given if isinstance(one, str) and one.isprintable()]
+
+
+def _moves(given: Any) -> list[tuple[str, float]]:
+    try:
+        found = [(str(prompt_id), float(number)) for prompt_id, number in given.items()]
+    except (AttributeError, TypeError, ValueError) as cause:
+        raise web.HTTPBadRequest(text="move must be {id: number}") from cause
+    if not all(math.isfinite(number) and prompt_id.isprintable() for prompt_id, number in found):
+        raise web.HTTPBadRequest(text="move must be {id: number}")
+    return found
 
 
 def _number(request: web.Request, name: str) -> int | None:

@@ -7,7 +7,7 @@ from typing import Any
 
 from aiohttp import web
 
-from noderack_host.server.state import SERVER, Server, json_body
+from noderack_host.server.state import SERVER, Server, object_body
 
 # The version of the API that clients compare with; ours speaks what this one spoke.
 SPOKEN = "0.33.0"
@@ -83,7 +83,7 @@ async def log_lines(request: web.Request) -> web.Response:
 
 async def follow_logs(request: web.Request) -> web.Response:
     """A client wants to hear new log lines, or no more."""
-    server, body = request.app[SERVER], await json_body(request)
+    server, body = request.app[SERVER], await object_body(request)
     server.log_readers.discard(str(body.get("clientId")))
     if body.get("enabled"):
         server.log_readers.add(str(body.get("clientId")))

@@ -90,10 +90,21 @@ SERVER = web.AppKey("server", Server)
 
 async def json_body(request: web.Request) -> Any:
     """The body as JSON whatever its content type says (scripts send forms' types); raises HTTPBadRequest."""
-    text = await request.text()
+    try:
+        text = await request.text()
+    except (UnicodeDecodeError, LookupError) as cause:
+        raise web.HTTPBadRequest(text=f"the body is not text: {cause}") from cause
     if not text.strip():
         return {}
     try:
         return json.loads(text)
-    except ValueError as cause:
+    except (ValueError, RecursionError) as cause:
         raise web.HTTPBadRequest(text=f"the body is not JSON: {cause}") from cause
+
+
+async def object_body(request: web.Request) -> dict[str, Any]:
+    """The body as a JSON object; raises HTTPBadRequest."""
+    body = await json_body(request)
+    if not isinstance(body, dict):
+        raise web.HTTPBadRequest(text="the body must be a JSON object")
+    return body

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import logging
 import time
+from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -153,6 +154,9 @@ class _Teller:
         self._worker, self._clients, self._entry = worker, clients, entry
         self._loop = asyncio.get_running_loop()
         self._last = 0.0
+        self._edge: tuple[str, float] | None = None
+        self._waiting: deque[tuple[dict[str, Any], Picture | None]] = deque()
+        self._called = False
 
     def __call__(self, event: Event) -> None:
         picture = None
@@ -160,7 +164,17 @@ class _Teller:
             picture = Picture.of(getattr(event, "preview", None))
             if picture is None and not self._is_due(event):
                 return
-        self._loop.call_soon_threadsafe(self._bring, event.as_dict(), picture)
+        self._waiting.append((event.as_dict(), picture))
+        if (
+            not self._called
+        ):  # one call brings all that came meanwhile: waking the loop costs more than a message
+            self._called = True
+            self._loop.call_soon_threadsafe(self._bring_all)
+
+    def _bring_all(self) -> None:
+        self._called = False
+        for _ in range(len(self._waiting)):  # no more than there are now: a node may tell without a pause
+            self._bring(*self._waiting.popleft())
 
     async def told(self) -> None:
         """Returns when everything that was said so far has been brought."""
@@ -171,7 +185,10 @@ class _Teller:
     def _is_due(self, event: Event) -> bool:
         now = time.monotonic()
         if isinstance(event, Progress) and event.value in (0, event.max):
-            return True
+            edge = (event.node, event.value)
+            if edge != self._edge:
+                self._edge = edge
+                return True
         if now - self._last < PROGRESS_SECONDS:
             return False
         self._last = now
