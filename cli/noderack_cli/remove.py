@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from noderack_host.folder import Host
@@ -40,6 +41,16 @@ def remove_pack(host: Host, name: str) -> tuple[list[str], Generation]:
             raise InstallError(f"{name} could not be removed: {ran.err.strip()[:500]}")
         packs = {key: value for key, value in now.packs.items() if key != name}
         return gone, generations.commit(host, draft, f"uninstall {name}", packs)
+
+
+def dependents_first(host: Host, names: Sequence[str]) -> list[str]:
+    """The packs in an order in which each can go: what needs another goes before it."""
+    needs, left, order = Needs.of(generations.current(host).path), list(dict.fromkeys(names)), []
+    while left:
+        free = [n for n in left if not {who for who, _ in needs.needed_by(n)} & (set(left) - {n})]
+        order += free or left
+        left = [n for n in left if n not in order]
+    return order
 
 
 def disable_pack(host: Host, name: str) -> Generation:

@@ -274,7 +274,7 @@ def plan_figures(client: RegistryClient, host: Host) -> Figures:
 def ten_packs(client: RegistryClient, folder: Path, source: Path, real: str | None) -> Figures:
     """Ten packs through `nodes install`, and the same by uv and by pip into a copy of the environment.
 
-    All from caches of their own, filled by a first round; the best of three more. With the address of a
+    All from caches of their own, filled by a first round; the best of the others. With the address of a
     Python package index in `real`, ten packs that need ten large libraries are measured as well.
     """
     caches = {"UV_CACHE_DIR": str(folder / "uv-cache"), "PIP_CACHE_DIR": str(folder / "pip-cache")}
@@ -288,7 +288,7 @@ def _ten(
 ) -> Figures:
     names = [f"{kind}-{n}" for n in range(10)]
     times: dict[str, list[float]] = {"nodes": [], "uv": [], "pip": []}
-    for n in range(4):
+    for n in range(4 if index is None else 2):  # pip takes a minute for the real ones
         host = host_at(folder / f"{kind}{n}", source, client.url).with_config(python_index=index or "none")
         nodes = [sys.executable, "-m", "noderack_cli", "install", *names, "--yes", "--host", str(host.root)]
         times["nodes"].append(timed(nodes, env))

@@ -35,6 +35,14 @@ def test_a_pack_comes_is_explained_and_goes(
     assert run(["rollback"]) == 0 and "film" in generations.current(rack).packs
 
 
+def test_packs_that_need_each_other_go_in_any_order(shop: Any, rack: Host) -> None:
+    shop.sell("base-pack", types=["Base"])
+    shop.sell("upper", types=["Upper"], requires=["base-pack"])
+    assert run(["install", "upper", "base-pack", "--yes"]) == 0
+    assert run(["uninstall", "base-pack", "upper", "--yes"]) == 0
+    assert set(generations.current(rack).packs) == {"noderack"}
+
+
 def test_update_respects_pin_and_hold(shop: Any, rack: Host, capsys: pytest.CaptureFixture[str]) -> None:
     shop.sell("film", "1.0", types=["FilmGrain"])
     assert run(["install", "film", "--yes"]) == 0

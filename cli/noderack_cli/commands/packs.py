@@ -13,7 +13,7 @@ from packaging.version import InvalidVersion, Version
 
 from noderack_cli import generations as gens
 from noderack_cli.carry import carry_out, confirm, show_plan
-from noderack_cli.errors import NotFound
+from noderack_cli.errors import BadInput, NotFound
 from noderack_cli.exits import Exit
 from noderack_cli.generations import Generation
 from noderack_cli.held import hold as hold_host
@@ -31,7 +31,7 @@ from noderack_cli.planning import solved, with_facts
 from noderack_cli.policy import Policy
 from noderack_cli.progress import Progress
 from noderack_cli.reasons import Needs, difference
-from noderack_cli.remove import remove_pack
+from noderack_cli.remove import dependents_first, remove_pack
 from noderack_cli.serving import tell_server
 from noderack_cli.show import table
 from noderack_cli.where import open_host, open_registry
@@ -124,7 +124,7 @@ def uninstall(
     host = open_host(folder)
     confirm(yes or as_json)
     with hold_host(host.root, "nodes uninstall", wait=0 if no_wait else 600):
-        for name in map(normal, packs):
+        for name in dependents_first(host, [normal(name) for name in packs]):
             removed, generation = remove_pack(host, name)
             if as_json:
                 click.echo(json.dumps({"removed": removed, "generation": generation.number}))
@@ -135,6 +135,7 @@ def uninstall(
 
 @click.command()
 @click.argument("packs", nargs=-1, metavar="[PACK...]")
+@click.option("--all", "every", is_flag=True, help="All packs, as when none is named.")
 @dry_run_option
 @yes_option
 @wait_option
@@ -144,6 +145,7 @@ def uninstall(
 def update(
     *,
     packs: tuple[str, ...],
+    every: bool,
     dry_run: bool,
     yes: bool,
     no_wait: bool,
@@ -158,7 +160,10 @@ def update(
     \b
     nodes update --dry-run
     nodes update film-look
+    nodes update --all --yes
     """
+    if packs and every:
+        raise BadInput("--all is all packs: name none beside it")
     host = open_host(folder)
     now = gens.current(host)
     with open_registry(host, registry) as client:
