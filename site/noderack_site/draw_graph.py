@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 from noderack_site.data import Raw
 from noderack_site.graph import links_of, nodes_of
 from noderack_site.sockets import colour_class
 from noderack_site.svg import box, cable, fitted, jack, label, picture
 
-_TITLE, _SLOT, _MARGIN = 30.0, 20.0, 40.0
+_TITLE, _SLOT, _ROW, _MARGIN = 30.0, 20.0, 24.0, 40.0
+_AFTER_A_SEED = ("fixed", "increment", "decrement", "randomize")
 _MAX_NODES = 300
+_STEP, _WIDEST = 500.0, 12  # classes w-0 to w-12: a wide drawing scrolls before its text gets too small
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,8 +31,17 @@ class _Placed:
         return self.x + (self.width if output else 0), self.y + _TITLE + 14 + slot * _SLOT
 
 
-def draw_graph(graph: Raw, title: str, names: dict[str, str] | None = None) -> str:
-    """The SVG element; `names` gives titles for types, such as display names or sub-graph names."""
+Widgets: TypeAlias = Mapping[str, Sequence[str]]
+"""{node type: names of its widgets, in their order}."""
+
+
+def draw_graph(
+    graph: Raw, title: str, names: Mapping[str, str] | None = None, widgets: Widgets | None = None
+) -> str:
+    """The SVG element; `names` gives titles for types, such as display names or sub-graph names.
+
+    With `widgets`, nodes show the values that are set in them, under the names that it knows.
+    """
     placed = {str(node.get("id")): _place(node, number) for number, node in enumerate(_drawn(graph))}
     if not placed:
         return ""
@@ -41,9 +52,10 @@ def draw_graph(graph: Raw, title: str, names: dict[str, str] | None = None) -> s
     moved = {key: _Placed(p.record, p.x - left, p.y - top, p.width, p.height) for key, p in placed.items()}
     body = [_group(area, left, top) for area in areas if area]
     body += _cables(graph, moved)
-    body += [_node(node, names or {}) for node in moved.values()]
+    body += [_node(node, names or {}, widgets) for node in moved.values()]
     described = f"{title}: a workflow of {len(moved)} nodes"
-    return picture(right - left, bottom - top, described, "".join(body), "graph")
+    css = f"graph w-{min(_WIDEST, int((right - left) // _STEP))}"
+    return picture(right - left, bottom - top, described, "".join(body), css)
 
 
 def _drawn(graph: Raw) -> Iterable[Any]:
@@ -99,7 +111,7 @@ def _cables(graph: Raw, placed: dict[str, _Placed]) -> list[str]:
     return drawn
 
 
-def _node(node: _Placed, names: dict[str, str]) -> str:
+def _node(node: _Placed, names: Mapping[str, str], widgets: Widgets | None) -> str:
     record, radius = node.record, 8
     kind = str(record.get("type", ""))
     title = str(record.get("title") or names.get(kind) or kind)
@@ -110,6 +122,8 @@ def _node(node: _Placed, names: dict[str, str]) -> str:
         curve = f"V{y + radius:.0f}a8 8 0 0 1 8-8H{right - radius:.0f}a8 8 0 0 1 8 8V{y + _TITLE:.0f}Z"
         parts.append(f'<path d="M{x:.0f} {y + _TITLE:.0f}{curve}" class="n-head"/>')
         parts += _sockets(node)
+        if widgets is not None:
+            parts += _values(node, widgets.get(kind, ()))
     parts.append(label(node.x + 12, node.y + 20, fitted(title, node.width - 24, 14), "g-title"))
     return "".join(parts)
 
@@ -123,3 +137,36 @@ def _sockets(node: _Placed) -> list[str]:
             drawn.append(jack(x, y, colour_class(str(slot.get("type"))), 4.5))
             drawn.append(label(x + (-10 if output else 10), y + 4, name, "n-text", "end" if output else ""))
     return drawn
+
+
+def _values(node: _Placed, names: Sequence[str]) -> Iterator[str]:
+    """A row for each value that is set, as many as the node has room for."""
+    slots = max(len(_slots(node.record, "inputs")), len(_slots(node.record, "outputs")))
+    top, bottom = node.y + _TITLE + 10 + slots * _SLOT, node.y + node.height - 6
+    left, width = node.x + 10, node.width - 20
+    rows = list(_named(node.record.get("widgets_values"), names))
+    for number, (name, value) in enumerate(rows[: int(max(0, bottom - top) // _ROW)]):
+        y = top + number * _ROW
+        yield box(left, y, width, _ROW - 4, "n-slot", 6)
+        if name and width > 130:
+            yield label(left + 8, y + 14, fitted(name, width * 0.42, 11), "n-dim")
+            yield label(left + width - 8, y + 14, fitted(value, width * 0.48, 11), "n-value", "end")
+        else:
+            yield label(left + 8, y + 14, fitted(value, width - 16, 11), "n-value")
+
+
+def _named(values: Any, names: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """(name, value) of the plain values; the names run along, but for what an editor adds behind a seed."""
+    if isinstance(values, dict):
+        yield from ((str(k), _shown(v)) for k, v in values.items() if isinstance(v, str | int | float))
+        return
+    left = list(names)
+    for value in values if isinstance(values, list) else ():
+        added = value in _AFTER_A_SEED and not (left and left[0].startswith("control"))
+        name = "" if added or not left else left.pop(0)
+        if isinstance(value, str | int | float):
+            yield name, _shown(value)
+
+
+def _shown(value: str | int | float) -> str:
+    return str(value).lower() if isinstance(value, bool) else " ".join(str(value)[:200].split())

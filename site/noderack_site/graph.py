@@ -7,6 +7,7 @@ from typing import Any
 
 from noderack_site.data import Raw
 
+_GROUPS = ("workflow>", "workflow/")
 DRAWN_ONLY = frozenset({"Note", "MarkdownNote", "Reroute", "PrimitiveNode"})
 
 
@@ -16,8 +17,22 @@ def node_types_of(graph: Raw) -> Iterator[str]:
     for part in parts_of(graph):
         for node in nodes_of(part):
             kind = str(node.get("type", ""))
-            if kind and kind not in DRAWN_ONLY and kind not in known:
+            if kind and kind not in DRAWN_ONLY and kind not in known and not kind.startswith(_GROUPS):
                 yield kind
+    for group in _grouped(graph):
+        yield from (kind for node in nodes_of(group) if (kind := str(node.get("type", ""))) not in DRAWN_ONLY)
+
+
+def part_names(graph: Raw) -> dict[str, str]:
+    """Names of the sub-graphs that a graph defines, by what their instances have as type."""
+    return {str(part.get("id")): str(part.get("name") or "Sub-graph") for part in _definitions(graph)}
+
+
+def _grouped(graph: Raw) -> list[Any]:
+    """The older kind of sub-graph: nodes under a name in `extra`."""
+    extra = graph.get("extra")
+    groups = extra.get("groupNodes") if isinstance(extra, dict) else None
+    return [group for group in groups.values() if isinstance(group, dict)] if isinstance(groups, dict) else []
 
 
 def parts_of(graph: Raw) -> list[Any]:

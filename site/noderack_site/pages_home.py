@@ -56,7 +56,6 @@ def _changes(renderer: Renderer, changes: Sequence[Change]) -> bytes:
         "changes.html",
         "What changed",
         "Packs and models as they were published, yanked and retired.",
-        "home",
         json="changes.json",
         changes=changes,
     )

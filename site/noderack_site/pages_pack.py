@@ -15,7 +15,7 @@ from noderack_site.draw_plot import badge, draw_history
 from noderack_site.feeds import pack_feed
 from noderack_site.media import icon_of, picture_at, pictures_of, shown_release
 from noderack_site.names import slug
-from noderack_site.pages_workflow import display_names
+from noderack_site.pages_workflow import display_names, widget_names
 from noderack_site.render import Page, Renderer, fingerprint, json_bytes
 from noderack_site.shelf import Shelf, required_name
 from noderack_site.text import install_command, safe_html, safe_markdown, safe_url
@@ -50,7 +50,7 @@ def _pages_of(renderer: Renderer, name: str) -> Iterator[Page]:
         [shelf.data.schemas.get(t) for t in types[:_DRAWN]],
         shelf.dependents.get(name, ()),
         [n for n, page in _needs(shelf, pack) if page],
-        [[shelf.data.workflows[w], _drawn_names(shelf, w)] for w in shelf.examples.get(name, ())[:_GRAPHS]],
+        [_example_key(shelf, w) for w in shelf.examples.get(name, ())[:_GRAPHS]],
         len(shelf.examples.get(name, ())),
         [asset.get("sha256") in shelf.data.assets for asset in shown_release(pack).get("assets") or ()],
     ]
@@ -64,6 +64,11 @@ def _pages_of(renderer: Renderer, name: str) -> Iterator[Page]:
 
 def _badge(right: str) -> bytes:
     return badge("noderack", right).encode()
+
+
+def _example_key(shelf: Shelf, name: str) -> list[Any]:
+    workflow = shelf.data.workflows[name]
+    return [workflow, _drawn_names(shelf, name), widget_names(shelf, workflow["graph"])]
 
 
 def _drawn_names(shelf: Shelf, workflow: str) -> dict[str, str]:
@@ -137,12 +142,9 @@ _RELEASE: dict[str, Any] = dict.fromkeys(
 
 def _example(shelf: Shelf, name: str) -> dict[str, Any]:
     workflow = shelf.data.workflows[name]
-    title = str(workflow.get("title") or name)
-    return {
-        "name": name,
-        "title": title,
-        "drawing": draw_graph(workflow["graph"], title, _drawn_names(shelf, name)),
-    }
+    graph, title = workflow["graph"], str(workflow.get("title") or name)
+    drawing = draw_graph(graph, title, _drawn_names(shelf, name), widget_names(shelf, graph))
+    return {"name": name, "title": title, "drawing": drawing}
 
 
 def _readme(shelf: Shelf, pack: Raw) -> str:

@@ -9,10 +9,11 @@ from typing import Any
 
 from noderack_site.data import Raw
 from noderack_site.draw_graph import draw_graph
-from noderack_site.graph import node_types_of
+from noderack_site.graph import node_types_of, part_names
 from noderack_site.media import thumbnail_of
 from noderack_site.render import Page, Renderer, fingerprint, json_bytes
 from noderack_site.shelf import Shelf
+from noderack_site.sockets import fields
 from noderack_site.text import command
 
 
@@ -32,7 +33,8 @@ def workflow_pages(renderer: Renderer) -> Iterator[Page]:
         own, shown = fingerprint(workflow), display_names(shelf, workflow["graph"])
         base = f"workflows/{name}"
         thumbnail = thumbnail_of(shelf.data, workflow)
-        key = fingerprint(own, needs, models, shown, _maker(shelf, workflow), thumbnail and thumbnail.path)
+        around = [shown, widget_names(shelf, workflow["graph"]), _maker(shelf, workflow)]
+        key = fingerprint(own, needs, models, around, thumbnail and thumbnail.path)
         yield Page(f"{base}.html", key, partial(_html, renderer, name, models))
         yield Page(f"{base}.workflow.json", own, partial(json_bytes, workflow["graph"]))
         yield Page(f"{base}.json", own, partial(json_bytes, workflow))
@@ -58,7 +60,7 @@ def _html(renderer: Renderer, name: str, models: list[tuple[str, Raw]]) -> bytes
         json=f"workflows/{name}.json",
         workflow={"title": None, "description": None, **workflow},
         install=command("nodes", "install-missing", f"{name}.workflow.json"),
-        drawing=draw_graph(graph, title, display_names(shelf, graph)),
+        drawing=draw_graph(graph, title, display_names(shelf, graph), widget_names(shelf, graph)),
         maker=_maker(shelf, workflow),
         thumbnail=thumbnail_of(shelf.data, workflow),
         nodes=sum(1 for _ in node_types_of(graph)),
@@ -93,7 +95,14 @@ def card_key(shelf: Shelf, name: str) -> list[Any]:
 def display_names(shelf: Shelf, graph: Raw) -> dict[str, str]:
     """Titles for the types of a graph."""
     found: Mapping[str, Raw] = {t: e for t in set(node_types_of(graph)) if (e := shelf.data.schemas.get(t))}
-    return {name: str(entry.get("display_name") or name) for name, entry in sorted(found.items())}
+    shown = {name: str(entry.get("display_name") or name) for name, entry in sorted(found.items())}
+    return {**part_names(graph), **shown}
+
+
+def widget_names(shelf: Shelf, graph: Raw) -> dict[str, list[str]]:
+    """For each type of a graph whose inputs are known, its widgets in their order."""
+    found = {t: e for t in sorted(set(node_types_of(graph))) if (e := shelf.data.schemas.get(t))}
+    return {name: [field.name for field in fields(entry) if field.widget] for name, entry in found.items()}
 
 
 def workflow_needs(shelf: Shelf, graph: Raw) -> list[tuple[Raw | None, list[tuple[str, str | None]]]]:

@@ -206,6 +206,16 @@ def _file_names(graph: Raw) -> set[str]:
 
 
 def _values(node: Raw) -> Iterable[object]:
+    """What is set in a node, and the models that it says it wants."""
+    properties = node.get("properties")
+    models = properties.get("models") if isinstance(properties, dict) else None
+    wanted = (
+        (model.get("name") for model in models if isinstance(model, dict)) if isinstance(models, list) else ()
+    )
+    return [*wanted, *_set(node)]
+
+
+def _set(node: Raw) -> Iterable[object]:
     values = node.get("widgets_values") or ()
     if isinstance(values, dict):
         return values.values()

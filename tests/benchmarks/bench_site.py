@@ -1,7 +1,8 @@
 """How long the site takes to write and to search.
 
 Without arguments: a made-up registry of 600 packs. SITE_CATALOGUE names a folder with a published catalogue
-or an export instead; SITE_BROWSER=0 leaves out the search (it needs Debian's chromium).
+or an export instead; SITE_BROWSER=0 leaves out the search (it needs Debian's chromium),
+SITE_GROWTH=0 the growth.
 
 Figures: build_s, build_cpu_s and build_mb of a full build (seconds, processor seconds, megabytes of memory);
 incremental_s and incremental_cpu_s after one publish; growth_10x, the processor time for ten times the packs
@@ -130,6 +131,11 @@ def publish(export: dict[str, Any]) -> dict[str, Any]:
 @contextmanager
 def served(folder: Path) -> Iterator[str]:
     class Quiet(http.server.SimpleHTTPRequestHandler):
+        protocol_version = (
+            "HTTP/1.1"  # connections stay open and answers leave at once, as any host of files does
+        )
+        disable_nagle_algorithm = True
+
         def log_message(self, *_: object) -> None:
             """Stay silent."""
 
@@ -233,7 +239,8 @@ def main() -> None:
         figures |= weights(root / "site")
         if os.environ.get("SITE_BROWSER", "1") != "0" and Path(CHROMIUM).exists():
             figures |= search(root / "site", questions(export))
-        figures["growth_10x"] = growth(root)
+        if os.environ.get("SITE_GROWTH", "1") != "0":
+            figures["growth_10x"] = growth(root)
         shown = {key: round(value, 2) for key, value in figures.items()}
         for key, value in shown.items():
             print(f"{key:18} {value}", flush=True)

@@ -92,7 +92,7 @@ def test_pictures_are_copies_with_their_size(made: Path) -> None:
 def test_example_workflows_are_drawn_with_what_they_make(made: Path) -> None:
     assert "soft light" in (made / "packs/grain.html").read_text()
     page = (made / "workflows/grain-soft-light.html").read_text()
-    assert '<svg class="graph"' in page and "What soft light makes" in page
+    assert '<svg class="graph ' in page and "What soft light makes" in page
     assert json.loads((made / "workflows/grain-soft-light.workflow.json").read_bytes()) == GRAPH
 
 

@@ -145,8 +145,9 @@ export async function lookUp(found, root) {
     const claim = claims.find(([, , own]) => own) ?? claims[0];
     if (!claim) return unknown.push(type);
     if (claim[2]) return builtIn.push(type);
-    const pack = packs.get(claim[0]) ?? { title: claim[1], types: [], others: claims.length - 1 };
+    const pack = packs.get(claim[0]) ?? { title: claim[1], types: [], others: 0 };
     pack.types.push([type, page]);
+    pack.others = Math.max(pack.others, claims.length - 1);
     packs.set(claim[0], pack);
   }));
   const models = await Promise.all([...found.models].map(async ([name]) => {
@@ -175,14 +176,16 @@ function command(text) {
 
 const quoted = (name) => (/^[\w.@%+=:,/-]+$/.test(name) ? name : `'${name.replaceAll("'", "'\\''")}'`);
 
+const rivals = (count) => (count ? `. ${count === 1 ? "Another pack claims" : `${count} other packs claim`} the same: the plan says which and why.` : "");
+
 function answer(file, result, root) {
   const packs = result.packs.map(([name, pack]) => [element("a", { href: `${root}packs/${name}.html` }, pack.title),
-    element("p", { class: "meta" }, pack.types.map(([type]) => type).join(", "))]);
+    element("p", { class: "meta" }, pack.types.map(([type]) => type).sort().join(", ") + rivals(pack.others))]);
   const models = result.models.map((model) => [model.page ? element("a", { href: `${root}models/${model.page}.html` }, model.name) : model.name,
     element("p", { class: "meta" }, model.page ? `models/${model.folder}/` : "not known here")]);
   return [command(`nodes install-missing ${quoted(file.name)}`), ...listed("Packs to install", packs),
     ...listed("Nodes that nobody here has", result.unknown.map((type) => [type])), ...listed("Models", models),
-    element("p", { class: "meta" }, result.builtIn.length ? `${result.builtIn.length} node types are built in.` : "")];
+    element("p", { class: "meta" }, result.builtIn.length ? `Built in: ${result.builtIn.sort().join(", ")}.` : "")];
 }
 
 export async function show(file, root) {
