@@ -27,9 +27,14 @@ _SAID = {
 
 
 def changes_of(data: SiteData) -> list[Change]:
-    """The changes that the data tells of, newest first; those of unknown things are left out."""
+    """The changes that the data tells of, newest first; those of unknown things are left out.
+
+    That a pack is new is not told beside its first version.
+    """
     models = {str(model["sha256"]): page for page, model in data.models.items() if model.get("sha256")}
-    told = (_change(data, change, models) for change in data.changes)
+    published = {change.get("name") for change in data.changes if change.get("kind") == "version-published"}
+    news = (c for c in data.changes if c.get("kind") != "pack-created" or c.get("name") not in published)
+    told = (_change(data, change, models) for change in news)
     return [change for change in told if change]
 
 

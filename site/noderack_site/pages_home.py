@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any
 
 from noderack_site.changes import Change, changes_of
-from noderack_site.data import Raw
+from noderack_site.data import BUILT_IN, Raw
 from noderack_site.hero import draw_hero
 from noderack_site.pages_workflow import card, card_key
 from noderack_site.render import Page, Renderer, fingerprint, json_bytes, summaries, summary_key
@@ -44,10 +44,18 @@ def _home(renderer: Renderer, told: dict[str, Any], changes: Sequence[Change]) -
         totals=told["totals"],
         lists=[(title, summaries(shelf, names)) for title, names in (told["rising"], told["new"]) if names],
         used=[(name, shelf.type_page(name), count) for name, count in told["used"]],
+        used_title=_used_title(shelf, told["used"]),
         hero=draw_hero(),
         workflows=[card(shelf, name) for name in told["workflows"]],
         changes=changes,
     )
+
+
+def _used_title(shelf: Shelf, used: Sequence[tuple[str, int]]) -> str:
+    if used and used[0][1]:
+        return "Most used nodes"
+    own = {str(claim["pack"]) for name, _ in used for claim in shelf.data.claims.get(name, ())[:1]}
+    return "Nodes that every host has" if own == {BUILT_IN} else "Nodes"
 
 
 def _changes(renderer: Renderer, changes: Sequence[Change]) -> bytes:

@@ -66,6 +66,10 @@ def _badge(right: str) -> bytes:
     return badge("noderack", right).encode()
 
 
+def _drawn(node_type: str, entry: Raw) -> str:
+    return draw_node(str(entry.get("display_name") or node_type), entry)
+
+
 def _example_key(shelf: Shelf, name: str) -> list[Any]:
     workflow = shelf.data.workflows[name]
     return [workflow, _drawn_names(shelf, name), widget_names(shelf, workflow["graph"])]
@@ -94,7 +98,7 @@ def _html(renderer: Renderer, pack: Raw) -> bytes:
         publisher=slug(str(pack.get("publisher") or pack.get("author") or "unknown")),
         install=install_command(pack),
         successor_known=pack.get("successor") in data.packs,
-        drawings=[(t, shelf.type_page(t), draw_node(t, data.schemas[t])) for t in drawn],
+        drawings=[(t, shelf.type_page(t), _drawn(t, data.schemas[t])) for t in drawn],
         nodes=rest[:_NAMED],
         more_nodes=rest[_NAMED:],
         workflows=[_example(shelf, w) for w in examples[:_GRAPHS]],

@@ -39,6 +39,9 @@ def test_what_is_published_is_shown(data: Path, tmp_path: Path, capsys: pytest.C
     assert "declared" in (out / "nodes/Grain.html").read_text(encoding="utf-8")
     assert (out / "workflows/grain-pack-first-steps.workflow.json").exists()
     assert "https://packs.example/packs/grain-pack.html" in (out / "feed.atom").read_text(encoding="utf-8")
+    assert "there is nothing to install" in (out / "packs/noderack-core.html").read_text(encoding="utf-8")
+    assert "CLIPTextEncode" in (out / "nodes/KSampler.html").read_text(encoding="utf-8")
+    assert len(list(out.glob(".noderack-built-in-*.json"))) == 1, "asked once"
     assert "GET /api/v1/packs" in (out / "docs/http-api.html").read_text(encoding="utf-8")
     assert nodes(["registry", "site", str(tmp_path / "again"), "--from", str(kept), "--url", url]) == 0
     assert (tmp_path / "again/packs/grain-pack.json").read_bytes() == (

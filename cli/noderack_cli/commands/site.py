@@ -6,8 +6,10 @@ was written by strangers.
 
 from __future__ import annotations
 
+import hashlib
 import importlib.util
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -34,7 +36,11 @@ _FILE = click.Path(dir_okay=False, path_type=Path)
 @click.option("--database", metavar="URL", help="postgresql://… instead of a file in --data.")
 @click.option("--from", "source", type=click.Path(path_type=Path), help="An export or a catalogue instead.")
 @click.option("--export", type=_FILE, help="Also keep the registry's data in this file (.json, .json.gz).")
-@click.option("--built-in", type=_FILE, help="/object_info JSON of the nodes that every host has.")
+@click.option(
+    "--built-in",
+    type=_FILE,
+    help="/object_info JSON of the nodes that every host has; else those of the noderack[host] that is here.",
+)
 @click.option("--url", metavar="URL", help="Where the site will be; feeds and sitemap need it.")
 @click.option("--name", help="The site's name.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
@@ -59,13 +65,47 @@ def site(
     options = [part for option, value in given.items() if value is not None for part in (option, str(value))]
     command = [sys.executable, "-m", "noderack_site", str(out), "--data", str(data), *options]
     with TemporaryDirectory() as folder:
+        own = None if built_in else built_in_nodes(out, Path(folder))
+        command += ["--built-in", str(own)] if own else []
         described = Path(folder) / "commands.json"
         described.write_text(json.dumps(reference()), encoding="utf-8")
         command += ["--commands", str(described), *(["--json"] if as_json else [])]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
+        if done.returncode == 0 and own is not None and own.parent != out:
+            for older in out.glob(".noderack-built-in-*.json"):
+                older.unlink()
+            shutil.copyfile(own, out / own.name)
     if done.returncode:
         raise _error(done.returncode, done.stderr.strip())
     click.echo(done.stdout, nl=False)
+
+
+def built_in_nodes(out: Path, folder: Path) -> Path | None:
+    """A file with the built-in nodes of this installation, None where those are not installed.
+
+    They are asked in a child process, into `folder`, unless a build before left the answer in `out` and no
+    line of them changed since.
+    """
+    nodes, torch = (importlib.util.find_spec(name) for name in ("noderack_nodes", "torch"))
+    if nodes is None or nodes.origin is None or torch is None:
+        return None
+    sources = sorted(Path(nodes.origin).parent.rglob("*.py"))
+    of = hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()[:16]
+    kept = out / f".noderack-built-in-{of}.json"
+    if kept.exists():
+        return kept
+    entries = _inspected()
+    made = folder / kept.name
+    made.write_text(json.dumps(entries), encoding="utf-8")
+    return made if entries else None
+
+
+def _inspected() -> dict[str, object]:
+    command = [sys.executable, "-m", "noderack_host", "inspect", "--packs", "noderack"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    lines = done.stdout.splitlines()
+    found: dict[str, object] = json.loads(lines[-1])["node_types"] if done.returncode == 0 and lines else {}
+    return found
 
 
 def _error(code: int, sentence: str) -> NodesError:
