@@ -23,8 +23,9 @@ from noderack_site.data import (
     write_export,
 )
 from noderack_site.docs import DOCS
-from noderack_site.reference import Pages, command_pages, registry_pages
+from noderack_site.reference import Pages, command_pages, keep, registry_pages
 
+KEPT = ".noderack-reference"
 EXIT_BAD_INPUT, EXIT_UNWRITABLE = 3, 11
 
 
@@ -32,13 +33,14 @@ def main(arguments: list[str] | None = None) -> int:
     """Write the site and say what was done; an error is one sentence on stderr and an exit code."""
     options = _parser().parse_args(arguments)
     try:
-        with TemporaryDirectory() as copies:
-            with _uncollected():
-                data = read(options.source) if options.source else _registry(options, Path(copies))
+        with TemporaryDirectory() as copies, _uncollected():
+            data = read(options.source) if options.source else _registry(options, Path(copies))
             if options.built_in:
                 data = with_built_in(data, _entries(options.built_in))
             data = replace(data, url=(options.url or data.url).rstrip("/"), name=options.name or data.name)
-            report = build(data, options.out, options.docs, _reference(options))
+            reference = _reference(options)
+            report = build(data, options.out, options.docs, reference, _collect)
+            keep(reference, options.out / KEPT)
     except SiteError as error:
         return _fail(str(error), EXIT_BAD_INPUT)
     except OSError as error:
@@ -53,15 +55,20 @@ def main(arguments: list[str] | None = None) -> int:
 
 @contextmanager
 def _uncollected() -> Iterator[None]:
-    """Records are read without looking for cycles, of which they have none; later they are passed over."""
+    """No search for cycles of its own accord: it would look through a million records that have none."""
     was_on = gc.isenabled()
     gc.disable()
     try:
         yield
-        gc.freeze()
     finally:
         if was_on:
             gc.enable()
+
+
+def _collect(_written: int) -> None:
+    """What rendering leaves behind does have cycles; it is young."""
+    gc.collect(1)
+    gc.freeze()
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -97,7 +104,7 @@ def _registry(options: argparse.Namespace, copies: Path) -> SiteData:
 def _reference(options: argparse.Namespace) -> Pages:
     """Commands if they were described to us; the registry's own pages if its service is installed."""
     pages = command_pages(options.commands) if options.commands else {}
-    return {**pages, **registry_pages(options.out / ".noderack-reference")}
+    return {**pages, **registry_pages(options.out / KEPT)}
 
 
 def _entries(path: Path) -> dict[str, dict[str, object]]:

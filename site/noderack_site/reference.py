@@ -20,6 +20,7 @@ from noderack_site.data import SiteDataError
 
 Pages: TypeAlias = dict[str, tuple[str, str]]
 """{page: (title, HTML)}."""
+_REGISTRY_PAGES = ("registry-settings", "http-api")
 _METHODS = ("get", "put", "post", "patch", "delete", "head")
 
 
@@ -39,20 +40,25 @@ def command_pages(description: Path) -> Pages:
 def registry_pages(kept: Path | None = None) -> Pages:
     """The registry's settings and HTTP API, from the registry that is installed; nothing without one.
 
-    Asking it takes a second, so the answer is kept in the file `kept` until a line of the registry changes.
+    Asking it takes a second, so an answer that `keep` left in the file `kept` is taken instead, until a line of
+    the registry changes.
     """
-    key = _sources_digest()
     if kept and kept.exists():
         before = json.loads(kept.read_bytes())
-        if before["of"] == key:
+        if before["of"] == _sources_digest():
             return {name: (title, html) for name, (title, html) in before["pages"].items()}
     try:
-        pages = _ask_registry()
+        return _ask_registry()
     except ModuleNotFoundError:
         return {}
-    if kept and kept.parent.is_dir():
-        kept.write_text(json.dumps({"of": key, "pages": pages}), encoding="utf-8")
-    return pages
+
+
+def keep(pages: Pages, kept: Path) -> None:
+    """Keep the registry's pages among these in a file, if it does not have them yet."""
+    own = {name: pages[name] for name in _REGISTRY_PAGES if name in pages}
+    content = json.dumps({"of": _sources_digest(), "pages": own}).encode()
+    if own and not (kept.exists() and kept.read_bytes() == content):
+        kept.write_bytes(content)
 
 
 def _sources_digest() -> str:

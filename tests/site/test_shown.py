@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from noderack_site.__main__ import main
 from noderack_site.data import SiteDataError, read
-from noderack_site.reference import registry_pages
+from noderack_site.reference import keep, registry_pages
 from noderack_site.text import safe_html
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "registry"))  # for wheels.py and pictures.py
@@ -113,6 +113,7 @@ def test_a_second_build_writes_nothing(
 
 def test_the_reference_is_there_and_kept(tmp_path: Path) -> None:
     pages = registry_pages(tmp_path / "kept")
+    keep(pages, tmp_path / "kept")
     assert "POST /legacy/" in pages["http-api"][1] and "largest_body" in pages["registry-settings"][1]
     assert " at 0x" not in pages["registry-settings"][1], "no address of an object: equal bytes each time"
     assert registry_pages(tmp_path / "kept") == pages

@@ -2,7 +2,7 @@
 // of the index that the question needs are read. The format is told in search_index.py.
 
 const KINDS = { p: "pack", n: "node", m: "model", w: "workflow", d: "docs" };
-const MOST_WORDS = 24;
+const MOST_WORDS = 24, MOST_BESIDE = 8; // words that a typed one is taken for; fewer where it is one itself
 let load;
 const parts = new Map();
 
@@ -84,7 +84,7 @@ export function candidates(at, question) {
     }
   }
   found.sort((a, b) => b[1] - a[1] || a[0] - b[0]);
-  return found.slice(0, MOST_WORDS);
+  return found.slice(0, found[0]?.[1] === 1 ? MOST_BESIDE : MOST_WORDS);
 }
 
 async function postings(at, position) {
