@@ -40,7 +40,7 @@ def command_pages(description: Path) -> Pages:
 def registry_pages(kept: Path | None = None) -> Pages:
     """The registry's settings and HTTP API, from the registry that is installed; nothing without one.
 
-    Asking it takes a second, so an answer that `keep` left in the file `kept` is taken instead, until a line of
+    Asking it takes a second, so an answer that `keep` left in the file `kept` is taken, until a line of
     the registry changes.
     """
     if kept and kept.exists():
