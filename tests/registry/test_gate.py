@@ -47,12 +47,17 @@ def test_names_that_do_not_fit(tmp_path, name, code):
 
 def test_every_code_has_a_case():
     covered = {code for code, _ in CASES.values()} | set(NAMES.values())
-    by_limits = {"too-large", "too-many-entries", "local-version"}
+    by_limits = {"too-large", "too-many-entries", "too-much-code", "local-version"}
     assert set(FINDINGS) == covered | by_limits
 
 
 @pytest.mark.parametrize(
-    ("limits", "code"), [(Limits(file=100), "too-large"), (Limits(entries=3), "too-many-entries")]
+    ("limits", "code"),
+    [
+        (Limits(file=100), "too-large"),
+        (Limits(entries=3), "too-many-entries"),
+        (Limits(code=10), "too-much-code"),
+    ],
 )
 def test_limits(tmp_path, limits, code):
     with pytest.raises(BadWheel) as caught:

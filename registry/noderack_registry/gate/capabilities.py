@@ -31,6 +31,7 @@ _CALLS = {
     "os.popen": "subprocess", "torch.load": "pickle", "pickle.load": "pickle", "pickle.loads": "pickle",
     "marshal.loads": "eval", "torch.hub.load": "network",
 }  # fmt: skip
+LONGEST_NAME = 30  # parts of a dotted name that are looked at: no chain of names may take its square in time
 _HARMLESS_PARTS = frozenset({"urllib.parse", "urllib.error", "http.HTTPStatus"})
 
 
@@ -108,7 +109,7 @@ def _words(call: ast.Call) -> Iterator[str]:
 
 def _dotted(node: ast.AST) -> str:
     parts: list[str] = []
-    while isinstance(node, ast.Attribute):
+    while isinstance(node, ast.Attribute) and len(parts) < LONGEST_NAME:
         parts.append(node.attr)
         node = node.value
     return ".".join([node.id, *reversed(parts)]) if isinstance(node, ast.Name) else ""

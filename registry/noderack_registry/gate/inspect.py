@@ -33,11 +33,12 @@ _STARTUP = frozenset({"sitecustomize.py", "usercustomize.py"})
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How much a wheel may hold: bytes of the file, bytes unpacked, entries, and unpacked over packed."""
+    """How much a wheel may hold: bytes of the file, unpacked, of Python; entries; unpacked over packed."""
 
     file: int = 100 << 20
     unpacked: int = 1 << 30
     entries: int = 20_000
+    code: int = 32 << 20
     ratio: int = 50
     ratio_from: int = 16 << 20
     several_packages: frozenset[str] = frozenset({"noderack-compat"})
@@ -89,6 +90,9 @@ def _check_bomb(entries: tuple[framing.Entry, ...], size: int, limits: Limits) -
     unpacked = sum(entry.size for entry in entries)
     if unpacked > limits.unpacked:
         raise BadWheel("bomb", f"it unpacks to {unpacked} bytes; the most is {limits.unpacked}")
+    code = sum(entry.size for entry in entries if entry.name.endswith(".py"))
+    if code > limits.code:
+        raise BadWheel("too-much-code", f"{code} bytes of Python; the most is {limits.code}")
     if unpacked > limits.ratio_from and unpacked > size * limits.ratio:
         raise BadWheel("bomb", f"it unpacks to {unpacked // max(size, 1)} times its size")
 

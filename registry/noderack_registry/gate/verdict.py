@@ -24,6 +24,7 @@ FINDINGS: dict[str, str] = {
     "zip-corrupt": "an entry cannot be unpacked to what its header says; " + REBUILD,
     "too-large": "leave data and models out of the wheel; models have manifests of their own",
     "too-many-entries": "leave caches and data out of the wheel",
+    "too-much-code": "put tables and other data into data files: no pack has so much code",
     "bomb": "the archive unpacks to far more than it holds; leave such data out",
     "path-absolute": "entries must be relative paths; " + REBUILD,
     "path-escape": "entries may not contain '..' or '.' or empty parts; " + REBUILD,

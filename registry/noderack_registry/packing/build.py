@@ -119,6 +119,7 @@ def _facts(source: Source, pack: PackMetadata, types: TypesFound, prefix: str) -
         "commit": source.commit,
         "repository": _repository(source, pack),
         "library": pack.library,
+        "capabilities": sorted({str(one) for one in pack.noderack.get("capabilities") or ()}),
         "folder": source.folder,
         "title": pack.noderack.get("display-name") or pack.comfy.get("DisplayName"),
         "publisher": pack.comfy.get("PublisherId") or None,

@@ -32,6 +32,8 @@ NETWORK = re.compile(
 NETWORK_MORE = re.compile(
     r"(huggingface_hub\.)?(hf_hub_download|snapshot_download)|torch\.hub\.\w+|wget\.download"
 )
+LONGEST_NAME = 30  # parts of a dotted name that are looked at
+MOST_WRITTEN = 100
 HIDES = re.compile(r"(base64\.\w*decode|zlib\.decompress|marshal\.loads|bytes\.fromhex|codecs\.decode)")
 
 
@@ -52,6 +54,7 @@ class _File:
 
     def __init__(self, file: str, tree: ast.Module) -> None:
         self.file, self.tree = file, tree
+        self.written = 0
         self.aliases: dict[str, str] = {}
         for node in ast.walk(tree):
             if isinstance(node, ast.Import):
@@ -68,7 +71,7 @@ class _File:
 
     def _dotted(self, node: ast.AST) -> str:
         parts: list[str] = []
-        while isinstance(node, ast.Attribute):
+        while isinstance(node, ast.Attribute) and len(parts) < LONGEST_NAME:
             parts.append(node.attr)
             node = node.value
         if not isinstance(node, ast.Name):
@@ -79,7 +82,7 @@ class _File:
         called = self._dotted(node.func)
         if called in CALLS:
             rule, level, what, mend = CALLS[called]
-            hidden = called in ("eval", "exec") and any(HIDES.search(ast.unparse(a)) for a in node.args)
+            hidden = called in ("eval", "exec") and self._hides(node)
             if hidden:
                 rule, level, what = "obfuscation", "error", "runs code that was packed to be unreadable"
                 mend = "ship the source as it is"
@@ -89,14 +92,20 @@ class _File:
             yield Finding(
                 "pickle", "note", self.file, node.lineno, "torch.load() of a pickle can run code", mend
             )
-        words = [w.value for w in ast.walk(node) if isinstance(w, ast.Constant) and isinstance(w.value, str)]
         starts = (
             called.startswith(("subprocess.", "os.system", "os.popen", "os.exec", "os.spawn"))
             or "pip" in called
         )
+        inside = ast.walk(node) if starts else ()  # looking into every call would take its square in time
+        words = [w.value for w in inside if isinstance(w, ast.Constant) and isinstance(w.value, str)]
         if starts and re.search(r"\bpip\b.*\binstall\b", " ".join(words)):
             mend = "list the requirement in requirements.txt or [project].dependencies"
             yield Finding("installs", "error", self.file, node.lineno, "installs packages by itself", mend)
+
+    def _hides(self, node: ast.Call) -> bool:
+        """Whether code that is run was packed; only so many are written out, as they may hold each other."""
+        self.written += 1
+        return self.written <= MOST_WRITTEN and any(HIDES.search(ast.unparse(one)) for one in node.args)
 
     def _at_import(self, node: ast.AST) -> Iterator[Finding]:
         if not isinstance(node, ast.Call):

@@ -25,6 +25,7 @@ from noderack_registry.server import pictures
 
 Types = Mapping[str, Any]  # node type → object_info entry, {} if not known
 MOST_FINDINGS = 1000
+MOST_CODE = 8 << 20  # bytes: reading hostile code takes some seconds for each million
 LARGEST = {"icon": 1 << 20, "workflow": 4 << 20}
 LARGEST_PICTURE = 8 << 20
 MOST_README_PICTURES = 40
@@ -67,7 +68,7 @@ def rules() -> str:
 
 def examine(path: Path, wheel: InspectedWheel) -> Examined:
     """Everything about a wheel that passed the gate."""
-    report, broken = _checked(path)
+    report, broken = _checked(path, wheel)
     told = {key: wheel.facts.extra.get(key) for key in ("icon", "banner", "screenshots", "workflows")}
     with zipfile.ZipFile(path) as archive:
         album = _Album(archive, wheel)
@@ -93,7 +94,11 @@ def fits(name: str, entry: Any) -> bool:
     return 0 < len(name) <= 200 and name.isprintable()
 
 
-def _checked(path: Path) -> tuple[Report | None, tuple[Finding, ...]]:
+def _checked(path: Path, wheel: InspectedWheel) -> tuple[Report | None, tuple[Finding, ...]]:
+    code = sum(digest.size for name, digest in wheel.files.items() if name.endswith(".py"))
+    if code > MOST_CODE:
+        said = f"{code} bytes of Python are more than the check reads ({MOST_CODE})"
+        return None, (Finding("unreadable", "warning", ".", 0, said, "put data into data files"),)
     try:
         return check_wheel(path), ()
     except Exception as cause:  # a stranger's code is read here: whatever trips the reader is theirs to mend
