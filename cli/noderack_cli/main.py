@@ -131,7 +131,7 @@ COMMANDS: tuple[Row, ...] = (
     Row(
         "Registry",
         "registry admin",
-        "noderack_cli.registry_care:admin",
+        "noderack_cli.registry_people:admin",
         "Yank, quarantine, transfer, revoke.",
     ),
 )

@@ -51,12 +51,18 @@ def publish(what: str, registry: str, token: str, as_json: bool) -> None:
     with TemporaryDirectory(prefix="noderack-") as temporary:
         wheel = _wheel_of(what, Path(temporary))
         with RegistryClient(registry, token) as client:
-            client.upload_wheel(wheel)
-        name, version = wheel.name.split("-")[:2]
+            shown = client.upload_wheel(wheel)
     if as_json:
-        click.echo(json.dumps({"pack": name.replace("_", "-"), "version": version, "registry": registry}))
-    else:
-        click.echo(f"{wheel.name} is published at {registry}")
+        counts = {level: sum(one.level == level for one in shown.check) for level in ("error", "warning")}
+        about = {"pack": shown.pack, "version": shown.version, "registry": registry}
+        click.echo(json.dumps({**about, "findings": counts}))
+        return
+    click.echo(f"{wheel.name} is published at {registry}")
+    worse = [one for one in shown.check if one.level != "note"]
+    for one in worse[:5]:
+        click.echo(f"  {one.level}: {one.file}{f':{one.line}' if one.line else ''}: {one.message}")
+    if len(worse) > 5:
+        click.echo(f"  and {len(worse) - 5} more; see `nodes pack check {what}`")
 
 
 def _wheel_of(what: str, temporary: Path) -> Path:

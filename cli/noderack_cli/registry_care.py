@@ -126,6 +126,8 @@ def export(
 @click.argument("git_url")
 @click.option("--tags", "pattern", default="*", show_default=True, help="Only tags that fit this pattern.")
 @click.option("--name", help="The pack's name, if it differs from the repository's.")
+@click.option("--scheme", "schemes", multiple=True, help="Only addresses by this: https, http, ssh or file.")
+@click.option("--retry", is_flag=True, help="Try tags again that were refused before.")
 @DATA
 @DATABASE
 @BLOBS
@@ -134,20 +136,24 @@ def index(
     git_url: str,
     pattern: str,
     name: str | None,
+    schemes: tuple[str, ...],
+    retry: bool,
     data: Path,
     database: str | None,
     blobs: str | None,
     as_json: bool,
 ) -> None:
     """Build and publish a wheel for each tag of a repository that is not here yet. Its code is not run."""
-    from noderack_registry.server import gitindex
+    from noderack_registry.server import git_address, gitindex
 
     def say(line: str) -> None:
         if not as_json:
             click.echo(line)
 
     with opened(settings(data, database, blobs)) as registry:
-        done = gitindex.index(registry, git_url, pattern, name, report=say)
+        done = gitindex.index(
+            registry, git_url, pattern, name, schemes or git_address.SCHEMES, report=say, retry=retry
+        )
     if as_json:
         click.echo(json.dumps(asdict(done)))
     else:
@@ -282,21 +288,27 @@ def reserve(name: str, release: bool, reason: str, data: Path, database: str | N
     click.echo(f"{name}: {'released' if release else 'reserved'}")
 
 
-@admin.command()
+@admin.command(
+    epilog="Examples:\n\n  nodes registry admin revoke film-grain 1.2 --reason 'steals tokens'\n\n"
+    "  nodes registry admin revoke film-grain --sha256 9f86d0… --reason 'the same, elsewhere'"
+)
 @click.argument("pack")
-@click.argument("version")
+@click.argument("version", required=False)
+@click.option("--sha256", help="One file, published here or not, instead of a version.")
 @REASON
 @DATA
 @DATABASE
-def revoke(pack: str, version: str, reason: str, data: Path, database: str | None) -> None:
-    """Kill every file of a version: clients refuse it, by hash, wherever it comes from."""
+def revoke(
+    pack: str, version: str | None, sha256: str | None, reason: str, data: Path, database: str | None
+) -> None:
+    """Kill a file, or every file of a version: clients refuse it, by hash, wherever it comes from."""
     from noderack_registry.server.bodies import Kill
     from noderack_registry.server.routes.admin import kill
 
     with opened(settings(data, database)) as registry:
-        wish = Kill(pack, version=version, reason=reason)
+        wish = Kill(pack, sha256, version, reason)
         registry.database.writing(kill, wish, operator(registry), registry.settings)
-    click.echo(f"{pack} {version}: revoked")
+    click.echo(f"{pack} {version or sha256}: revoked")
 
 
 @admin.command()

@@ -215,6 +215,7 @@ class PackVersion(Record):
     models: tuple[ModelManifest, ...] = ()
     capabilities: tuple[str, ...] = ()
     new_capabilities: tuple[str, ...] = ()
+    declared_capabilities: tuple[str, ...] = ()
     findings: tuple[str, ...] = ()
     web: str | None = None
     commit: str | None = None

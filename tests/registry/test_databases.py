@@ -177,3 +177,28 @@ def test_refusals_of_the_database_are_told(stocked):
     token = stocked.token("eve")
     with pytest.raises(Refused):
         stocked.client(token).put_model(ModelManifest("b", "loras", SHA, 6))
+
+
+def test_misspelt_words_and_kinds_are_found_alike(stocked):
+    client = stocked.client()
+    assert [hit.name for hit in client.search("flim-grain").hits][:1] == ["film-grain"]
+    assert client.search("style").facets == {"model": 1}
+    assert client.search("grain").facets == {"pack": 1, "node-type": 1}
+
+
+def test_findings_verdicts_and_guarded_names_are_kept_alike(stocked, tmp_path):
+    from noderack_registry.server import naming, verdicts
+    from noderack_registry.server.verdicts import Outcome
+
+    database, now = stocked.registry.database, stocked.settings.now()
+    version = stocked.client().version("film-grain", "1.0")
+    assert version.checked_by
+    assert database.writing(verdicts.take_next, now) == ("film-grain", "1.0")
+    assert database.writing(verdicts.take_next, now) is None
+    seen = Outcome("partial", "1 of 2", types={"New": {"category": "x"}}, missing=("Grain",))
+    database.writing(verdicts.store, "film-grain", "1.0", seen, now)
+    version = stocked.client().version("film-grain", "1.0")
+    assert version.origins == {"Grain": "declared", "New": "verified"}
+    assert version.verification.missing == ("Grain",)
+    assert stocked.client().node_type("New")[0].origin == "verified"
+    assert database.reading(naming.allowed) == []

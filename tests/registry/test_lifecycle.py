@@ -198,3 +198,15 @@ def test_capabilities_that_are_new_are_shown(stocked, tmp_path):
     client = stocked.client(stocked.ann["Authorization"][7:])
     shown = client.upload_wheel(write_wheel(tmp_path, version="2.0", code="import requests\n"))
     assert (shown.capabilities, shown.new_capabilities) == (("network",), ("network",))
+
+
+def test_what_a_pack_declares_is_told_apart_from_what_its_code_does(bench, tmp_path):
+    facts = {"capabilities": ["network"]}
+    client = bench.client(bench.token())
+    client.upload_wheel(write_wheel(tmp_path, facts=facts))
+    code = "import subprocess\nNODE_CLASS_MAPPINGS = {}\n"
+    shown = client.upload_wheel(write_wheel(tmp_path, version="1.1", facts=facts, code=code))
+    assert shown.declared_capabilities == ("network",)
+    assert shown.capabilities == ("network", "subprocess")
+    assert shown.new_capabilities == ("subprocess",)
+    assert shown.findings == ("subprocess: grain/__init__.py:1: import subprocess",)

@@ -125,3 +125,19 @@ def test_model_names_that_leave_their_folder_are_refused(bench, name):
     with pytest.raises(Refused) as caught:
         bench.client(bench.token()).put_model(ModelManifest(name, "loras", SHA, 5))
     assert caught.value.code == "bad-value"
+
+
+@pytest.mark.parametrize(
+    ("said", "shown"),
+    [
+        ("License: mit", "MIT"),
+        ("License: apache-2.0 or mit", "Apache-2.0 OR MIT"),
+        ("License: MIT License\n        Copyright (c) somebody", "MIT License"),
+        ("Summary: x", None),
+    ],
+)
+def test_licences_are_spelt_as_spdx_does(bench, tmp_path, said, shown):
+    assert publish(bench, tmp_path, extra=f"{said}\n").licence == shown
+    assert any(one.rule == "licence" for one in bench.client().version("grain", "1.0").check) == (
+        shown == "MIT License"
+    )

@@ -102,3 +102,41 @@ def test_model_files_come_in_ranges(live, tmp_path, http, span):
     assert got.status_code == 206
     assert len(got.content) == 10
     assert got.content in file.read_bytes()
+
+
+def uv_compile(url: str, *more: str, ok: bool = True) -> str:
+    index = ["--no-config", "--no-cache", "--no-header", "--index-url", f"{url}/simple/"]
+    command = [UV, "pip", "compile", "--quiet", "--python", sys.executable, *index, *more, "-"]
+    done = subprocess.run(
+        command, input="film-grain", capture_output=True, text=True, check=False, timeout=120
+    )
+    assert (done.returncode == 0) == ok, done.stdout + done.stderr
+    return done.stdout + done.stderr
+
+
+@pytest.fixture
+def versions(live, tmp_path, http):
+    """1.0 is plain, 1.1 needs a Python that is not there yet, 1.2 is yanked."""
+    url, token = live
+    with RegistryClient(url, token) as client:
+        for version, extra in (("1.0", ""), ("1.1", "Requires-Python: >=4\n"), ("1.2", "")):
+            client.upload_wheel(write_wheel(tmp_path, "film-grain", version, extra=extra))
+    sign_in = {"Authorization": f"Bearer {token}"}
+    yank = f"{url}/api/v1/packs/film-grain/versions/1.2/yank"
+    assert http.post(yank, json={"reason": "breaks on load"}, headers=sign_in).status_code == 200
+    return url
+
+
+def test_pip_honours_yanks_and_pythons_and_reads_metadata_files(versions, tmp_path):
+    said = pip(versions, tmp_path / "got", "film-grain", "-v")
+    assert [path.name for path in (tmp_path / "got").iterdir()] == ["film_grain-1.0-py3-none-any.whl"]
+    assert ".whl.metadata" in said
+    assert "breaks on load" in pip(versions, tmp_path / "pinned", "film-grain==1.2")
+    assert "Requires-Python" in pip(versions, tmp_path / "none", "film-grain==1.1", ok=False)
+
+
+def test_uv_honours_yanks_pythons_and_upload_times(versions):
+    assert "film-grain==1.0" in uv_compile(versions, "--generate-hashes")
+    assert "--hash=sha256:" in uv_compile(versions, "--generate-hashes")
+    uv_compile(versions, "--exclude-newer", "2020-01-01T00:00:00Z", ok=False)
+    assert "film-grain==1.0" in uv_compile(versions, "--exclude-newer", "2999-01-01T00:00:00Z")

@@ -81,6 +81,9 @@ ROWS = {
     "POST /api/v1/packs/{name}/versions/{version}/findings": Row(
         "maintainer", f"{API}/packs/grain/versions/1.0/findings"
     ),
+    "POST /api/v1/packs/{name}/versions/{version}/verification": Row(
+        "maintainer", f"{API}/packs/grain/versions/1.0/verification"
+    ),
     "POST /api/v1/packs/{name}/versions/{number}/yank": Row(
         "maintainer", f"{API}/packs/grain/versions/1.0/yank", {"reason": "old"}
     ),
@@ -102,6 +105,10 @@ ROWS = {
     "PUT /api/v1/reserved/{name}": Row("admin", f"{API}/reserved/big-studio", {"reason": "x"}),
     "DELETE /api/v1/reserved/{name}": Row("admin", f"{API}/reserved/big-studio"),
     "POST /api/v1/revocations": Row("admin", f"{API}/revocations", {"name": "grain", "version": "1.0"}),
+    "PUT /api/v1/allowed/{name}": Row("admin", f"{API}/allowed/grains", {"account": "bob"}),
+    "DELETE /api/v1/allowed/{name}": Row("admin", f"{API}/allowed/grains"),
+    "GET /api/v1/accounts": Row("admin", f"{API}/accounts"),
+    "PUT /api/v1/accounts/{name}": Row("admin", f"{API}/accounts/bob", {"admin": True}),
     "GET /api/v1/audit": Row("admin", f"{API}/audit"),
 }
 

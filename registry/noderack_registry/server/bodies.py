@@ -39,6 +39,20 @@ class Target:
 
 
 @dataclass(frozen=True, slots=True)
+class Holder:
+    """The account that may."""
+
+    account: str
+
+
+@dataclass(frozen=True, slots=True)
+class Powers:
+    """Whether an account may act as admin, with a token that has the scope."""
+
+    admin: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Role:
     """owner or maintainer."""
 

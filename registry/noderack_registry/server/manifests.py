@@ -12,7 +12,8 @@ from sqlmodel import Session, col, select
 
 from noderack_registry.schema import ModelManifest, ModelQuery, Source
 from noderack_registry.server import findable, search
-from noderack_registry.server.events import stamp
+from noderack_registry.server.events import record, stamp
+from noderack_registry.server.incoming import Arrived
 from noderack_registry.server.refusals import Refusal
 from noderack_registry.server.tables import Blob, Model, ModelName
 
@@ -46,6 +47,17 @@ def put(session: Session, manifest: ModelManifest, account_id: int, now: datetim
     return _update(session, known, merge(old, manifest, newer_wins=mine), now)
 
 
+def note_blob(session: Session, arrived: Arrived, account_id: int, now: datetime) -> None:
+    """Write down that the store keeps this model file."""
+    if session.get(Blob, arrived.sha256) is None:
+        blob = Blob(sha256=arrived.sha256, size=arrived.size, created=stamp(now), account_id=account_id)
+        session.add(blob)
+        record(session, "blob-added", arrived.sha256, now, public=False)
+        known = session.exec(select(Model).where(Model.sha256 == arrived.sha256)).first()
+        if known:  # its page has a source more: mirrors want to know
+            record(session, "model-published", arrived.sha256, now)
+
+
 def learn(session: Session, manifest: ModelManifest, now: datetime) -> None:
     """Take in what a published pack says of a model, if it can be identified and was not known."""
     if manifest.sha256 is None or manifest.size is None:
@@ -68,6 +80,13 @@ def merge(old: ModelManifest, new: ModelManifest, newer_wins: bool) -> ModelMani
         sources=tuple(sources),
         aliases=tuple(names),
         licence=main.licence or other.licence,
+        licence_url=main.licence_url or other.licence_url,
+        kind=main.kind or other.kind,
+        page=main.page or other.page,
+        gated=main.gated if main.gated != "none" else other.gated,
+        nsfw=main.nsfw or other.nsfw,
+        unsafe_format=main.unsafe_format or other.unsafe_format,
+        tags=tuple(dict.fromkeys((*main.tags, *other.tags))),
         base=main.base or other.base,
         title=main.title or other.title,
         description=main.description or other.description,

@@ -9,21 +9,24 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
+from urllib.parse import quote
 
 import httpx
-from sqlmodel import Session
+from sqlmodel import Session, select
 
 from noderack_registry.client import RegistryClient
 from noderack_registry.errors import NotFound
 from noderack_registry.schema import PackFile, PackVersion
-from noderack_registry.server import accounts, lifecycle, manifests
+from noderack_registry.server import accounts, lifecycle, manifests, packs, revocations
 from noderack_registry.server.accounts import Actor
 from noderack_registry.server.answers import Registry
-from noderack_registry.server.incoming import waiting_room
+from noderack_registry.server.database import first
+from noderack_registry.server.incoming import Arrived, waiting_room
 from noderack_registry.server.publish import Upload
 from noderack_registry.server.refusals import Refusal
-from noderack_registry.server.tables import Note
+from noderack_registry.server.tables import Note, Pack, Revoked
 
 PAGE = 1000
 _PACK_KINDS = ("version-", "pack-")
@@ -56,6 +59,8 @@ def mirror(
             versions += _pack(registry, client, name, actor, report)
         for sha256 in dict.fromkeys(item.name for item in changes if item.kind == "model-published"):
             models += _model(registry, client, sha256, actor)
+        if any(item.kind == "revoked" for item in changes):
+            _revocations(registry, client, actor)
         serial = changes[-1].serial
         registry.database.writing(_note, note, str(serial))
     return Mirrored(versions, models, serial)
@@ -92,9 +97,19 @@ def _pack(
     for version in versions:
         _follow(registry, version, actor)
     if versions:
-        wish = (page.status, page.status_reason, None)
-        registry.database.writing(lifecycle.set_status, name, *wish, actor, registry.settings.now())
+        wish = (page.status, page.status_reason)
+        registry.database.writing(_set_status, name, *wish, page.successor, actor, registry.settings.now())
     return fetched
+
+
+def _set_status(
+    session: Session, name: str, status: str, reason: str, successor: str | None, actor: Actor, now: datetime
+) -> None:
+    """Take a pack's status over, if it differs; a successor that is not here yet comes with a later one."""
+    pack = packs.find(session, name)
+    here = first(session, select(Pack.key).where(Pack.key == successor)) if successor else None
+    if (pack.status, pack.status_reason, pack.successor) != (status, reason, here):
+        lifecycle.set_status(session, name, status, reason, here, actor, now)
 
 
 def _fetch(
@@ -119,17 +134,34 @@ def _download(client: RegistryClient, place: str, path: Path) -> str:
 
 
 def _follow(registry: Registry, version: PackVersion, actor: Actor) -> None:
-    now = registry.settings.now()
+    """Take yanks and quarantines over, and take them back when they are."""
     try:
-        if version.yanked:
-            reason = version.yanked_reason
-            registry.database.writing(lifecycle.yank, version.pack, version.version, reason, actor, now)
-        if version.status == "quarantined":
-            wish = (version.version, "quarantined", version.status_reason)
-            registry.database.writing(lifecycle.set_version_status, version.pack, *wish, actor, now)
+        registry.database.writing(_take_over, version, actor, registry.settings.now())
     except Refusal as refusal:
         if refusal.status != 404:  # a version that never came here needs no status
             raise
+
+
+def _take_over(session: Session, version: PackVersion, actor: Actor, now: datetime) -> None:
+    name, number = version.pack, version.version
+    row = packs.find_version(session, packs.find(session, name), number)
+    if (row.yanked, row.yanked_reason) != (version.yanked, version.yanked_reason):
+        reason = version.yanked_reason if version.yanked else None
+        lifecycle.yank(session, name, number, reason, actor, now)
+    if row.status != version.status:
+        lifecycle.set_version_status(session, name, number, version.status, version.status_reason, actor, now)
+
+
+def _revocations(registry: Registry, client: RegistryClient, actor: Actor) -> None:
+    """Kill here what was killed there; the list here is signed with the key of this registry."""
+    for one in client.revocations():
+        if not registry.database.reading(_is_revoked, one.sha256):
+            wish = (one.sha256, one.name, one.reason)
+            registry.database.writing(revocations.revoke, *wish, actor, registry.settings.now())
+
+
+def _is_revoked(session: Session, sha256: str) -> bool:
+    return session.get(Revoked, sha256) is not None
 
 
 def _model(registry: Registry, client: RegistryClient, sha256: str, actor: Actor) -> int:
@@ -138,4 +170,18 @@ def _model(registry: Registry, client: RegistryClient, sha256: str, actor: Actor
     except NotFound:
         return 0
     registry.database.writing(manifests.put, manifest, actor.account_id, registry.settings.now())
+    own = next((source for source in manifest.sources if source.kind == "registry"), None)
+    if own and registry.blobs.size(sha256) is None:
+        _blob(registry, client, sha256, manifest.name, actor)
     return 1
+
+
+def _blob(registry: Registry, client: RegistryClient, sha256: str, name: str, actor: Actor) -> None:
+    """Fetch a model file that the other registry keeps itself."""
+    with waiting_room(registry.incoming) as path:
+        digest = _download(client, f"/blobs/{sha256}/{quote(name)}", path)
+        if digest != sha256:
+            raise Refusal("wrong-hash", f"{name} came with sha256 {digest}, not {sha256}")
+        arrived = Arrived(path, digest, path.stat().st_size)
+        registry.blobs.put(digest, path)
+        registry.database.writing(manifests.note_blob, arrived, actor.account_id, registry.settings.now())

@@ -214,6 +214,7 @@ def version_page(
         models=tuple(wire.ModelManifest.from_json(item) for item in facts["models"]),
         capabilities=tuple(facts["capabilities"]),
         new_capabilities=tuple(facts.get("new_capabilities", ())),
+        declared_capabilities=tuple(facts.get("declared_capabilities", ())),
         findings=tuple(facts.get("findings", ())),
         web=facts["web"],
         commit=facts["commit"],

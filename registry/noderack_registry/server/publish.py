@@ -12,6 +12,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from packaging.licenses import InvalidLicenseExpression, canonicalize_license_expression
 from packaging.version import Version as PythonVersion
 from sqlalchemy import delete
 from sqlmodel import Session, select
@@ -26,6 +27,7 @@ from noderack_registry.server import (
     findable,
     findings,
     manifests,
+    naming,
     packs,
     tickets,
 )
@@ -42,7 +44,6 @@ from noderack_registry.server.tables import (
     Dependency,
     File,
     Pack,
-    Reserved,
     Revoked,
     Version,
     VersionType,
@@ -185,7 +186,7 @@ def may_publish(
         raise Refusal("revoked-content", f"{upload.filename} has bytes that were revoked")
     pack: Pack | None = first(session, select(Pack).where(Pack.key == names.key(wheel.name)))
     if pack is None:
-        _check_new_name(session, wheel.name, actor)
+        naming.check(session, wheel.name, actor)
         return None
     if pack.origin == "catalogue" and pack.publisher_id is None:
         _check_catalogue_name(pack, wheel, actor)
@@ -193,6 +194,10 @@ def may_publish(
         accounts.need_member(session, actor, pack)
     if pack.status == "quarantined":
         raise Refusal("quarantined", f"{pack.name} is quarantined: {pack.status_reason}")
+    if pack.status == "archived":
+        raise Refusal(
+            "archived", f"{pack.name} is archived: {pack.status_reason or 'it takes no new versions'}"
+        )
     version = _version(session, pack, wheel.version)
     if version and not _completes(session, version, wheel, now):
         raise Refusal("version-exists", f"{pack.name} {wheel.version} is published already")
@@ -215,20 +220,6 @@ def _completes(session: Session, version: Version, wheel: InspectedWheel, now: d
     mine = hashlib.sha256(wheel.metadata_bytes).hexdigest()
     files = session.exec(select(File).where(File.version_id == version.id)).all()
     return all(file.metadata_sha256 == mine and "-any.whl" not in file.filename for file in files)
-
-
-def _check_new_name(session: Session, name: str, actor: Actor) -> None:
-    if actor.admin and "admin" in actor.scopes:
-        return
-    if names.reserved(name) or _is_reserved(session, name):
-        raise Refusal("reserved-name", f"the name {name!r} is reserved")
-    alike = first(session, select(Pack.name).where(Pack.ultra == names.ultra(name)))
-    if alike:
-        raise Refusal("similar-name", f"the name {name!r} looks like {alike!r}, which exists")
-
-
-def _is_reserved(session: Session, name: str) -> bool:
-    return first(session, select(Reserved.key).where(Reserved.key == names.key(name))) is not None
 
 
 def _check_catalogue_name(pack: Pack, wheel: InspectedWheel, actor: Actor) -> None:
@@ -353,12 +344,13 @@ def facts_of(wheel: InspectedWheel) -> dict[str, Any]:
     metadata = wheel.metadata
     return {
         "summary": metadata.summary or "",
-        "licence": str(metadata.license_expression or metadata.license or "") or None,
+        "licence": _licence(str(metadata.license_expression or metadata.license or "").strip()),
         "author": metadata.author or metadata.author_email or None,
         "tags": sorted({*(metadata.keywords or [])}),
         "urls": dict(metadata.project_urls or {}),
         "dependencies": [str(requirement) for requirement in metadata.requires_dist or []],
         "capabilities": list(wheel.capabilities),
+        "declared_capabilities": list(wheel.facts.capabilities),
         "findings": [str(finding) for finding in wheel.findings],
         "web": wheel.facts.web,
         "commit": wheel.facts.commit,
@@ -366,6 +358,14 @@ def facts_of(wheel: InspectedWheel) -> dict[str, Any]:
         "models": [manifest.to_json() for manifest in wheel.facts.models],
         **{key: wheel.facts.extra[key] for key in ("changelog", "title") if key in wheel.facts.extra},
     }
+
+
+def _licence(said: str) -> str | None:
+    """The SPDX expression in its own spelling, or else the first line of what stands there."""
+    try:
+        return str(canonicalize_license_expression(said)) if said else None
+    except InvalidLicenseExpression:
+        return said.splitlines()[0][:200]
 
 
 def _outside(address: Any) -> str | None:

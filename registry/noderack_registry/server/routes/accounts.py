@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Query, Request, Response
 from sqlmodel import Session, col, select
 
 from noderack_registry import names
-from noderack_registry.server import accounts, lifecycle
+from noderack_registry.server import accounts, lifecycle, people
 from noderack_registry.server.accounts import Actor
 from noderack_registry.server.answers import need_actor, registry_of, send
-from noderack_registry.server.bodies import PublisherText, Role, StatusChange, TokenWish, body_as
+from noderack_registry.server.bodies import Powers, PublisherText, Role, StatusChange, TokenWish, body_as
 from noderack_registry.server.database import first
 from noderack_registry.server.documents import says
 from noderack_registry.server.refusals import Refusal
@@ -20,6 +20,29 @@ from noderack_registry.server.settings import Settings
 from noderack_registry.server.tables import Account, Member, Pack, Token
 
 router = APIRouter(prefix="/api/v1", tags=["accounts"])
+
+
+@router.get("/accounts", openapi_extra=says(dict))
+async def list_accounts(request: Request) -> Response:
+    """All accounts, with the publishers that they belong to (admins)."""
+    registry, actor = registry_of(request), await need_actor(request)
+    actor.need_admin()
+    return send({"accounts": await registry.database.read(people.accounts)})
+
+
+@router.put("/accounts/{name}", openapi_extra=says(dict, Powers))
+async def put_account(request: Request, name: str) -> Response:
+    """Make an account if there is none, and an admin of it or not (admins)."""
+    registry, actor = registry_of(request), await need_actor(request)
+    wish = await body_as(request, Powers)
+    await registry.database.write(people.set_admin, name, wish.admin, actor, registry.settings.now())
+    return await list_accounts(request)
+
+
+@router.get("/publishers", openapi_extra=says(dict, kept=True))
+async def list_publishers(request: Request) -> Response:
+    """All publishers, with how many packs they have."""
+    return send({"publishers": await registry_of(request).database.read(people.publishers)})
 
 
 @router.get("/publishers/{name}", openapi_extra=says(dict, kept=True))
@@ -90,16 +113,18 @@ async def ban(request: Request, name: str) -> Response:
 
 
 @router.get("/tokens", openapi_extra=says(dict))
-async def tokens(request: Request) -> Response:
-    """One's own tokens, without their secrets."""
+async def tokens(request: Request, account: Annotated[str | None, Query(max_length=200)] = None) -> Response:
+    """One's own tokens, without their secrets; for admins also those of another account."""
     registry, actor = registry_of(request), await need_actor(request)
-    return send({"tokens": await registry.database.read(_tokens, actor)})
+    return send({"tokens": await registry.database.read(_tokens, actor, account)})
 
 
-def _tokens(session: Session, actor: Actor) -> list[dict[str, Any]]:
-    rows = session.exec(
-        select(Token).where(Token.account_id == actor.account_id).order_by(col(Token.id))
-    ).all()
+def _tokens(session: Session, actor: Actor, account: str | None) -> list[dict[str, Any]]:
+    number = actor.account_id
+    if account not in (None, actor.name):
+        actor.need_admin()
+        number = people.find(session, account or "").id or 0
+    rows = session.exec(select(Token).where(Token.account_id == number).order_by(col(Token.id))).all()
     return [
         {
             "public": row.public,

@@ -7,10 +7,10 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query, Request, Response
 from sqlmodel import Session, col, select
 
-from noderack_registry.server import lifecycle, revocations
+from noderack_registry.server import lifecycle, naming, revocations
 from noderack_registry.server.accounts import Actor
 from noderack_registry.server.answers import need_actor, registry_of, send
-from noderack_registry.server.bodies import Kill, Reason, body_as
+from noderack_registry.server.bodies import Holder, Kill, Reason, body_as
 from noderack_registry.server.documents import says
 from noderack_registry.server.refusals import Refusal
 from noderack_registry.server.settings import Settings
@@ -22,10 +22,11 @@ router = APIRouter(prefix="/api/v1", tags=["admin"])
 @router.get("/reserved", openapi_extra=says(dict, kept=True))
 async def reserved(request: Request) -> Response:
     """Names that are kept back."""
-    return send({"reserved": await registry_of(request).database.read(_reserved)})
+    return send({"reserved": await registry_of(request).database.read(reserved_names)})
 
 
-def _reserved(session: Session) -> list[dict[str, str]]:
+def reserved_names(session: Session) -> list[dict[str, str]]:
+    """Names that are kept back, with the reasons."""
     return [{"name": row.key, "reason": row.reason} for row in session.exec(select(Reserved)).all()]
 
 
@@ -45,6 +46,30 @@ async def _reserve(request: Request, name: str, reason: str | None) -> Response:
     registry, actor = registry_of(request), await need_actor(request)
     await registry.database.write(lifecycle.reserve, name, reason, actor, registry.settings.now())
     return await reserved(request)
+
+
+@router.get("/allowed", openapi_extra=says(dict, kept=True))
+async def allowed(request: Request) -> Response:
+    """Names that an account may take although they are reserved, or look like another's."""
+    return send({"allowed": await registry_of(request).database.read(naming.allowed)})
+
+
+@router.put("/allowed/{name}", openapi_extra=says(dict, Holder))
+async def allow(request: Request, name: str) -> Response:
+    """Let an account be the first to publish under a name that would be refused (admins)."""
+    return await _allow(request, name, (await body_as(request, Holder)).account)
+
+
+@router.delete("/allowed/{name}", openapi_extra=says(dict))
+async def allow_no_more(request: Request, name: str) -> Response:
+    """Take that back (admins)."""
+    return await _allow(request, name, None)
+
+
+async def _allow(request: Request, name: str, account: str | None) -> Response:
+    registry, actor = registry_of(request), await need_actor(request)
+    await registry.database.write(naming.allow, name, account, actor, registry.settings.now())
+    return await allowed(request)
 
 
 @router.get("/revocations", openapi_extra=says(dict))

@@ -76,19 +76,21 @@ async def comfy_nodes(
 async def archive(request: Request, name: str, version: str) -> Response:
     """A version as the archive that existing hosts unpack."""
     registry = registry_of(request)
-    sha256, dependencies = await registry.database.read(_wheel, name, version)
+    sha256, dependencies, file_of = await registry.database.read(_wheel, name, version)
+    if request.client:
+        registry.downloads.saw(*file_of, request.client.host, registry.settings.now())
     wheel = await to_thread.run_sync(lambda: b"".join(registry.blobs.open(sha256)))
     return Response(comfy.archive(wheel, dependencies), media_type="application/zip")
 
 
-def _wheel(session: Session, name: str, version: str) -> tuple[str, list[str]]:
+def _wheel(session: Session, name: str, version: str) -> tuple[str, list[str], tuple[int, str]]:
     pack = packs.find(session, name)
     told = comfy.install(session, "", name, version)
     row = packs.find_version(session, pack, version)
     file = session.exec(select(File).where(File.version_id == row.id).order_by(File.filename)).first()
     if file is None:
         raise Refusal("no-such-file", f"{name} {version} has no file")
-    return file.sha256, told["dependencies"]
+    return file.sha256, told["dependencies"], (row.pack_id, row.version)
 
 
 @router.get("/comfy-nodes/{type_:path}/node", openapi_extra=says(dict, kept=True))

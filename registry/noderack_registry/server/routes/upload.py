@@ -23,12 +23,11 @@ from noderack_registry.server.answers import (
 from noderack_registry.server.blobs import CHUNK
 from noderack_registry.server.bodies import body_as
 from noderack_registry.server.documents import says
-from noderack_registry.server.events import record, stamp
+from noderack_registry.server.events import record
 from noderack_registry.server.incoming import Arrived, receive, waiting_room
 from noderack_registry.server.publish import Upload
 from noderack_registry.server.refusals import Refusal
 from noderack_registry.server.settings import Settings
-from noderack_registry.server.tables import Blob
 
 router = APIRouter(tags=["uploads"])
 
@@ -95,22 +94,14 @@ async def upload_blob(request: Request, sha256: str) -> Response:
         if arrived.sha256 != sha256.lower():
             raise Refusal("wrong-hash", f"the file has sha256 {arrived.sha256}, not {sha256[:64]}")
         await to_thread.run_sync(registry.blobs.put, arrived.sha256, path)
-        await registry.database.write(_note_blob, arrived, actor, registry.settings)
+        now = registry.settings.now()
+        await registry.database.write(manifests.note_blob, arrived, actor.account_id, now)
     return send({"sha256": arrived.sha256, "size": arrived.size}, 201)
 
 
 async def _body(request: Request) -> AsyncIterator[bytes]:
     async for block in request.stream():
         yield block
-
-
-def _note_blob(session: Session, arrived: Arrived, actor: Actor, settings: Settings) -> None:
-    if session.get(Blob, arrived.sha256) is None:
-        now = settings.now()
-        session.add(
-            Blob(sha256=arrived.sha256, size=arrived.size, created=stamp(now), account_id=actor.account_id)
-        )
-        record(session, "blob-added", arrived.sha256, now, actor=actor.name, public=False)
 
 
 @router.put("/api/v1/models", openapi_extra=says(ModelManifest, ModelManifest))
