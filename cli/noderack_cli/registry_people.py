@@ -111,3 +111,15 @@ def revocations(data: Path, database: str | None) -> None:
 
     with opened(settings(data, database)) as registry:
         click.echo(json.dumps(registry.database.writing(lists.feed, registry.settings.now())))
+
+
+@admin.command("change-key", epilog="Example:\n\n  nodes registry admin change-key")
+@DATA
+@DATABASE
+def change_key(data: Path, database: str | None) -> None:
+    """Sign the list of killed artefacts with a new key. Hosts that trust the old one go on by themselves."""
+    from noderack_registry.server import revocations as lists
+
+    with opened(settings(data, database)) as registry:
+        key = registry.database.writing(lists.change_key, operator(registry), registry.settings.now())
+    click.echo(f"signing with {key} from now on")

@@ -17,7 +17,7 @@ from typing import Any
 
 from noderack_host.folder import Host
 from noderack_registry.client import NotFound, RegistryClient
-from noderack_registry.revocations import BadFeed, verify
+from noderack_registry.revocations import BadFeed, current_key, verify
 from noderack_registry.schema import Revocation
 
 from noderack_cli.errors import Unresolvable
@@ -64,6 +64,7 @@ def refreshed(host: Host, client: RegistryClient, now: datetime | None = None) -
         return remembered(host)
     key = known.key or str(feed.get("key", ""))
     try:
+        key = current_key(feed, key)
         serial, revoked = verify(feed, key, now or datetime.now(timezone.utc), known.serial)
     except BadFeed as error:
         raise _with_way_out(error, host, client.url, known) from error

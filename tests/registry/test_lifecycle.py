@@ -210,3 +210,19 @@ def test_what_a_pack_declares_is_told_apart_from_what_its_code_does(bench, tmp_p
     assert shown.capabilities == ("network", "subprocess")
     assert shown.new_capabilities == ("subprocess",)
     assert shown.findings == ("subprocess: grain/__init__.py:1: import subprocess",)
+
+
+def test_a_new_key_is_trusted_by_whoever_trusts_the_one_before(stocked):
+    now = stocked.settings.now()
+    first = stocked.http.get(f"{API}/revocations").json()["key"]
+    for _ in range(2):
+        feed = stocked.http.post(f"{API}/revocations/key", headers=stocked.root).json()
+    assert feed["key"] != first
+    assert revocations.current_key(feed, first) == feed["key"]
+    assert revocations.verify(feed, first, now) == (0, ())
+    stranger = {**feed["handovers"][0], "to": base64.b64encode(bytes(32)).decode()}
+    forged = {**feed, "key": stranger["to"], "handovers": [stranger]}
+    for wrong in (forged, {**feed, "handovers": []}):
+        with pytest.raises(revocations.BadFeed):
+            revocations.verify(wrong, first, now)
+    assert revocations.verify({**feed, "handovers": []}, feed["key"], now) == (0, ())

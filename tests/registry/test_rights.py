@@ -109,6 +109,7 @@ ROWS = {
     "DELETE /api/v1/allowed/{name}": Row("admin", f"{API}/allowed/grains"),
     "GET /api/v1/accounts": Row("admin", f"{API}/accounts"),
     "PUT /api/v1/accounts/{name}": Row("admin", f"{API}/accounts/bob", {"admin": True}),
+    "POST /api/v1/revocations/key": Row("admin", f"{API}/revocations/key"),
     "GET /api/v1/audit": Row("admin", f"{API}/audit"),
 }
 

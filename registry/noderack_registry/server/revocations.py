@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from sqlalchemy import func
 from sqlmodel import Session, col, select
 
+from noderack_registry.revocations import HANDOVER
 from noderack_registry.schema import Revocation
 from noderack_registry.server import packs
 from noderack_registry.server.accounts import Actor
@@ -23,7 +24,7 @@ from noderack_registry.server.events import record, stamp
 from noderack_registry.server.refusals import Refusal
 from noderack_registry.server.tables import Event, File, Note, Revoked
 
-_KEY = "signing-key"
+_KEY, _HANDOVERS = "signing-key", "signing-key-handovers"
 LIFETIME = timedelta(days=7)
 
 
@@ -38,19 +39,48 @@ def signing_key(session: Session) -> Ed25519PrivateKey:
     return Ed25519PrivateKey.from_private_bytes(base64.b64decode(note.value))
 
 
+def change_key(session: Session, actor: Actor, now: datetime) -> str:
+    """Sign with a new key from here on; the old one vouches for it, so who trusts that need do nothing."""
+    actor.need_admin()
+    old, new = signing_key(session), Ed25519PrivateKey.generate()
+    signature = base64.b64encode(old.sign(HANDOVER + _raw(new))).decode()
+    made = {"from": _public(old), "to": _public(new), "signature": signature}
+    session.merge(Note(key=_HANDOVERS, value=json.dumps([*_handovers(session), made])))
+    session.merge(Note(key=_KEY, value=base64.b64encode(new.private_bytes_raw()).decode()))
+    record(session, "signing-key-changed", _public(new), now, actor=actor.name)
+    return _public(new)
+
+
+def _handovers(session: Session) -> list[dict[str, str]]:
+    note = session.get(Note, _HANDOVERS)
+    found: list[dict[str, str]] = json.loads(note.value) if note else []
+    return found
+
+
+def _raw(key: Ed25519PrivateKey) -> bytes:
+    return key.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
+
+
+def _public(key: Ed25519PrivateKey) -> str:
+    return base64.b64encode(_raw(key)).decode()
+
+
 def feed(session: Session, now: datetime) -> dict[str, Any]:
-    """The signed feed: `signed` (text), `signature` and `key` (base64), `payload` (the text, parsed)."""
+    """The signed feed: `signed` (text), `signature` and `key` (base64), `payload` (the text, parsed).
+
+    `handovers` says how the key came after those before it (see `noderack_registry.revocations`).
+    """
     rows = session.exec(select(Revoked).order_by(col(Revoked.time), col(Revoked.sha256))).all()
     serial = session.exec(select(func.max(Event.serial)).where(col(Event.kind) == "revoked")).one() or 0
     items = [Revocation(row.sha256, row.name, row.version, row.reason, row.time).to_json() for row in rows]
     payload = {"serial": serial, "expires": stamp(now + LIFETIME), "revocations": items}
     signed = json.dumps(payload, separators=(",", ":"), sort_keys=True)
     key = signing_key(session)
-    public = key.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
     return {
         "signed": signed,
         "signature": base64.b64encode(key.sign(signed.encode())).decode(),
-        "key": base64.b64encode(public).decode(),
+        "key": _public(key),
+        "handovers": _handovers(session),
         "payload": payload,
     }
 

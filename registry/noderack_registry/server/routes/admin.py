@@ -88,6 +88,14 @@ async def revoke(request: Request) -> Response:
     return await feed(request)
 
 
+@router.post("/revocations/key", openapi_extra=says(dict))
+async def change_key(request: Request) -> Response:
+    """Sign the list with a new key, for which the old one vouches (admins)."""
+    registry, actor = registry_of(request), await need_actor(request)
+    await registry.database.write(revocations.change_key, actor, registry.settings.now())
+    return await feed(request)
+
+
 def kill(session: Session, wish: Kill, actor: Actor, settings: Settings) -> None:
     """Revoke what the wish names."""
     actor.need_admin()
