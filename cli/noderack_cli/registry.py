@@ -62,6 +62,12 @@ def settings(data: Path, database: str | None = None, blobs: str | None = None) 
     "--writes", type=int, default=0, help="Writes a minute that one address may make; 0: any number."
 )
 @click.option("--verify", is_flag=True, help="Import each new version in a jail, and say what appeared.")
+@click.option(
+    "--verify-python",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="A Python with noderack[host] to do that; this one unless said.",
+)
+@click.option("--verify-index", default="default", help="Where requirements come from: default, none, URL.")
 @click.option("--log", is_flag=True, help="Write a line of JSON for each request to stderr.")
 @JSON
 def serve(
@@ -76,6 +82,8 @@ def serve(
     reads: int,
     writes: int,
     verify: bool,
+    verify_python: Path | None,
+    verify_index: str,
     log: bool,
     as_json: bool,
 ) -> None:
@@ -87,7 +95,9 @@ def serve(
     from noderack_registry.server import serve as run
     from noderack_registry.server.settings import Verifying
 
-    chosen = replace(chosen, rates=RateLimits(reads, writes), verifying=Verifying(on=verify))
+    chosen = replace(
+        chosen, rates=RateLimits(reads, writes), verifying=Verifying(verify, verify_python, verify_index)
+    )
     if log:
         start_log()
 
