@@ -101,6 +101,11 @@ HOSTILE = {
         "1 node types appeared",
     ),
     "lies": ("NODE_CLASS_MAPPINGS = {'Other': Grain}", "partial", "1 of 2 node types appeared"),
+    "writes beside itself": (
+        "open(__file__ + '.cache', 'w').close()\nNODE_CLASS_MAPPINGS = {'Grain': Grain}",
+        "verified",
+        "1 node types appeared",
+    ),
     "empty": ("NODE_CLASS_MAPPINGS = {}", "failed", ""),
 }
 
