@@ -6,12 +6,13 @@ import json
 import os
 import shutil
 import sys
+from dataclasses import replace
 
 import click
 from noderack_host.folder import Host
 from noderack_registry.client import RegistryClient
 
-from noderack_cli import plan_view
+from noderack_cli import generations, plan_view
 from noderack_cli.bring import Brought, bring
 from noderack_cli.errors import BadInput, NoSpace
 from noderack_cli.exits import Exit
@@ -68,6 +69,7 @@ def carry_out(
     applied = Applied(generation=plan.generation)
     if plan.packs:
         with hold(host.root, doing, wait=600 if wait else 0, tell=progress.line):
+            plan = _up_to_date(host, client, plan)
             applied = apply(plan, host, progress, registry=client.url, all_or_nothing=all_or_nothing)
             keep_few(host)
         if applied.installed:
@@ -76,6 +78,16 @@ def carry_out(
     if not (all_or_nothing and applied.failed):
         brought = bring(plan.models, host, Access.of(os.environ, client.url, stored), progress, manner)
     return _result(applied, brought, progress)
+
+
+def _up_to_date(host: Host, client: RegistryClient, plan: Plan) -> Plan:
+    """The plan, solved again if another process changed the host since; raises Unresolvable."""
+    number = generations.current(host).number
+    if plan.generation == number or not plan.solved:
+        return plan
+    from noderack_cli.planning import solved
+
+    return solved(host, client, replace(plan, generation=number))
 
 
 def refuse_if_full(host: Host, plan: Plan) -> None:

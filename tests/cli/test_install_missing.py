@@ -285,3 +285,23 @@ def test_several_workflows_make_one_plan(
     flows = [workflow(tmp_path, ["One"], name="a.json"), workflow(tmp_path, ["Two"], name="b.json")]
     assert run(["install-missing", *flows, "--dry-run", "--json"]) == 0
     assert events(capsys)[0]["plan"]["packs"][0]["node_types"] == ["One", "Two"]
+
+
+def test_a_plan_is_solved_again_when_the_host_changed_meanwhile(shop: Any, rack: Host) -> None:
+    from noderack_cli.carry import carry_out
+    from noderack_cli.installed import installed
+    from noderack_cli.plan import PackChoice, Plan
+    from noderack_cli.planning import solved
+    from noderack_cli.progress import Progress
+
+    for version in ("1.0", "2.0"):
+        shop.sell("lib", version, library=True)
+    shop.sell("film", types=["FilmGrain"], requires=["lib"])
+    shop.sell("old", types=["Old"], requires=["lib<2"])
+    with shop.client as client:
+        plan = solved(rack, client, Plan((PackChoice("film", "1.0", (), "test"),), generation=1))
+        assert [d.new for d in plan.distributions if d.name == "lib"] == ["2.0"]
+        assert run(["install", "old", "--yes"]) == 0
+        assert carry_out(rack, client, plan, Progress(), wait=True) == 0
+    now = generations.current(rack)
+    assert installed(now.path)["lib"].version == "1.0" and {"film", "old"} <= set(now.packs)
