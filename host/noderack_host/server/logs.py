@@ -6,7 +6,7 @@ import threading
 from collections import deque
 from collections.abc import Callable
 from datetime import datetime, timezone
-from typing import TextIO
+from typing import Any, TextIO
 
 from noderack_host.running import current_or_none
 
@@ -82,6 +82,13 @@ class Tee(io.TextIOBase):
 
     def flush(self) -> None:
         self._below.flush()
+
+    def writable(self) -> bool:
+        return True
+
+    def __getattr__(self, name: str) -> Any:
+        """What else a stream has (`buffer`, say) is that of the stream below."""
+        return getattr(self._below, name)
 
     def isatty(self) -> bool:
         return self._below.isatty()
