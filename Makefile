@@ -3,7 +3,8 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/installed
 BENCHES = $(patsubst tests/benchmarks/bench_%.py,bench-%,$(wildcard tests/benchmarks/bench_*.py))
-export CORPUS PACKS PEER INDEX   # folders that a benchmark may be given; each has small inputs of its own
+# What a benchmark may be given (each has small inputs of its own); the head of its file says what for.
+export CORPUS PACKS PEER INDEX CATALOGUE DOWNLOADS BASE PLOT REQUESTS
 
 .PHONY: demo test test-all lint bench tiny clean
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -88,6 +89,7 @@ def serve(
     as_json: bool,
 ) -> None:
     """Run a registry until interrupted. Nothing needs to be configured."""
+    gc.disable()  # what starting makes is there to stay: looking for garbage in it takes a sixth of the time
     from dataclasses import replace
 
     chosen = replace(settings(data, database, blobs), public_url=public_url, read_only=read_only)
@@ -105,6 +107,8 @@ def serve(
         write_token(chosen, token_file)
 
     def ready(url: str) -> None:
+        gc.freeze()
+        gc.enable()
         if as_json:
             click.echo(json.dumps({"event": "ready", "url": url, "data": str(data.resolve())}))
         else:

@@ -176,7 +176,7 @@ def _candidates(place: str, record: _Listed) -> Iterator[str]:
     number = 1
     while True:
         plain = "".join(mark if mark.isalnum() else "-" for mark in parts[-1])
-        yield f"{names.key(plain) or 'pack'}-{number}"
+        yield f"{names.key(plain).strip('-') or 'pack'}-{number}"
         number += 1
 
 

@@ -11,6 +11,7 @@ from packaging.version import Version as PythonVersion
 from sqlalchemy import text
 from sqlmodel import Session, col, select
 
+from noderack_registry.server import turns
 from noderack_registry.server.answers import Registry
 from noderack_registry.server.packs import latest_of
 from noderack_registry.server.tables import Asset, Blob, Claim, File, Model, Pack, Version, VersionType
@@ -46,12 +47,14 @@ def check(registry: Registry, contents: bool = True) -> list[Fault]:
 
 
 def repair(registry: Registry, faults: list[Fault]) -> None:
-    """Remove leftovers. Only while no upload is under way: a blob comes before what shows it."""
-    for fault in faults:
-        if fault.kind == "orphan-blob":
-            registry.blobs.delete(fault.what)
-        elif fault.kind == "left-upload":
-            (registry.incoming / fault.what).unlink(missing_ok=True)
+    """Remove leftovers, also while the registry serves: what was published meanwhile stays."""
+    with turns.clearing(registry.database):
+        shown = registry.database.reading(_shown)
+        for fault in faults:
+            if fault.kind == "orphan-blob" and fault.what not in shown:
+                registry.blobs.delete(fault.what)
+            elif fault.kind == "left-upload":
+                (registry.incoming / fault.what).unlink(missing_ok=True)
 
 
 def _shown(session: Session) -> dict[str, str]:

@@ -30,6 +30,7 @@ from noderack_registry.server import (
     naming,
     packs,
     tickets,
+    turns,
 )
 from noderack_registry.server.accounts import Actor
 from noderack_registry.server.blobs import BlobStore, disk_errors
@@ -98,11 +99,13 @@ class Publisher:
         wheel = _with_types(wheel, examined, upload)
         with self._committing:
             try:
-                self._keep(upload, wheel, examined)
-                now = self._settings.now()
-                return self._database.writing(show, wheel, examined, upload, actor, now)
+                with turns.publishing(self._database):
+                    self._keep(upload, wheel, examined)
+                    now = self._settings.now()
+                    return self._database.writing(show, wheel, examined, upload, actor, now)
             except BaseException as cause:  # even Ctrl-C must not leave bytes that nothing shows
-                self._forget_unused(upload.sha256, examined)
+                with turns.clearing(self._database):
+                    self._forget_unused(upload.sha256, examined)
                 stored = self._beaten(upload, cause)
                 if stored is None:
                     raise

@@ -12,9 +12,10 @@ from sqlmodel import Session
 from starlette.datastructures import FormData, UploadFile
 
 from noderack_registry.schema import ModelManifest
-from noderack_registry.server import manifests
+from noderack_registry.server import manifests, turns
 from noderack_registry.server.accounts import Actor
 from noderack_registry.server.answers import (
+    Registry,
     base_url,
     need_actor,
     registry_of,
@@ -93,15 +94,19 @@ async def upload_blob(request: Request, sha256: str) -> Response:
         arrived = await receive(_body(request), path, registry.settings.largest_blob)
         if arrived.sha256 != sha256.lower():
             raise Refusal("wrong-hash", f"the file has sha256 {arrived.sha256}, not {sha256[:64]}")
-        await to_thread.run_sync(registry.blobs.put, arrived.sha256, path)
-        now = registry.settings.now()
-        await registry.database.write(manifests.note_blob, arrived, actor.account_id, now)
+        await to_thread.run_sync(_keep_blob, registry, arrived, actor)
     return send({"sha256": arrived.sha256, "size": arrived.size}, 201)
 
 
 async def _body(request: Request) -> AsyncIterator[bytes]:
     async for block in request.stream():
         yield block
+
+
+def _keep_blob(registry: Registry, arrived: Arrived, actor: Actor) -> None:
+    with turns.publishing(registry.database):
+        registry.blobs.put(arrived.sha256, arrived.path)
+        registry.database.writing(manifests.note_blob, arrived, actor.account_id, registry.settings.now())
 
 
 @router.put("/api/v1/models", openapi_extra=says(ModelManifest, ModelManifest))
