@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pwd
 import shutil
+import signal
 import subprocess
 import tempfile
 import time
@@ -53,7 +54,9 @@ def running() -> Iterator[str]:
         _wait(folder)
         yield f"postgresql://registry@/postgres?host={folder}"
     finally:
-        server.terminate()
+        server.send_signal(
+            signal.SIGINT
+        )  # ends sessions that a failed test left open; SIGTERM waits for them
         server.wait(20)
         shutil.rmtree(folder, ignore_errors=True)
 

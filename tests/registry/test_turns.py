@@ -11,15 +11,16 @@ from test_databases import database_url, postgres  # noqa: F401  fixtures
 from wheels import write_wheel
 
 
-def entered(database: Database, turn, seconds: float = 0.5) -> bool:
-    """Whether this turn is given at once, to somebody else."""
+def entered(waiting: list[threading.Thread], database: Database, turn, seconds: float = 0.5) -> bool:
+    """Whether this turn is given at once, to somebody else (who goes on waiting if not)."""
     inside = threading.Event()
 
     def try_it() -> None:
         with turn(database):
             inside.set()
 
-    threading.Thread(target=try_it, daemon=True).start()
+    waiting.append(threading.Thread(target=try_it, daemon=True))
+    waiting[-1].start()
     return inside.wait(seconds)
 
 
@@ -35,9 +36,12 @@ def entered(database: Database, turn, seconds: float = 0.5) -> bool:
 def test_who_may_be_there_together(make_bench, database_url, held, wanted, together):  # noqa: F811
     bench = make_bench(database=database_url)
     other = open_registry(bench.settings)
+    waiting: list[threading.Thread] = []
     with held(bench.registry.database):
-        assert entered(other.database, wanted) is together
-    assert entered(other.database, turns.clearing, 5)
+        assert entered(waiting, other.database, wanted) is together
+    assert entered(waiting, other.database, turns.clearing, 5)
+    for thread in waiting:
+        thread.join(5)
     other.database.close()
 
 
