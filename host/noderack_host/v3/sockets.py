@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from enum import Enum
+from types import MappingProxyType
 from typing import Any, TypeVar
 
 T = TypeVar("T", bound=type)
@@ -110,6 +111,38 @@ class WidgetInput(Input):
         }
         given = {key: plain(value) for key, value in options.items() if value is not None}
         return {**super().as_dict(), **given, **self.extra_dict}
+
+
+_PLAIN = (
+    *("id", "display_name", "optional", "tooltip", "lazy", "default", "socketless", "widget_type"),
+    *("force_input", "extra_dict", "raw_link", "advanced"),
+)
+
+
+class OrderedInput(WidgetInput):
+    """An input whose options may be given by position too: `order` is theirs, as packs count on it.
+
+    `wire` has the wire names of options that are called otherwise there, `standard` what holds unless given.
+    """
+
+    order: tuple[str, ...] = ()
+    wire: Mapping[str, str] = MappingProxyType({})
+    standard: Mapping[str, Any] = MappingProxyType({})
+
+    def __init__(self, *words: Any, **options: Any) -> None:
+        if len(words) > len(self.order):
+            raise TypeError(f"an input of the type {self.io_type} has {len(self.order)} options at most")
+        told = {**dict(zip(self.order, words, strict=False)), **options}
+        given = {**self.standard, **{key: value for key, value in told.items() if value is not None}}
+        own = self.translated({key: value for key, value in given.items() if key not in _PLAIN})
+        super().__init__(
+            **{key: value for key, value in given.items() if key in _PLAIN},
+            own={self.wire.get(key, key): value for key, value in own.items()},
+        )
+
+    def translated(self, own: dict[str, Any]) -> dict[str, Any]:
+        """The type's own options, as they are to be served."""
+        return own
 
 
 class Output:

@@ -1,10 +1,11 @@
 """The types that have everyday widgets: numbers, texts, switches, choices."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from enum import Enum
+from types import MappingProxyType
 from typing import Any
 
-from noderack_host.v3.sockets import Extra, Output, SocketType, WidgetInput, comfytype
+from noderack_host.v3.sockets import OrderedInput, Output, SocketType, comfytype
 
 
 class NumberDisplay(str, Enum):
@@ -64,180 +65,63 @@ class RemoteOptions:
         return {key: value for key, value in self.options.items() if value is not None}
 
 
-class _SwitchInput(WidgetInput):
-    def __init__(
-        self,
-        id: str,
-        display_name: str | None = None,
-        optional: bool = False,
-        tooltip: str | None = None,
-        lazy: bool | None = None,
-        default: bool | None = None,
-        label_on: str | None = None,
-        label_off: str | None = None,
-        socketless: bool | None = None,
-        force_input: bool | None = None,
-        extra_dict: Extra = None,
-        raw_link: bool | None = None,
-        advanced: bool | None = None,
-    ) -> None:
-        super().__init__(
-            *(id, display_name, optional, tooltip, lazy, default, socketless, None),
-            *(force_input, extra_dict, raw_link, advanced),
-            own={"label_on": label_on, "label_off": label_off},
-        )
+_FIRST = ("id", "display_name", "optional", "tooltip", "lazy")
+_LAST = ("socketless", "force_input", "extra_dict", "raw_link", "advanced")
+_SOCKETS = ("socketless", "extra_dict", "raw_link", "advanced")
 
 
-class _IntInput(WidgetInput):
-    def __init__(
-        self,
-        id: str,
-        display_name: str | None = None,
-        optional: bool = False,
-        tooltip: str | None = None,
-        lazy: bool | None = None,
-        default: int | None = None,
-        min: int | None = None,
-        max: int | None = None,
-        step: int | None = None,
-        control_after_generate: bool | ControlAfterGenerate | None = None,
-        display_mode: NumberDisplay | None = None,
-        socketless: bool | None = None,
-        force_input: bool | None = None,
-        extra_dict: Extra = None,
-        raw_link: bool | None = None,
-        advanced: bool | None = None,
-    ) -> None:
-        super().__init__(
-            *(id, display_name, optional, tooltip, lazy, default, socketless, None),
-            *(force_input, extra_dict, raw_link, advanced),
-            own={
-                **{"min": min, "max": max, "step": step},
-                **{"control_after_generate": control_after_generate, "display": display_mode},
-            },
-        )
+class SwitchInput(OrderedInput):
+    order = (*_FIRST, "default", "label_on", "label_off", *_LAST)
 
 
-class _FloatInput(WidgetInput):
-    def __init__(
-        self,
-        id: str,
-        display_name: str | None = None,
-        optional: bool = False,
-        tooltip: str | None = None,
-        lazy: bool | None = None,
-        default: float | None = None,
-        min: float | None = None,
-        max: float | None = None,
-        step: float | None = None,
-        round: float | None = None,
-        display_mode: NumberDisplay | None = None,
-        gradient_stops: Sequence[Any] | None = None,
-        socketless: bool | None = None,
-        force_input: bool | None = None,
-        extra_dict: Extra = None,
-        raw_link: bool | None = None,
-        advanced: bool | None = None,
-    ) -> None:
-        super().__init__(
-            *(id, display_name, optional, tooltip, lazy, default, socketless, None),
-            *(force_input, extra_dict, raw_link, advanced),
-            own={
-                **{"min": min, "max": max, "step": step, "round": round},
-                **{"display": display_mode, "gradient_stops": gradient_stops},
-            },
-        )
+class IntInput(OrderedInput):
+    order = (*_FIRST, "default", "min", "max", "step", "control_after_generate", "display_mode", *_LAST)
+    wire = MappingProxyType({"display_mode": "display"})
 
 
-class _TextInput(WidgetInput):
-    def __init__(
-        self,
-        id: str,
-        display_name: str | None = None,
-        optional: bool = False,
-        tooltip: str | None = None,
-        lazy: bool | None = None,
-        multiline: bool = False,
-        placeholder: str | None = None,
-        default: str | None = None,
-        dynamic_prompts: bool | None = None,
-        socketless: bool | None = None,
-        force_input: bool | None = None,
-        extra_dict: Extra = None,
-        raw_link: bool | None = None,
-        advanced: bool | None = None,
-    ) -> None:
-        own = {"multiline": multiline, "placeholder": placeholder, "dynamicPrompts": dynamic_prompts}
-        super().__init__(
-            *(id, display_name, optional, tooltip, lazy, default, socketless, None),
-            *(force_input, extra_dict, raw_link, advanced),
-            own=own,
-        )
+class FloatInput(OrderedInput):
+    order = (*_FIRST, "default", "min", "max", "step", "round", "display_mode", "gradient_stops", *_LAST)
+    wire = MappingProxyType({"display_mode": "display"})
 
 
-class ComboInput(WidgetInput):
+class TextInput(OrderedInput):
+    order = (*_FIRST, "multiline", "placeholder", "default", "dynamic_prompts", *_LAST)
+    wire = MappingProxyType({"dynamic_prompts": "dynamicPrompts"})
+    standard = MappingProxyType({"multiline": False})
+
+
+class CameraInput(OrderedInput):
+    order = (*_FIRST, "default", *_SOCKETS)
+
+
+class ComboInput(OrderedInput):
     """A choice. `options` is a list or an Enum, whose values are the choices."""
 
     io_type = "COMBO"
+    order: tuple[str, ...] = (
+        *("id", "options", *_FIRST[1:], "default", "control_after_generate"),
+        *("upload", "image_folder", "remote", *_SOCKETS),
+    )
+    standard: Mapping[str, Any] = MappingProxyType({"multiselect": False})
 
-    def __init__(
-        self,
-        id: str,
-        options: Sequence[Any] | type[Enum] | None = None,
-        display_name: str | None = None,
-        optional: bool = False,
-        tooltip: str | None = None,
-        lazy: bool | None = None,
-        default: Any = None,
-        control_after_generate: bool | ControlAfterGenerate | None = None,
-        upload: UploadType | None = None,
-        image_folder: FolderType | None = None,
-        remote: RemoteOptions | None = None,
-        socketless: bool | None = None,
-        extra_dict: Extra = None,
-        raw_link: bool | None = None,
-        advanced: bool | None = None,
-    ) -> None:
-        self.options = _choices(options)
-        super().__init__(
-            *(id, display_name, optional, tooltip, lazy, default, socketless, None),
-            *(None, extra_dict, raw_link, advanced),
-            own={
-                **{"multiselect": False, "options": self.options},
-                **{"control_after_generate": control_after_generate},
-                **({upload.value: True} if upload is not None else {}),
-                **{"image_folder": image_folder, "remote": remote},
-            },
-        )
+    def translated(self, own: dict[str, Any]) -> dict[str, Any]:
+        self.options = _choices(own.get("options"))
+        upload = own.pop("upload", None)
+        return {**own, "options": self.options, **({upload.value: True} if upload is not None else {})}
 
 
 class MultiComboInput(ComboInput):
     """Several of a list of choices."""
 
-    def __init__(
-        self,
-        id: str,
-        options: Sequence[Any],
-        display_name: str | None = None,
-        optional: bool = False,
-        tooltip: str | None = None,
-        lazy: bool | None = None,
-        default: Sequence[Any] | None = None,
-        placeholder: str | None = None,
-        chip: bool | None = None,
-        control_after_generate: bool | ControlAfterGenerate | None = None,
-        socketless: bool | None = None,
-        extra_dict: Extra = None,
-        raw_link: bool | None = None,
-        advanced: bool | None = None,
-    ) -> None:
-        super().__init__(
-            *(id, options, display_name, optional, tooltip, lazy, default, control_after_generate),
-            *(None, None, None, socketless, extra_dict, raw_link, advanced),
-        )
-        shown = {"placeholder": placeholder, "chip": chip}
-        self.own["multiselect"] = True
-        self.own["multi_select"] = {key: value for key, value in shown.items() if value is not None}
+    order = (
+        *("id", "options", *_FIRST[1:], "default", "placeholder", "chip", "control_after_generate"),
+        *_SOCKETS,
+    )
+    standard = MappingProxyType({"multiselect": True})
+
+    def translated(self, own: dict[str, Any]) -> dict[str, Any]:
+        shown = {key: own.pop(key) for key in ("placeholder", "chip") if key in own}
+        return {**super().translated(own), "multi_select": shown}
 
 
 def _choices(options: Any) -> list[Any] | None:
@@ -263,14 +147,14 @@ class ComboOutput(Output):
         self.options = _choices(options) or []
 
 
-def _widget(io_type: str, type_: Any, input_: type[WidgetInput], **more: Any) -> Any:
+def _widget(io_type: str, type_: Any, input_: type[OrderedInput], **more: Any) -> Any:
     return comfytype(io_type)(type(io_type, (SocketType,), {"Type": type_, "Input": input_, **more}))
 
 
-Boolean = _widget("BOOLEAN", bool, _SwitchInput)
-Int = _widget("INT", int, _IntInput)
-Float = _widget("FLOAT", float, _FloatInput)
-String = _widget("STRING", str, _TextInput)
+Boolean = _widget("BOOLEAN", bool, SwitchInput)
+Int = _widget("INT", int, IntInput)
+Float = _widget("FLOAT", float, FloatInput)
+String = _widget("STRING", str, TextInput)
 Combo = _widget("COMBO", str, ComboInput, Output=ComboOutput)
 MultiCombo = _widget("COMBO", list, MultiComboInput, Output=ComboOutput)
-Webcam = _widget("WEBCAM", str, WidgetInput)
+Webcam = _widget("WEBCAM", str, CameraInput)
