@@ -61,7 +61,7 @@ def look(job: Mapping[str, Any]) -> dict[str, Any]:
     result["seconds"] = time.perf_counter() - started
     result["absent"] = [name for name in job.get("imports", ()) if not _is_there(name)]
     if job.get("run"):
-        result["nodes"] = {name: attempt(mapping[name]) for name in sorted(mapping)}
+        result["nodes"] = _all(mapping, job.get("each", SECONDS), job.get("all", 3600))
     return result
 
 
@@ -130,13 +130,22 @@ async def _extension(entry: Any) -> dict[str, Any]:
 # Running
 
 
-def attempt(cls: Any) -> dict[str, Any]:
+def _all(mapping: Mapping[str, Any], each: int, together: float) -> dict[str, Any]:
+    """Runs all nodes, none for longer than `each` seconds, and none begins after `together`."""
+    until, found = time.monotonic() + together, {}
+    for name in sorted(mapping):
+        late = time.monotonic() > until
+        found[name] = {"state": "skipped", "why": "no time is left"} if late else attempt(mapping[name], each)
+    return found
+
+
+def attempt(cls: Any, seconds: int = SECONDS) -> dict[str, Any]:
     """Runs one node: {"state": ran | failed | skipped, ...}."""
     started = time.perf_counter()
     try:
         inputs = arguments(cls)
         _fix_randomness()
-        value = _bounded(lambda: _call(cls, inputs))
+        value = _bounded(lambda: _call(cls, inputs), seconds)
         told: dict[str, Any] = {"state": "ran", "result": digest(value)}
     except Skip as reason:
         told = {"state": "skipped", "why": str(reason)}
@@ -155,16 +164,16 @@ def _call(cls: Any, inputs: dict[str, Any]) -> Any:
     return getattr(value, "args", value)
 
 
-def _bounded(work: Any) -> Any:
+def _bounded(work: Any, seconds: int) -> Any:
     """Gives up after some seconds, where the system has an alarm for that."""
 
     def stop(*_: Any) -> None:
-        raise TimeoutError(f"longer than {SECONDS} s")
+        raise TimeoutError(f"longer than {seconds} s")
 
     if not hasattr(signal, "SIGALRM"):
         return work()
     signal.signal(signal.SIGALRM, stop)
-    signal.alarm(SECONDS)
+    signal.alarm(seconds)
     try:
         return work()
     finally:

@@ -48,6 +48,8 @@ class Failure:
     pack: str
     cause: str
     node_type: str | None = None
+    where: tuple[str, ...] = ()
+    """The last lines of code on the way to it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,12 +57,16 @@ class Inspection:
     """What a child found. `node_types` maps a type to its object_info entry, `packs` a pack to its types.
 
     `byte_code` are the files that it wrote into the environment's `__pycache__` folders.
+    `seconds` is how long each pack took to import; `lacking` which names of the field's host interface packs
+    asked for that are not provided: {"pack", "name", "count"} each.
     """
 
     node_types: Mapping[str, Any] = field(default_factory=dict)
     packs: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     failures: tuple[Failure, ...] = ()
     byte_code: tuple[str, ...] = ()
+    seconds: Mapping[str, float] = field(default_factory=dict)
+    lacking: tuple[Mapping[str, Any], ...] = ()
 
 
 class Place:
@@ -169,12 +175,30 @@ def _inspection(data: dict[str, Any], what: str) -> Inspection:
     if "node_types" not in data:
         raise InstallError(f"Importing {what} gave no list of node types")
     failures = tuple(
-        Failure(str(f.get("pack", "?")), str(f.get("cause", f)), f.get("node_type"))
+        Failure(str(f.get("pack", "?")), str(f.get("cause", f)), f.get("node_type"), _where(f.get("trace")))
         for f in data.get("failures", ())
     )
-    return Inspection(data["node_types"], _packs(data.get("packs", ())), failures)
+    packs = data.get("packs", ())
+    listed = {str(p.get("distribution") or p["name"]): p for p in _each(packs)}
+    return Inspection(
+        data["node_types"],
+        {name: tuple(p.get("node_types", ())) for name, p in listed.items()},
+        failures,
+        {name: float(p.get("seconds", 0.0)) for name, p in listed.items()},
+        tuple(data.get("lacking", ())),
+    )
 
 
-def _packs(packs: Any) -> dict[str, tuple[str, ...]]:
-    listed = packs.values() if isinstance(packs, dict) else packs
-    return {str(p.get("distribution") or p["name"]): tuple(p.get("node_types", ())) for p in listed}
+def _each(packs: Any) -> list[dict[str, Any]]:
+    return list(packs.values() if isinstance(packs, dict) else packs)
+
+
+def _where(trace: Any, most: int = 3) -> tuple[str, ...]:
+    """The last places in a traceback, `file, line, code`."""
+    lines = [line.strip() for line in str(trace or "").splitlines()]
+    places = [
+        f"{line.removeprefix('File ')}: {after}" if not after.startswith("File ") else line
+        for line, after in zip(lines, [*lines[1:], ""], strict=True)
+        if line.startswith("File ")
+    ]
+    return tuple(places[-most:])

@@ -20,6 +20,7 @@ from noderack_host.execute import NodeError, PromptStopped
 from noderack_host.folder import Host, HostError
 from noderack_host.folders import ModelFolders
 from noderack_host.headless import Session, Wishes
+from noderack_host.lacking import lacking
 from noderack_host.packs import load_packs
 from noderack_host.persist import cache_for
 from noderack_host.problems import PromptInvalid
@@ -123,6 +124,7 @@ def inspect_command(options: argparse.Namespace, out: IO[str]) -> int:
             "packs": [pack.as_dict() for pack in packs.packs],
             "node_types": {name: found.to_object_info() for name, found in schemas.items() if name in wanted},
             "failures": [failure.as_dict() for failure in (*packs.failures, *broken)],
+            "lacking": lacking(),
         },
     )
     return 0

@@ -24,7 +24,7 @@ from typing import Any
 
 from noderack_host.folder import Host
 from noderack_host.isolated import Described, serve
-from noderack_host.packs import Contents, contents_of
+from noderack_host.packs import Contents, load_here
 from noderack_host.running import Interrupted, Running, Wanted, current_or_none
 
 _LOOK_EVERY = 0.05
@@ -193,7 +193,7 @@ def loader(isolated: Callable[[str], bool], root: Path | None) -> Callable[[Entr
         own = point.dist is not None and point.dist.name == "noderack"
         if isolated(point.name) and not own:
             return isolated_contents(point, root)
-        return contents_of(point.load(), point.module)
+        return load_here(point)
 
     return load
 

@@ -18,7 +18,7 @@ from noderack_host.fingerprint import bound_method
 from noderack_host.folder import Host
 from noderack_host.folders import ModelFolders
 from noderack_host.lane import finish
-from noderack_host.packs import contents_of
+from noderack_host.packs import load_here
 from noderack_host.running import Interrupted, Running, Wanted, use
 from noderack_host.v3.dynamic import is_dynamic
 
@@ -88,7 +88,7 @@ class Service:
 
     def _describe(self) -> Any:
         with use(self._running):
-            contents = contents_of(self._point.load(), self._point.module)
+            contents = load_here(self._point)
             self._nodes = contents.nodes
             found = {name: _described(contract_of(name, cls)) for name, cls in contents.nodes.items()}
         return found, dict(contents.display_names), contents.web_directory, contents.module

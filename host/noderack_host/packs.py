@@ -18,6 +18,7 @@ from typing import Any
 from noderack_host import native
 from noderack_host.contract import ContractError, is_v3, schema_of
 from noderack_host.lane import finish
+from noderack_host.prestart import before_start
 from noderack_host.schema import NodeSchema
 
 GROUPS = ("noderack.packs", "comfyui.custom_nodes")
@@ -156,7 +157,8 @@ def is_named(key: tuple[str, str], names: Collection[str]) -> bool:
 
 
 def load_here(point: metadata.EntryPoint) -> Contents:
-    """A pack's contents, imported into this process."""
+    """A pack's contents, imported into this process after its prestartup_script.py, if it has one."""
+    before_start(point.module)
     return contents_of(point.load(), point.module)
 
 

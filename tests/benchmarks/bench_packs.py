@@ -33,7 +33,8 @@ OWN = ROOT / "tests" / "cases" / "packs"
 ROOMS = ("registry", "host", "cli", "plugins/nodes", "plugins/compat", "plugins/compat/modules")
 
 
-SECONDS = 240  # for one pack, all its nodes included
+SECONDS = 150  # for one pack, all its nodes included
+LIMITS = {"each": 5, "all": 60}  # seconds for one node, and after which none begins
 
 # What a host has imported before its first pack; import times count from there on, on both sides.
 WARM = (
@@ -142,10 +143,16 @@ def measure(pack: Path, bench: Bench) -> Row:
     with zipfile.ZipFile(built.path) as wheel:
         wheel.extractall(site)
     imports = imported(pack)
-    mine = {"imports": imports, "paths": [str(site)], "modules": built.entry_modules, "run": bench.run}
+    mine = {
+        **LIMITS,
+        "imports": imports,
+        "paths": [str(site)],
+        "modules": built.entry_modules,
+        "run": bench.run,
+    }
     row.ours = bench.ours.look(mine, work / "ours.json")
     row.peer = bench.theirs.look(
-        {"folder": str(pack), "run": bench.run, "imports": imports}, work / "theirs.json"
+        {**LIMITS, "folder": str(pack), "run": bench.run, "imports": imports}, work / "theirs.json"
     )
     row.loaded, row.types = row.ours["loaded"], len(row.ours["types"])
     _compare_types(row, pack, built)

@@ -8,6 +8,7 @@ import pytest
 from noderack_cli import generations
 from noderack_cli.exits import Exit
 from noderack_cli.main import run
+from noderack_cli.pack_dev import put_in, site_packages
 from noderack_host.folder import Host
 from pack_wheels import wheel
 
@@ -120,3 +121,22 @@ def test_disable_and_enable(shop: Any, rack: Host, tmp_path: Path) -> None:
     assert run(["enable", "film"]) == 0
     assert run(["missing", str(flow)]) == 0 and not generations.current(rack).packs["film"].disabled
     assert run(["enable", "film"]) == Exit.NOT_FOUND
+
+
+def test_list_says_which_packs_fail_why_and_how_long_the_others_take(
+    shop: Any, rack: Host, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shop.sell("film", types=["FilmGrain"])
+    assert run(["install", "film", "--yes"]) == 0
+    broken = tmp_path / "broken"
+    broken.mkdir()
+    (broken / "__init__.py").write_text("def load():\n    import no_such_thing\nload()\n")
+    put_in(site_packages(rack), broken, rack.user / "linked")
+    found = said(capsys, "list", "--failed")
+    assert [f["pack"] for f in found["failures"]] == ["custom_nodes-broken"]
+    assert "No module named 'no_such_thing'" in found["failures"][0]["cause"]
+    assert "broken/__init__.py" in found["failures"][0]["where"][-1]
+    times = {pack["name"]: pack["seconds"] for pack in found["packs"]}
+    assert 0 <= times["film"] < 30 and found["lacking"] == []
+    assert run(["list", "--times"]) == 0
+    assert "film" in (out := capsys.readouterr().out) and "s together" in out

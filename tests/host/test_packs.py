@@ -85,3 +85,23 @@ def test_a_pack_that_fails_is_data(modules: Path, source: str, cause: str) -> No
 def test_only_some_packs(modules: Path) -> None:
     points = [point(modules, "a", V1), point(modules, "b", NATIVE)]
     assert list(load_packs(points, only=["b"]).nodes) == ["Shout"]
+
+
+def test_a_prestartup_script_runs_before_its_pack_and_may_fail(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.syspath_prepend(str(tmp_path))
+    points = []
+    for name, script in (("early", "import os\nos.environ['PACK_EARLY'] = 'set'\n"), ("late", "1 / 0\n")):
+        folder = tmp_path / "custom_nodes" / f"pack_{name}"
+        folder.mkdir(parents=True)
+        (folder / "prestartup_script.py").write_text(script)
+        source = f"import os\nassert os.environ.get('PACK_EARLY') == 'set'\n{V1.replace('Grain', name)}"
+        (folder / "__init__.py").write_text(source)
+        points.append(EntryPoint(name, f"custom_nodes.pack_{name}", "noderack.packs"))
+    monkeypatch.setenv("PACK_EARLY", "")
+    packs = load_packs(points)
+    assert packs.failures == () and {"early", "late"} <= set(packs.nodes)
+    assert "prestartup_script.py of custom_nodes.pack_late failed" in caplog.text
+    for name in [name for name in sys.modules if name.startswith("custom_nodes")]:
+        del sys.modules[name]

@@ -142,3 +142,24 @@ def test_the_interface_table_reads() -> None:
     lines = (ROOT / "plugins/compat/noderack_compat/interface.txt").read_text().splitlines()
     rows = [line.split(":", 1) for line in lines if line and not line.startswith("#")]
     assert len(rows) > 80 and all(len(row) == 2 and row[0].replace(".", "_").isidentifier() for row in rows)
+
+
+def test_names_of_model_code_import_unless_the_pack_can_do_without(tmp_path: Path) -> None:
+    pack = tmp_path / "site" / "custom_nodes" / "newer"
+    pack.mkdir(parents=True)
+    (pack / "__init__.py").write_text(
+        "from comfy.ldm.flux.layers import of_some_version\nimport comfy_extras.nodes_lt as lt\n"
+        "PATCH = lt.SymmetricPatchifier(1)\n"
+        "try:\n    from comfy.ldm.flux.layers import of_another\nexcept ImportError:\n    of_another = None\n"
+        "def use(): return PATCH.go()\n"
+    )
+    answer = ask(
+        f"sys.path.insert(0, {str(tmp_path / 'site')!r})\nimport custom_nodes.newer as newer\n"
+        "try: newer.use()\nexcept NotImplementedError as error: said = str(error)\n"
+        "from noderack_host.lacking import lacking\n"
+        "answer = [said, newer.of_another, newer.of_some_version.__name__, lacking()]",
+        tmp_path,
+    )
+    assert "newer uses comfy_extras.nodes_lt.SymmetricPatchifier" in answer[0]
+    assert answer[1] is None and answer[2] == "of_some_version"
+    assert {row["pack"] for row in answer[3]} == {"newer"} and all(row["count"] for row in answer[3])

@@ -197,3 +197,41 @@ def test_what_cannot_be_built_says_why(
     with pytest.raises(error, match=said) as raised:
         build_wheel(source, tmp_path / "out")
     assert raised.value.hint and not (tmp_path / "out").exists()
+
+
+def commit_here(folder: Path, *words: str) -> None:
+    settings = ["-c", "user.name=a", "-c", "user.email=a@b", "-c", "protocol.file.allow=always"]
+    subprocess.run(["git", *settings, *words], cwd=folder, check=True, capture_output=True)
+
+
+def test_a_submodule_comes_with_its_pack(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, text in (("inner", "VALUE = 1\n"), ("outer", "NODE_CLASS_MAPPINGS = {'A': object}\n")):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "__init__.py").write_text(text)
+        commit_here(tmp_path / name, "init", "-q")
+        commit_here(tmp_path / name, "add", "-A")
+        commit_here(tmp_path / name, "commit", "-qm", "one")
+    commit_here(tmp_path / "outer", "submodule", "add", "-q", str(tmp_path / "inner"), "part")
+    commit_here(tmp_path / "outer", "commit", "-qm", "two")
+    monkeypatch.setenv("GIT_CONFIG_COUNT", "1")
+    monkeypatch.setenv("GIT_CONFIG_KEY_0", "protocol.file.allow")
+    monkeypatch.setenv("GIT_CONFIG_VALUE_0", "always")
+    built = build_wheel(f"{(tmp_path / 'outer').as_uri()}@HEAD", tmp_path / "out")
+    files, _ = opened(built.path)
+    assert files["custom_nodes/outer/part/__init__.py"] == b"VALUE = 1\n"
+    assert set(built.types.node_types) == {"A"}
+
+
+def test_a_backends_wheel_of_the_whole_tree_has_the_files_that_code_reads(tmp_path: Path) -> None:
+    pack = tmp_path / "whole"
+    pack.mkdir()
+    (pack / "__init__.py").write_text("NODE_CLASS_MAPPINGS = {'A': object}\n")
+    (pack / "words.json").write_text("{}")
+    (pack / "pyproject.toml").write_text(
+        '[build-system]\nrequires = ["hatchling"]\nbuild-backend = "hatchling.build"\n'
+        '[project]\nname = "whole"\nversion = "1.0"\n[project.entry-points."comfyui.custom_nodes"]\n'
+        'whole = "whole"\n[tool.hatch.build.targets.wheel]\nonly-include = ["__init__.py"]\n'
+        'sources = { "__init__.py" = "whole/__init__.py" }\n'
+    )
+    files, _ = opened(build_wheel(pack, tmp_path / "out").path)
+    assert files["whole/words.json"] == b"{}" and "whole/pyproject.toml" in files

@@ -20,17 +20,28 @@ from noderack_cli.where import open_host, open_registry
 
 @click.command("list")
 @click.option("--outdated", is_flag=True, help="Only packs of which the registry has a newer version.")
+@click.option("--failed", is_flag=True, help="Import all packs, and say which do not load, and why.")
+@click.option("--times", is_flag=True, help="Import all packs, and say how long each took.")
 @host_option
 @registry_option
 @json_option
-def list_packs(outdated: bool, folder: Path | None, registry: str | None, as_json: bool) -> None:
+def list_packs(
+    outdated: bool, failed: bool, times: bool, folder: Path | None, registry: str | None, as_json: bool
+) -> None:
     """List the packs of the host.
 
     \b
     nodes list
     nodes list --outdated
+    nodes list --failed
+    nodes list --times --json
     """
     host = open_host(folder)
+    if failed or times:
+        from noderack_cli.commands.loading import show
+
+        show(host, failed=failed, as_json=as_json)
+        return
     generation = gens.current(host)
     packs = sorted(generation.packs.values(), key=lambda pack: pack.name)
     if outdated:

@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from noderack_diffusion.labels import LABELS
 from noderack_diffusion.patching import wrap
 from noderack_diffusion.patching.changes import Options
 from noderack_diffusion.patching.measure import seen
@@ -140,6 +141,14 @@ class BaseModel(nn.Module):
         """What is kept of a picture, at a noise level."""
         noised: Tensor = self.model_sampling.noise_scaling(sigma, noise, latent_image)
         return noised
+
+    def encode_adm(self, **given: Any) -> Tensor | None:
+        """The label vector that a conditioning entry and a latent ("noise") mean, where there is one."""
+        spec, positive = self.model_config.spec, given.get("prompt_type") != "negative"
+        latent = given.get("noise")
+        size = (given.get("height", 1024) // 8, given.get("width", 1024) // 8)
+        like = latent if latent is not None else torch.zeros(()).expand(1, 4, *size)
+        return LABELS[spec.family.label](given, like, positive, spec)
 
     def memory_required(self, input_shape: Any, cond_shapes: Any = None) -> float:
         """Bytes for one pass, roughly."""

@@ -9,6 +9,8 @@ on without.
 
 from __future__ import annotations
 
+import ast
+import linecache
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -36,6 +38,10 @@ class Tally:
 TALLY = Tally()
 # What modules of the field import for themselves, and packs then take from there.
 BORROWED = {"np": "numpy", "torch": "torch", "nn": "torch.nn", "F": "torch.nn.functional", "einops": "einops"}
+
+
+# Model code: its names come and go with each version, so that no table has them all.
+CHANGING = ("comfy.ldm.", "comfy.text_encoders.", "comfy_extras.")
 
 
 @lru_cache(maxsize=1)
@@ -71,6 +77,24 @@ def being_imported() -> bool:
             return True
         frame = frame.f_back  # type: ignore[assignment]
     return False
+
+
+def guarded() -> bool:
+    """Whether the import that is under way stands in a `try`: then the pack can do without."""
+    frame = sys._getframe(1)
+    while frame is not None and PurePath(frame.f_code.co_filename).parent.name in ("noderack_compat", ""):
+        frame = frame.f_back  # type: ignore[assignment]
+    while frame is not None and "importlib" in frame.f_code.co_filename:
+        frame = frame.f_back  # type: ignore[assignment]
+    if frame is None:
+        return False
+    line, text = frame.f_lineno, "".join(linecache.getlines(frame.f_code.co_filename))
+    try:
+        tree = ast.parse(text)
+    except SyntaxError:
+        return True
+    tries = (node for node in ast.walk(tree) if isinstance(node, ast.Try) and node.handlers)
+    return any(node.body[0].lineno <= line <= (node.body[-1].end_lineno or line) for node in tries)
 
 
 def refuse(name: str) -> NoReturn:
@@ -137,6 +161,8 @@ def gap(module: str) -> Callable[[str], Any]:
             return stand_in(f"{module}.{name}")
         if name.startswith("__"):
             raise AttributeError(name)
+        if module.startswith(CHANGING) and being_imported() and not guarded():
+            return stand_in(f"{module}.{name}")
         if name in BORROWED or name in sys.stdlib_module_names:
             return import_module(BORROWED.get(name, name))
         raise AttributeError(f"module {module!r} has no {name!r} here, nor on any host that is known")

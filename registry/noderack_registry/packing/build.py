@@ -85,12 +85,27 @@ def _by_backend(source: Source, pack: PackMetadata, out: Path, work: Path) -> Bu
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_bytes(entry.data)
     modules = _entry_modules(entries.get(f"{info}/entry_points.txt"))
+    entries.update(_beside(source, entries, modules))
     files = [file for module in modules if (file := _module_file(tree, module))]
     types = read_modules(tree, files)
     prefix = str(Path(files[0]).parent) if files else ""
     facts = _facts(source, pack, types, prefix) | _brought_along(source, pack, entries, f"{info}/shown")
     entries[f"{info}/noderack.json"] = Entry(_json(facts))
     return _finish(out / built.name, entries, info, pack, types, modules)
+
+
+def _beside(source: Source, entries: Mapping[str, Entry], modules: tuple[str, ...]) -> dict[str, Entry]:
+    """Files that the backend left out of a package that is the pack's whole tree: its code may read them."""
+    found: dict[str, Entry] = {}
+    for base in {module.replace(".", "/") for module in modules}:
+        start = entries.get(f"{base}/__init__.py")
+        if start is None or "__init__.py" not in source.files:
+            continue
+        if start.data == (source.root / "__init__.py").read_bytes():
+            for file in source.files:
+                if f"{base}/{file}" not in entries:
+                    found[f"{base}/{file}"] = Entry((source.root / file).read_bytes())
+    return found
 
 
 def _finish(
