@@ -25,6 +25,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from noderack_cli.pack_test import run_job
 from noderack_registry.packing import BuiltWheel, PackError, build_wheel
 from noderack_registry.packing.syntax import node_types_from_source
 
@@ -198,13 +199,32 @@ def _paths() -> list[str]:
     return [str(ROOT / room) for room in ROOMS]
 
 
+def side_by_side(packs: list[Path], python: Path, peer: Path | None, work: Path) -> dict[str, float]:
+    """A host that starts with all these packs, on both sides: seconds, and our share of the peer's."""
+    mine = []
+    for pack in packs:
+        built = build_wheel(pack, work / "wheels")
+        site = work / "all" / built.metadata.name
+        with zipfile.ZipFile(built.path) as wheel:
+            wheel.extractall(site)
+        mine.append({"paths": [str(site)], "modules": built.entry_modules})
+    ours = {"paths": _paths(), "warm": WARM, "packs": mine}
+    other = {"host": str(peer)} if peer else {"paths": _paths(), "warm": WARM}
+    theirs = {**other, "packs": [{"folder": str(pack)} for pack in packs]}
+    took = []
+    for _ in range(2):  # the first run reads everything from the disk
+        found = [run_job(job, python, work) for job in (ours, theirs)]
+        took = [side["start"] + side["packs"] for side in found]
+    for name, side in zip(("ours", "theirs"), found, strict=True):
+        print(f"{name}: {side['start']:.1f} s to start, {side['packs']:.1f} s for the packs", *side["failed"])
+    return {"packs_together": len(packs), "seconds": round(took[0], 2), "peer_seconds": round(took[1], 2)}
+
+
 def figures(rows: list[Row]) -> dict[str, float]:
     """The numbers that are tracked."""
     told = [row for row in rows if row.types_seen is not None]
     compared = [row.compared() for row in rows]
     both = sum(len(all_) for all_, _ in compared)
-    timed = [row for row in rows if row.loaded and row.peer.get("loaded")]
-    theirs = sum(row.peer["seconds"] for row in timed)
     return {
         "packs": len(rows),
         "built": share(sum(row.built for row in rows), len(rows)),
@@ -212,7 +232,6 @@ def figures(rows: list[Row]) -> dict[str, float]:
         "loaded": share(sum(row.loaded for row in rows), len(rows)),
         "same_result": share(sum(len(same) for _, same in compared), both),
         "nodes_compared": both,
-        "import_vs_peer": round(sum(row.ours["seconds"] for row in timed) / theirs, 3) if theirs else 0.0,
     }
 
 
@@ -246,6 +265,7 @@ def main() -> None:
     parser.add_argument("--python", type=Path, default=given.get("PACKS_PYTHON", Path(sys.executable)))
     parser.add_argument("--table", type=Path, help="where to write the Markdown table")
     parser.add_argument("--no-run", action="store_true", help="load only: do not run nodes")
+    parser.add_argument("--together", type=int, default=30, help="packs in the host that is timed whole")
     parser.add_argument("--only", help="names of packs, with commas")
     parser.add_argument(
         "--resume", type=Path, help="keep rows in this file, and do not measure those in it again"
@@ -281,7 +301,14 @@ def main() -> None:
     if asked.table:
         asked.table.write_text(table(rows) + "\n", "utf-8")
     print(table(rows))
-    print(json.dumps({"bench": "packs", "figures": figures(rows)}))
+    told = figures(rows)
+    with tempfile.TemporaryDirectory(prefix="noderack-bench-") as temporary:
+        os.environ["NODERACK_HOST"] = _host(Path(temporary))
+        loaded = {row.name for row in rows if row.loaded and row.peer.get("loaded")}
+        some = [pack for pack in packs if pack.stem in loaded][: asked.together]
+        both = side_by_side(some, asked.python, asked.peer, Path(temporary))
+    told.update(both, import_vs_peer=round(both["seconds"] / both["peer_seconds"], 3))
+    print(json.dumps({"bench": "packs", "figures": told}))
 
 
 def _bench(python: Path, peer: Path | None, work: Path, *, run: bool) -> Bench:

@@ -230,8 +230,8 @@ def test_a_backends_wheel_of_the_whole_tree_has_the_files_that_code_reads(tmp_pa
     (pack / "pyproject.toml").write_text(
         '[build-system]\nrequires = ["hatchling"]\nbuild-backend = "hatchling.build"\n'
         '[project]\nname = "whole"\nversion = "1.0"\n[project.entry-points."comfyui.custom_nodes"]\n'
-        'whole = "whole"\n[tool.hatch.build.targets.wheel]\nonly-include = ["__init__.py"]\n'
-        'sources = { "__init__.py" = "whole/__init__.py" }\n'
+        'whole = "whole"\n[tool.hatch.build.targets.wheel]\nbypass-selection = true\n'
+        '[tool.hatch.build.targets.wheel.force-include]\n"__init__.py" = "whole/__init__.py"\n'
     )
     files, _ = opened(build_wheel(pack, tmp_path / "out").path)
     assert files["whole/words.json"] == b"{}" and "whole/pyproject.toml" in files
