@@ -184,8 +184,8 @@ def _inspection(data: dict[str, Any], what: str) -> Inspection:
         data["node_types"],
         {name: tuple(p.get("node_types", ())) for name, p in listed.items()},
         failures,
-        {name: float(p.get("seconds", 0.0)) for name, p in listed.items()},
-        tuple(data.get("lacking", ())),
+        seconds={name: float(p.get("seconds", 0.0)) for name, p in listed.items()},
+        lacking=tuple(data.get("lacking", ())),
     )
 
 
