@@ -55,5 +55,9 @@ class Policy:
 
 
 def keep_few(host: Host) -> list[int]:
-    """Remove what is older than the policy keeps, and no running server uses. The caller holds the host."""
-    return generations.prune(host, Policy.of(host).keep, spare=generations_served(host))
+    """Remove what is older than the policy keeps and no running server uses. The caller holds the host.
+
+    The first generation stays: it says what came with the environment and not with a pack.
+    """
+    first = [generation.number for generation in generations.every(host)[:1]]
+    return generations.prune(host, Policy.of(host).keep, spare={*first, *generations_served(host)})

