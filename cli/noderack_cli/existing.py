@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import configparser
 import json
-import re
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -81,7 +80,8 @@ def read_installation(root: Path) -> tuple[tuple[Found, ...], tuple[Path, ...]]:
         if folder.is_dir() and folder.name.lower() not in NOT_PACKS and not folder.name.startswith(".")
     ]
     paths = [models] if models.is_dir() else []
-    return tuple(found), (*paths, *_extra_paths(root / "extra_model_paths.yaml"))
+    extra = root / "extra_model_paths.yaml"  # host.toml names the file itself: it stays the one to edit
+    return tuple(found), (*paths, *([extra] if extra.is_file() else []))
 
 
 def _pack(folder: Path) -> Found:
@@ -101,17 +101,6 @@ def _remote(config: Path) -> str | None:
     except (OSError, ValueError, configparser.Error):
         return None
     return parser.get('remote "origin"', "url", fallback=None)
-
-
-def _extra_paths(file: Path) -> list[Path]:
-    """The base_path of each section of an extra_model_paths.yaml; a section without one is left out."""
-    try:
-        text = file.read_text("utf-8")
-    except OSError:
-        return []
-    said = re.findall(r"^\s+base_path:\s*(.+?)\s*(?:#.*)?$", text, re.MULTILINE)
-    paths = [Path(path.strip("'\"")).expanduser() for path in said]
-    return [path if path.is_absolute() else (file.parent / path).resolve() for path in paths]
 
 
 def choose(

@@ -48,6 +48,7 @@ COMMANDS: tuple[Row, ...] = (
     Row("Packs", "disable", f"{HERE}.switches:disable", "Take a pack out of use."),
     Row("Packs", "enable", f"{HERE}.switches:enable", "Take a pack into use again."),
     Row("Packs", "audit", f"{HERE}.audit:audit", "Say what is revoked or vulnerable."),
+    Row("Packs", "bisect", f"{HERE}.bisect:bisect", "Find the pack that broke a workflow."),
     Row("Packs", "why", f"{HERE}.packs:why", "Say why something is installed."),
     # Models
     Row("Models", "models get", f"{HERE}.models:get", "Bring models by name, hash or address."),

@@ -4,11 +4,13 @@ Source of the table: the folders that existing hosts and packs know (facts: host
 """
 
 import os
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
 from noderack_host.folder import Host
+from noderack_host.model_paths import NAME as EXTRA_NAME
+from noderack_host.model_paths import ModelPath, read_model_paths
 
 MODEL_EXTENSIONS = frozenset({".ckpt", ".pt", ".pt2", ".bin", ".pth", ".safetensors", ".pkl", ".sft"})
 PACKED_EXTENSIONS = MODEL_EXTENSIONS | {".gguf"}
@@ -43,6 +45,7 @@ CATEGORIES: Mapping[str, tuple[tuple[str, ...], frozenset[str]]] = {
     "diffusers": (("diffusers",), FOLDERS_ONLY),
     "classifiers": (("classifiers",), frozenset({""})),
 }
+YAML = (".yaml", ".yml")
 LEGACY_NAMES = {"unet": "diffusion_models", "clip": "text_encoders"}
 SAVED_TO_OUTPUT = ("checkpoints", "loras", "vae", "text_encoders", "diffusion_models")
 
@@ -72,9 +75,16 @@ class ModelFolders:
 
     @classmethod
     def of(cls, host: Host) -> "ModelFolders":
-        """The folders of `host`: models/, the further roots of host.toml, then what it saves itself."""
-        roots = (host.models, *(host.root / path for path in host.config.model_paths))
-        return cls(roots, {name: _category(name, roots, host.output) for name in CATEGORIES})
+        """The folders of `host`: models/, the further roots of host.toml, then what it saves itself.
+
+        A model path that is a .yaml file, and extra_model_paths.yaml in the host, name folders by category.
+        """
+        said = [host.root / path for path in host.config.model_paths]
+        roots = (host.models, *(path for path in said if path.suffix not in YAML))
+        files = [host.root / EXTRA_NAME, *(path for path in said if path.suffix in YAML)]
+        extra = [path for file in files for path in read_model_paths(file)]
+        own = {name: _category(name, roots, host.output) for name in CATEGORIES}
+        return cls((*roots, *dict.fromkeys(path.folder for path in extra)), _with(own, roots, extra))
 
     def category(self, name: str) -> Category:
         """The category of that name or old name; any other name is a folder of that name, with all its files.
@@ -135,6 +145,22 @@ def _category(name: str, roots: tuple[Path, ...], output: Path) -> Category:
     if name in SAVED_TO_OUTPUT:
         folders += [output / folder for folder in below if folder != "unet"]
     return Category(name, tuple(folders), extensions)
+
+
+def _with(
+    own: Mapping[str, Category], roots: tuple[Path, ...], extra: Sequence[ModelPath]
+) -> dict[str, Category]:
+    """The categories with the folders that files name for them; new ones take any file."""
+    found = dict(own)
+    for path in extra:
+        name = LEGACY_NAMES.get(path.category, path.category)
+        if safe_relative(name) is None:
+            continue
+        have = found.get(name) or Category(name, tuple(root / name for root in roots), ANY_FILE)
+        others = tuple(folder for folder in have.folders if folder != path.folder)
+        folders = (path.folder, *others) if path.first else (*others, path.folder)
+        found[name] = replace(have, folders=folders)
+    return found
 
 
 def _listed(folder: Path, category: Category) -> Iterator[str]:

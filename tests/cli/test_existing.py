@@ -11,6 +11,7 @@ from noderack_cli.existing import Found, read_installation, read_snapshot
 from noderack_cli.exits import Exit
 from noderack_cli.main import run
 from noderack_host.folder import Host
+from noderack_host.folders import ModelFolders
 
 SNAPSHOT = {
     "comfyui": "abc",
@@ -48,6 +49,8 @@ def installation(tmp_path: Path) -> Path:
     (other / "config").write_text('[remote "origin"]\n\turl = https://example.org/o/other\n')
     (root / "models/loras").mkdir(parents=True)
     (root / "models/loras/old.safetensors").write_bytes(b"x")
+    (root / "more/models/vae").mkdir(parents=True)
+    (root / "more/models/vae/shared.safetensors").write_bytes(b"y")
     (root / "extra_model_paths.yaml").write_text("a111:\n    base_path: more/models  # here\n    vae: vae\n")
     return root
 
@@ -55,7 +58,7 @@ def installation(tmp_path: Path) -> Path:
 def test_an_installation_is_read(installation: Path) -> None:
     packs, models = read_installation(installation)
     assert packs == (Found("film", "1.0"), Found("other", None, "https://example.org/o/other"))
-    assert models == (installation / "models", installation / "more/models")
+    assert models == (installation / "models", installation / "extra_model_paths.yaml")
 
 
 def test_adopt_takes_packs_and_leaves_models(
@@ -69,6 +72,7 @@ def test_adopt_takes_packs_and_leaves_models(
     assert "nodes install https://example.org/o/other" in capsys.readouterr().out
     assert run(["models", "list", "loras"]) == 0
     assert "old.safetensors" in capsys.readouterr().out
+    assert ModelFolders.of(Host.open(rack.root)).find("vae", "shared.safetensors") is not None
     assert sorted(installation.rglob("*")) == before
 
 
