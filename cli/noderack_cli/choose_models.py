@@ -40,7 +40,7 @@ def _candidates(
     found = list(claims.models.get(want.name, ()))
     said = chosen.get(want.name)
     if said is not None:
-        return [m for m in found if (m.sha256 or "").startswith(said)][:1], "you chose it"
+        return [m for m in found if said in _keys(m)][:1], "you chose it"
     if want.sha256:
         same = [m for m in found if m.sha256 == want.sha256]
         if same:
@@ -50,11 +50,11 @@ def _candidates(
         same = [m for m in found if any(_same_url(s.url, want.url) for s in m.sources)]
         if same:
             return same[:1], "the workflow gives its address"
-    in_folder = [m for m in found if want.folder in (None, m.folder)]
+    in_folder = [m for m in found if want.folder in (None, m.folder, m.folder.split("/")[0])]
     distinct = {m.sha256 or m.sources: m for m in reversed(in_folder or found)}
     if distinct:
         return list(reversed(distinct.values())), "the registry knows the name"
-    return _from_url(want), "the workflow gives its address; its hash is not known beforehand"
+    return _from_url(want), "the workflow gives its address"
 
 
 def _from_url(want: MissingModel) -> list[ModelManifest]:
@@ -73,10 +73,16 @@ def _same_url(one: str, other: str) -> bool:
 
 def _told(model: ModelManifest) -> tuple[str, str]:
     where = model.sources[0].url if model.sources else "no source"
-    return (model.sha256 or "?")[:12], f"{model.title or model.name} in {model.folder}, from {where}"
+    return _keys(model)[0], f"{model.title or model.name} in {model.folder}, from {where}"
+
+
+def _keys(model: ModelManifest) -> list[str]:
+    """What a user may say to choose it: the beginning of its hash, the hash, an address."""
+    hashes = [model.sha256[:12], model.sha256] if model.sha256 else []
+    return [*hashes, *(source.url for source in model.sources)] or [model.folder]
 
 
 def _unknown_model(want: MissingModel) -> Unknown:
-    place = f"{want.folder}/" if want.folder else "models/"
-    why = f"not in the host ({place}), not in the registry, and the workflow gives no address"
-    return Unknown("model", want.name, why, f"nodes models get URL --folder {want.folder or 'FOLDER'}")
+    why = "not in the host, not in the registry, and the workflow gives no address"
+    name = f"{want.folder or 'models'}/{want.name}"
+    return Unknown("model", name, why, f"nodes models get URL --folder {want.folder or 'FOLDER'}")

@@ -19,6 +19,7 @@ from noderack_cli.plan import Claims, PackChoice, Toss, Unknown
 
 Picks = dict[str, tuple[TypeClaim, str]]
 CHOSEN = "you chose it"
+CORE = "comfy-core"  # the host's own nodes, under the name that workflows give them
 
 
 def choose_packs(
@@ -73,7 +74,7 @@ def _said(want: MissingType, claims: Claims, chosen: Mapping[str, str]) -> tuple
 def _embedded(want: MissingType, claims: Claims) -> tuple[TypeClaim, str] | None:
     """The pack that the workflow itself names; the exact name goes before other spellings and forks."""
     candidates = claims.types.get(want.type, ())
-    pack_id = want.pack_id if want.pack_id != "comfy-core" else None
+    pack_id = want.pack_id if want.pack_id != CORE else None
     newest = claims.named.get(normal(pack_id)) if pack_id else None
     if pack_id and newest and not any(normal(c.pack) == normal(pack_id) for c in candidates):
         return _claim(want.type, normal(pack_id), newest), "the workflow names this pack"
@@ -87,7 +88,7 @@ def _embedded(want: MissingType, claims: Claims) -> tuple[TypeClaim, str] | None
 
 def _named(want: MissingType) -> bool:
     """Whether the workflow says where the type comes from."""
-    return bool(want.aux_id or (want.pack_id and want.pack_id != "comfy-core"))
+    return bool(want.aux_id or (want.pack_id and want.pack_id != CORE))
 
 
 def _name(want: MissingType) -> str:
@@ -220,15 +221,20 @@ def _place(want: MissingType) -> str:
 
 
 def _not_published(want: MissingType, claim: TypeClaim) -> Unknown:
-    why = f"{claim.pack} has it ({claim.reason}), but no version of it is in this registry"
+    if claim.pack == CORE:
+        return _newer_core(want)
     hint = f"nodes install {claim.repository}" if claim.repository else f"ask the author of {claim.pack}"
-    return Unknown("node type", want.type, why, hint)
+    return Unknown("node type", want.type, claim.reason, hint, claim.pack)
+
+
+def _newer_core(want: MissingType) -> Unknown:
+    why = "a core node of a newer or other host than this one"
+    return Unknown("node type", want.type, why, "Update Noderack, or leave the node out.")
 
 
 def _unknown_type(want: MissingType, claims: Claims) -> Unknown:
-    if want.pack_id == "comfy-core":
-        why = "a core node of a newer or other host than this one"
-        return Unknown("node type", want.type, why, "Update Noderack, or leave the node out.")
+    if want.pack_id == CORE:
+        return _newer_core(want)
     said = [f"pack {want.pack_id}" if want.pack_id else "", f"version {want.version}" if want.version else ""]
     said += [f"repository {want.aux_id}" if want.aux_id else ""]
     told = ", ".join(s for s in said if s)

@@ -98,12 +98,16 @@ class Toss:
 
 @dataclass(frozen=True, slots=True)
 class Unknown:
-    """A node type or model that nothing leads to; `hint` is the next thing to try."""
+    """A node type or model that nothing leads to; `hint` is the next thing to try.
+
+    `pack` is the pack that would bring it, where only its repository is known.
+    """
 
     what: str
     name: str
     why: str
     hint: str = ""
+    pack: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
-from noderack_cli.plan import Distribution, ModelChoice, PackChoice, Plan, Toss
+from noderack_cli.plan import Distribution, ModelChoice, PackChoice, Plan
+from noderack_cli.plan_open import open_lines
 from noderack_cli.show import count, size, table
 
 
@@ -23,10 +24,10 @@ def lines(plan: Plan) -> Iterator[str]:
         for model in plan.models:
             yield from _model(model)
     yield from (f"Note: {note}" for note in plan.notes)
-    yield from _open_questions(plan)
+    yield from open_lines(plan)
     if plan:
-        yield f"To download: {size(plan.download)}{_unknown_sizes(plan)}{_parts(plan)}."
-        yield f"On disk: about {size(plan.disk)} more."
+        yield f"To download: {_sizes(plan)}{_parts(plan)}."
+        yield from ([f"On disk: about {size(plan.disk)} more."] if plan.disk else [])
 
 
 def _pack(pack: PackChoice) -> Iterator[str]:
@@ -78,39 +79,16 @@ def _source(kind: str) -> str:
     return {"registry": "the registry", "hf": "Hugging Face", "civitai": "Civitai"}.get(kind, kind)
 
 
-def _open_questions(plan: Plan) -> Iterator[str]:
-    for toss, others in _grouped(plan.tosses):
-        why = toss.why or "several have it, and none is clearly meant"
-        yield f"Choose for {toss.what} {toss.name}: {why}."
-        yield table([(name, reason) for name, reason in toss.candidates], indent="      ")
-        if others:
-            yield f"      the same for: {', '.join(others)}"
-        yield f"      for example: {toss.hint}"
-    for unknown in plan.unknown:
-        yield f"Not found: {unknown.what} {unknown.name}: {unknown.why}."
-        if unknown.hint:
-            yield f"      {unknown.hint}"
-
-
-def _grouped(tosses: Sequence[Toss]) -> list[tuple[Toss, list[str]]]:
-    """Each open choice once, with the names of the others that one answer fits."""
-    groups: dict[tuple[object, ...], list[Toss]] = {}
-    for toss in tosses:
-        same = (toss.why, *(name for name, _ in toss.candidates))
-        key = same if toss.what == "node type" else (toss.name,)
-        groups.setdefault((toss.what, key), []).append(toss)
-    return [(first, [other.name for other in rest]) for first, *rest in groups.values()]
+def _sizes(plan: Plan) -> str:
+    blank = sum(1 for model in plan.models if model.manifest.size is None and not model.present)
+    blank += sum(
+        1 for change in _beside_packs(plan) if change.new and not (change.wheel and change.wheel.size)
+    )
+    known = [size(plan.download)] if plan.download or not blank else []
+    return " and ".join(known + ([f"{count(blank, 'file')} of unknown size"] if blank else []))
 
 
 def _parts(plan: Plan) -> str:
     if not plan.model_bytes or plan.model_bytes == plan.download:
         return ""
     return f" (models {size(plan.model_bytes)}, packs and Python {size(plan.download - plan.model_bytes)})"
-
-
-def _unknown_sizes(plan: Plan) -> str:
-    blank = sum(1 for model in plan.models if model.manifest.size is None and not model.present)
-    blank += sum(
-        1 for change in _beside_packs(plan) if change.new and not (change.wheel and change.wheel.size)
-    )
-    return f" and {count(blank, 'file')} of unknown size" if blank else ""

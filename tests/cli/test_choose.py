@@ -196,4 +196,7 @@ def test_two_contents_of_one_name_are_listed() -> None:
 
 def test_an_unknown_model_tells_the_next_command() -> None:
     _, _, unknown = choose_models([MissingModel("m.safetensors", "loras")], Claims(), {})
-    assert unknown[0].hint == "nodes models get URL --folder loras"
+    assert (unknown[0].name, unknown[0].hint) == (
+        "loras/m.safetensors",
+        "nodes models get URL --folder loras",
+    )

@@ -169,3 +169,21 @@ def test_mistakes_get_one_sentence(
     assert run(args) == code
     err = capsys.readouterr().err
     assert text in err and "Traceback" not in err
+
+
+def test_a_manifest_alone_is_published_and_leads_to_the_file(
+    shop: Any, rack: Host, shelf: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    body = b"weights" * 1000
+    shelf.files["/o/r/resolve/main/far.safetensors"] = body
+    facts = {"name": "far.safetensors", "folder": "loras", "size": len(body)}
+    facts |= {"sha256": hashlib.sha256(body).hexdigest()}
+    place = "https://huggingface.co/o/r/resolve/main/far.safetensors"
+    source = {"kind": "hf", "url": place, "repo": "o/r", "revision": "main", "path": "far.safetensors"}
+    facts |= {"sources": [source]}
+    (tmp_path / "far.json").write_text(json.dumps(facts))
+    publish = ["models", "publish", str(tmp_path / "far.json"), "--registry", shop.url, "--token", shop.token]
+    assert run(publish) == 0
+    monkeypatch.setenv("HF_ENDPOINT", shelf.url)
+    assert run(["models", "get", "far.safetensors"]) == 0
+    assert (rack.models / "loras/far.safetensors").read_bytes() == body

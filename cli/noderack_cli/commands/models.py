@@ -36,6 +36,8 @@ from noderack_cli.sources import Access
 from noderack_cli.streaming import Manner, Throttle
 from noderack_cli.where import open_host, open_registry
 
+RECORD = ".json"  # the ending of a manifest that stands beside a model, or for one that is elsewhere
+
 
 @click.command("get")
 @click.argument("wanted", nargs=-1, required=True, metavar="NAME|SHA256|URL...")
@@ -227,11 +229,12 @@ def publish(files: tuple[Path, ...], category: str | None, registry: str, token:
     \b
     nodes models publish shapes.safetensors
     nodes models publish detail.safetensors --folder loras
+    nodes models publish detail.json       # the manifest alone: name, folder, sha256, size, sources
     """
     manifests = [_manifest_beside(file, category) for file in files]  # all are read before the first goes
     with RegistryClient(registry, token) as client:
         for file, manifest in zip(files, manifests, strict=True):
-            client.put_model(manifest, file)
+            client.put_model(manifest, None if file.suffix == RECORD else file)
             if not as_json:
                 what = f"{manifest.folder}/{manifest.name} ({size(manifest.size or 0)})"
                 click.echo(f"{what} is published at {registry}")
@@ -242,16 +245,22 @@ def publish(files: tuple[Path, ...], category: str | None, registry: str, token:
 def _manifest_beside(file: Path, category: str | None) -> ModelManifest:
     if not file.is_file():
         raise NotFound(f"{file} is not a file")
+    if file.suffix == RECORD:
+        return _manifest_in(file)
     facts: dict[str, Any] = {"name": file.name, "sha256": digest(file), "size": file.stat().st_size}
     beside = file.with_suffix(".json")
     if not beside.is_file():
         if not category:
             raise BadInput(f"{file} has no manifest beside it", f"Write {beside.name}, or say --folder.")
         return ModelManifest(file.name, category, facts["sha256"], facts["size"])
-    try:
-        said = ModelManifest.from_json(json.loads(beside.read_text("utf-8")))
-    except ValueError as cause:
-        raise BadInput(f"{beside}: {cause}") from cause
+    said = _manifest_in(beside)
     if said.sha256 not in (None, facts["sha256"]):
         raise BadInput(f"{beside} tells sha256 {said.sha256}, but {file.name} has {facts['sha256']}")
     return replace(said, sha256=facts["sha256"], size=facts["size"], folder=category or said.folder)
+
+
+def _manifest_in(file: Path) -> ModelManifest:
+    try:
+        return ModelManifest.from_json(json.loads(file.read_text("utf-8")))
+    except ValueError as cause:
+        raise BadInput(f"{file}: {cause}") from cause

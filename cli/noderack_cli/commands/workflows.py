@@ -28,6 +28,7 @@ from noderack_cli.options import (
     yes_option,
 )
 from noderack_cli.plan import Plan
+from noderack_cli.plan_open import summary
 from noderack_cli.planning import Wishes, make_plan, what_is_missing
 from noderack_cli.progress import Progress
 from noderack_cli.show import table
@@ -159,13 +160,10 @@ def settled_plan(host: Host, client: RegistryClient, lacking: Missing, wishes: W
 def blocking(plan: Plan, partial: bool) -> NodesError | None:
     """Why the plan cannot be carried out, if so."""
     if plan.tosses:
-        hint = f"Choose: {' '.join(toss.hint for toss in plan.tosses)}"
-        names = ", ".join(toss.name for toss in plan.tosses)
-        return Unresolvable(
-            f"{names}: several candidates, and only you can choose; nothing was changed", hint
-        )
+        first, more = plan.tosses[0], len(plan.tosses) - 1
+        what = first.name + (f" and {more} more" if more else "")
+        return Unresolvable(f"Nothing was changed: only you can choose for {what}", f"Add {first.hint}")
     if plan.unknown and not partial:
-        names = ", ".join(f"{u.what} {u.name}" for u in plan.unknown)
-        hint = plan.unknown[0].hint or "Take the rest all the same with --partial."
-        return NotFound(f"Nothing was changed, because this was not found: {names}", hint)
+        hint = "What is found comes all the same with --partial; for the rest see above."
+        return NotFound(f"Nothing was changed, because not found: {summary(plan.unknown)}", hint)
     return None

@@ -232,8 +232,9 @@ def _reason(one: Claimant, of: int) -> str:
     if of > 1 and one.share >= 0.5:
         parts.append("most of its types are also in other packs")
     if of > 1:
-        parts.append(f"{one.downloads} downloads, {one.stars} stars")
-    return "; ".join(parts)
+        counts = ((one.downloads, "downloads"), (one.stars, "stars"))
+        parts += [", ".join(f"{number} {word}" for number, word in counts if number)]
+    return "; ".join(part for part in parts if part)
 
 
 def count(session: Session) -> int:
