@@ -26,7 +26,7 @@ from noderack_cli.serving import tell_server
 from noderack_cli.show import count, size
 from noderack_cli.sources import Access
 from noderack_cli.streaming import Manner
-from noderack_cli.trust import refuse_killed, remembered
+from noderack_cli.trust import refreshed, refuse_killed
 
 
 def show_plan(plan: Plan, *, as_json: bool) -> None:
@@ -64,7 +64,7 @@ def carry_out(
 
     Raises NoSpace before anything is done when the disk cannot hold it.
     """
-    refuse_killed(plan, remembered(host))
+    refuse_killed(plan, refreshed(host, client, keep=True))
     refuse_if_full(host, plan)
     applied = Applied(generation=plan.generation)
     if plan.packs:

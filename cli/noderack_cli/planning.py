@@ -90,7 +90,7 @@ def solved(host: Host, client: RegistryClient, plan: Plan, again: str = "nodes i
     except Unresolvable as error:
         raise told(error, ways_out(host, client, generation, plan.packs, again)) from error
     found = replace(plan, distributions=solution.changes, notes=solution.notes)
-    refuse_killed(found, refreshed(host, client))
+    refuse_killed(found, refreshed(host, client, keep=False))
     return replace(found, left_out=solution.left_out, solved=True)
 
 

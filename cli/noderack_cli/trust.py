@@ -47,9 +47,10 @@ def pinned(host: Host, url: str) -> Pinned:
     return Pinned(key if isinstance(key, str) else None, serial if isinstance(serial, int) else 0)
 
 
-def refreshed(host: Host, client: RegistryClient, now: datetime | None = None) -> Killed:
+def refreshed(host: Host, client: RegistryClient, *, keep: bool, now: datetime | None = None) -> Killed:
     """The registry's list, verified; raises BadFeed (not its key, expired, an old copy), RegistryError.
 
+    With `keep` the host remembers the key and the list; without, as for a dry run, nothing is written.
     A registry without such a list counts as one with an empty list, until it has shown one.
     """
     host = Host.open(host.root)
@@ -68,10 +69,11 @@ def refreshed(host: Host, client: RegistryClient, now: datetime | None = None) -
         serial, revoked = verify(feed, key, now or datetime.now(timezone.utc), known.serial)
     except BadFeed as error:
         raise _with_way_out(error, host, client.url, known) from error
-    if (known.key, known.serial) != (key, serial):
+    if keep and (known.key, known.serial) != (key, serial):
         _pin(host, client.url, Pinned(key, serial))
-    _remember(host, client.url, revoked)
-    return remembered(host)
+    if keep:
+        _remember(host, client.url, revoked)
+    return remembered(host) | {one.sha256: one for one in revoked}
 
 
 def _with_way_out(error: BadFeed, host: Host, url: str, known: Pinned) -> BadFeed:

@@ -70,7 +70,7 @@ def test_what_was_revoked_stays_refused_where_no_registry_is(shop: Any, rack: Ho
     sha256 = sha_of(shop, "film")
     revoke(shop, sha256, "film")
     with shop.client as client:
-        refreshed(rack, client)
+        refreshed(rack, client, keep=True)
     plan = Plan((PackChoice("film", "1.0", (), "", sha256=sha256),))
     with pytest.raises(Unresolvable, match="revoked"):
         refuse_killed(plan, remembered(rack))

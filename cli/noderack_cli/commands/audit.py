@@ -40,7 +40,7 @@ def audit(osv: Path | None, folder: Path | None, registry: str | None, as_json: 
     host = open_host(folder)
     now = gens.current(host)
     with open_registry(host, registry) as client:
-        found = audited(now, client, refreshed(host, client), osv)
+        found = audited(now, client, refreshed(host, client, keep=True), osv)
     if as_json:
         click.echo(json.dumps({"findings": [asdict(one) for one in found]}))
         return Exit.UNRESOLVABLE if found else Exit.OK
