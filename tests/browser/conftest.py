@@ -25,9 +25,12 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield url
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    """One chromium for all tests; each opens pages of its own."""
+    """One chromium for a file's tests, each of which opens pages of its own.
+
+    It ends with the file: while it is there, an event loop runs in this thread, and no other test can start one.
+    """
     playwright = pytest.importorskip("playwright.sync_api", reason="browser tests need playwright")
     if not CHROMIUM.exists():
         pytest.skip(f"browser tests need {CHROMIUM}: apt-get install chromium")
