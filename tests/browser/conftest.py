@@ -29,7 +29,7 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 def browser() -> Iterator[Any]:
     """One chromium for a file's tests, each of which opens pages of its own.
 
-    It ends with the file: while it is there, an event loop runs in this thread, and no other test can start one.
+    It ends with the file: while it is there, an event loop runs in this thread, and no other can be started.
     """
     playwright = pytest.importorskip("playwright.sync_api", reason="browser tests need playwright")
     if not CHROMIUM.exists():
