@@ -163,3 +163,23 @@ def test_names_of_model_code_import_unless_the_pack_can_do_without(tmp_path: Pat
     assert "newer uses comfy_extras.nodes_lt.SymmetricPatchifier" in answer[0]
     assert answer[1] is None and answer[2] == "of_some_version"
     assert {row["pack"] for row in answer[3]} == {"newer"} and all(row["count"] for row in answer[3])
+
+
+def test_text_encoders_and_image_towers_are_the_cores(tmp_path: Path) -> None:
+    answer = ask(
+        "import torch, comfy.clip_vision as v, comfy.sd as sd\n"
+        "from noderack_diffusion.clip import ClipConfig, ClipText\n"
+        "from noderack_diffusion.vision import ClipVision, VisionConfig\n"
+        "from safetensors.torch import save_file\n"
+        f"folder = {str(tmp_path)!r}\n"
+        "save_file(ClipText(ClipConfig(768, 1, 12, 32)).state_dict(), folder + '/l.safetensors')\n"
+        "tower = ClipVision(VisionConfig(64, 2, 1, 32, 8, 32, 16, True))\n"
+        "save_file(tower.state_dict(), folder + '/v.safetensors')\n"
+        "clip = sd.load_clip([folder + '/l.safetensors'], clip_type=sd.CLIPType.STABLE_DIFFUSION)\n"
+        "seen = v.load(folder + '/v.safetensors').encode_image(torch.rand(1, 40, 32, 3))\n"
+        "ready = v.clip_preprocess(torch.rand(1, 40, 32, 3), 32, mean=[0, 0, 0], std=[1, 1, 1])\n"
+        "answer = [list(clip.encode('x')[0].shape), list(seen['image_embeds'].shape),\n"
+        " list(seen.penultimate_hidden_states.shape), bool((ready >= -1e-6).all() and (ready <= 1.000001).all())]",
+        tmp_path,
+    )
+    assert answer == [[1, 77, 768], [1, 16], [1, 17, 64], True]
