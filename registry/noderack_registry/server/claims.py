@@ -150,8 +150,10 @@ def rank(claimants: Sequence[Claimant]) -> tuple[TypeClaim, ...]:
     """Claims in order. What can be installed comes first, newcomers to a type behind whoever had it."""
     ordered = sorted(claimants, key=_order)
     doubtful = bool(ordered) and not _clear(ordered)
+    won = _by_popularity(ordered)
     return tuple(
-        _shown(claimant, at, len(ordered), doubtful and at == 1) for at, claimant in enumerate(ordered, 1)
+        _shown(claimant, at, len(ordered), doubtful and at == 1, won if at == 1 else "")
+        for at, claimant in enumerate(ordered, 1)
     )
 
 
@@ -182,27 +184,45 @@ def _clear(ordered: Sequence[Claimant]) -> bool:
 
 def _clearly_first(first: Claimant, second: Claimant) -> bool:
     """True if no reasonable rule would put the second one first."""
+    return _stands_better(first, second) or _much_more_popular(first, second)
+
+
+def _stands_better(first: Claimant, second: Claimant) -> bool:
+    """True if what is known of the two puts the first one first, however many use them."""
     if (first.yanked, first.newcomer) < (second.yanked, second.newcomer):
         return True
     if first.status == "active" != second.status:
         return True
     if first.preferred and not second.preferred:
         return True
-    if _TRUST[first.origin] + 1 < _TRUST[second.origin]:
-        return True
+    return _TRUST[first.origin] + 1 < _TRUST[second.origin]
+
+
+def _much_more_popular(first: Claimant, second: Claimant) -> bool:
+    """True if the first has users enough to be no coin toss, and is no collection of copies."""
     # A pack that others copied shares its types too; what tells it from the copies is how many use it.
     original = first.share < 0.5 or second.share >= 0.5
     return original and first.popularity >= _MUCH * max(second.popularity, 1)
 
 
-def _shown(one: Claimant, at: int, of: int, doubtful: bool) -> TypeClaim:
+def _by_popularity(ordered: Sequence[Claimant]) -> str:
+    """What the first says of itself when it is clear by popularity alone; else empty."""
+    if len(ordered) < 2 or _stands_better(*ordered[:2]) or not _much_more_popular(*ordered[:2]):
+        return ""
+    said = f"at least {_MUCH} times as popular as the next claim"
+    if ordered[0].share < 0.5:
+        return said
+    return f"{said}, so taken for the original of the types that it shares with other packs"
+
+
+def _shown(one: Claimant, at: int, of: int, doubtful: bool, won: str) -> TypeClaim:
     return TypeClaim(
         type=one.type,
         pack=one.key,
         version=one.version,
         origin=one.origin,  # type: ignore[arg-type]
         rank=at,
-        reason=_reason(one, of),
+        reason=_reason(one, of, won),
         repository=one.repository,
         title=one.title,
         yanked=bool(one.yanked),
@@ -210,8 +230,8 @@ def _shown(one: Claimant, at: int, of: int, doubtful: bool) -> TypeClaim:
     )
 
 
-def _reason(one: Claimant, of: int) -> str:
-    """Why the claim stands where it stands, in the words of a person."""
+def _reason(one: Claimant, of: int, won: str) -> str:
+    """Why the claim stands where it stands, in the words of a person. `won`: see `_by_popularity`."""
     said = {
         "verified": "seen by importing it",
         "declared": "declared by the pack",
@@ -229,7 +249,9 @@ def _reason(one: Claimant, of: int) -> str:
         parts.append(f"the pack is {one.status}")
     if one.newcomer:
         parts.append("another pack had this type first")
-    if of > 1 and one.share >= 0.5:
+    if won:
+        parts.append(won)
+    elif of > 1 and one.share >= 0.5:
         parts.append("most of its types are also in other packs")
     if of > 1:
         counts = ((one.downloads, "downloads"), (one.stars, "stars"))
