@@ -11,12 +11,13 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cached_property
+from importlib import import_module
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from anyio import to_thread
 from sqlalchemy import Engine, TextClause, create_engine, event, text
 from sqlalchemy.exc import IntegrityError, OperationalError
-from sqlmodel import Session
+from sqlmodel import Session, SQLModel
 from sqlmodel.sql.expression import SelectOfScalar
 
 from noderack_registry.server.refusals import Refusal
@@ -36,6 +37,15 @@ def first(session: Session, query: SelectOfScalar[T]) -> T | None:
 def column(session: Session, query: TextClause, **bound: object) -> tuple[Any, ...]:
     """The first column of a query in SQL, four times as fast as by expressions; flushes nothing."""
     return tuple(row[0] for row in session.connection().execute(query, bound).all())
+
+
+def insert_new(session: Session, table: type[SQLModel]) -> Any:
+    """An INSERT that leaves out rows that are there already, in the dialect of the session's database.
+
+    The other database's dialect is never imported: it would be a fortieth of the time of starting.
+    """
+    dialect = import_module(f"sqlalchemy.dialects.{session.get_bind().dialect.name}")
+    return dialect.insert(table).on_conflict_do_nothing()
 
 
 class Database:

@@ -14,10 +14,9 @@ from collections import Counter
 from datetime import datetime
 
 from sqlalchemy import update
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlmodel import Session, col
 
-from noderack_registry.server.database import Database
+from noderack_registry.server.database import Database, insert_new
 from noderack_registry.server.tables import Download, Pack
 
 LOG = logging.getLogger("noderack.registry")
@@ -57,9 +56,8 @@ class Downloads:
 
 def count(session: Session, seen: list[tuple[int, str, str, str]]) -> int:
     """Add downloads that are not counted yet; gives how many those were."""
-    dialect = sqlite if session.get_bind().dialect.name == "sqlite" else postgresql
     new: Counter[int] = Counter()
-    statement = dialect.insert(Download).on_conflict_do_nothing().returning(col(Download.pack_id))
+    statement = insert_new(session, Download).returning(col(Download.pack_id))
     for at in range(0, len(seen), 200):
         rows = [
             dict(zip(("pack_id", "version", "day", "client"), row, strict=True))

@@ -12,7 +12,6 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from sqlalchemy import func
 from sqlmodel import Session, col, select
 
@@ -58,7 +57,7 @@ def _handovers(session: Session) -> list[dict[str, str]]:
 
 
 def _raw(key: Ed25519PrivateKey) -> bytes:
-    return key.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
+    return key.public_key().public_bytes_raw()
 
 
 def _public(key: Ed25519PrivateKey) -> str:

@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from sqlalchemy import Connection, delete, func, insert, text
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlmodel import Session, col, select
 
 from noderack_registry.schema import SearchHit, SearchPage
+from noderack_registry.server.database import insert_new
 from noderack_registry.server.tables import SearchDoc, SearchGram
 
 KINDS = ("pack", "node-type", "model")
@@ -89,9 +89,8 @@ def _learn(session: Session, known: Iterable[str]) -> None:
     rows.sort(
         key=lambda line: (line["gram"], line["word"])
     )  # in the order of the index: each page is met once
-    dialect = sqlite if session.get_bind().dialect.name == "sqlite" else postgresql
     if rows:
-        session.execute(dialect.insert(SearchGram).on_conflict_do_nothing(), rows)
+        session.execute(insert_new(session, SearchGram), rows)
 
 
 def remove(session: Session, things: Sequence[tuple[str, str]]) -> None:
