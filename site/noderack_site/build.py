@@ -1,7 +1,7 @@
 """Writes the site: every page whose data changed, nothing else, the same bytes for the same data.
 
-`.noderack-site` in the output folder lists each file with the fingerprint of what it was made from. It is put
-aside while files are written and written anew at the end: a build that was killed is followed by a full one.
+`.noderack-site` in the output folder remembers what each file was made from (`state.py`). It is put aside
+while files are written and written anew at the end: a build that was killed is followed by a full one.
 """
 
 from __future__ import annotations
@@ -13,22 +13,23 @@ from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 
-from noderack_site.data import SiteData, SiteError
+from noderack_site.data import SiteData
 from noderack_site.docs import DOCS, doc_entries, doc_pages, read_docs
 from noderack_site.feeds import changes_feed, changes_rss, sitemaps
 from noderack_site.lookup import lookup_pages
 from noderack_site.media import media_files
 from noderack_site.pages_home import home_pages
-from noderack_site.pages_lists import list_pages
+from noderack_site.pages_lists import list_blocks
 from noderack_site.pages_model import model_pages
-from noderack_site.pages_pack import pack_pages
+from noderack_site.pages_pack import pack_blocks
 from noderack_site.pages_socket import socket_pages
-from noderack_site.pages_type import type_pages
+from noderack_site.pages_type import type_blocks
 from noderack_site.pages_workflow import workflow_pages
 from noderack_site.reference import Pages
 from noderack_site.render import (
     HERE,
     POLICY,
+    Block,
     Bundle,
     Page,
     Renderer,
@@ -38,18 +39,14 @@ from noderack_site.render import (
 )
 from noderack_site.search_index import search_bundle
 from noderack_site.shelf import arrange
+from noderack_site.state import State, files_in, finish, lines_of, put_aside, read_state
 
-STATE, UNFINISHED = ".noderack-site", ".noderack-site-unfinished"
 _HEADERS = f"""/*
   Content-Security-Policy: {POLICY}; frame-ancestors 'none'
   X-Content-Type-Options: nosniff
   Referrer-Policy: no-referrer
 """
 Progress = Callable[[int], None]
-
-
-class NotASite(SiteError):
-    """The output folder holds something else."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,49 +72,57 @@ def build(
     Raises NotASite if `out` holds files that no build of ours wrote.
     """
     started = time.monotonic()
-    before = _read_state(out)
-    state_file, unfinished = out / STATE, out / UNFINISHED
+    before, after = read_state(out), State()
     out.mkdir(parents=True, exist_ok=True)
-    unfinished.write_text(_lines(before), encoding="utf-8")
-    state_file.unlink(missing_ok=True)
-    after, written, size = _write_all(_everything(data, docs, reference or {}), out, before, progress)
-    removed = _remove(out, before.keys() - after.keys())
-    state_file.write_text(_lines(after), encoding="utf-8")
-    unfinished.unlink()
-    return Report(len(after), written, removed, size, time.monotonic() - started)
+    put_aside(out)
+    written, size = _write_all(_everything(data, docs, reference or {}), out, before, after, progress)
+    removed = _remove(out, before.gone(after))
+    finish(out, after)
+    return Report(after.count(), written, removed, size, time.monotonic() - started)
 
 
-def _everything(data: SiteData, docs: Path, reference: Pages) -> Iterator[Page | Bundle]:
+def _everything(data: SiteData, docs: Path, reference: Pages) -> Iterator[Page | Bundle | Block]:
     assets, files = _assets()
     renderer = Renderer(arrange(data), assets)
     shared = fingerprint(generator_digest().hex(), data.name, data.exported, assets)
     told = read_docs(docs, reference)
     pages = chain(
         home_pages(renderer),
-        list_pages(renderer),
         doc_pages(renderer, told, docs),
         socket_pages(renderer),
-        pack_pages(renderer),
         model_pages(renderer),
         workflow_pages(renderer),
-        type_pages(renderer),
     )
     html: list[str] = []
-    for path, depends, render in pages:
-        if path.endswith(".html"):
-            html.append(path)
-            depends += shared
-        yield Page(path, depends, render)
+    for page in pages:
+        if page.path.endswith(".html"):
+            html.append(page.path)
+            page = Page(page.path, page.depends + shared, page.render)
+        yield page
+    for block in chain(list_blocks(renderer), pack_blocks(renderer), type_blocks(renderer)):
+        html += block.html
+        yield _sharing(block, shared)
     yield from files
     yield from (Page(*row) for row in media_files(data))
     yield from lookup_pages(renderer)
     yield search_bundle(renderer, doc_entries(told))
     yield file_page("feed.atom", changes_feed(data))
     yield file_page("feed.rss", changes_rss(data))
-    yield from (file_page(name, content) for name, content in sitemaps(html, data.url))
+    listed = fingerprint(html, data.url)
+    yield from (Page(name, listed, make) for name, make in sitemaps(html, data.url))
     yield file_page("robots.txt", f"User-agent: *\nAllow: /\nSitemap: {data.url}/sitemap.xml\n".encode())
     yield file_page("_headers", _HEADERS.encode())
     yield file_page(".nojekyll", b"")
+
+
+def _sharing(block: Block, shared: bytes) -> Block:
+    """The block with what all HTML pages share in the fingerprints."""
+
+    def pages() -> Iterator[Page]:
+        for path, depends, render in block.pages():
+            yield Page(path, depends + shared if path.endswith(".html") else depends, render)
+
+    return block._replace(depends=block.depends + shared, pages=pages)
 
 
 def _assets() -> tuple[dict[str, str], list[Page]]:
@@ -142,15 +147,12 @@ def _hashed(name: str, content: bytes) -> str:
 
 
 def _write_all(
-    items: Iterator[Page | Bundle], out: Path, before: Mapping[str, str], progress: Progress
-) -> tuple[dict[str, str], int, int]:
-    after: dict[str, str] = {}
+    items: Iterator[Page | Bundle | Block], out: Path, before: State, after: State, progress: Progress
+) -> tuple[int, int]:
+    """Write what changed and note all of it in `after`; how many files and bytes were written."""
     written = size = 0
     folders: set[Path] = set()
-    for path, digest, content in _changed(items, before):
-        after[path] = digest
-        if content is None:
-            continue
+    for path, content in _changed(items, before, after):
         file = out / path
         if file.parent not in folders:
             file.parent.mkdir(parents=True, exist_ok=True)
@@ -159,40 +161,50 @@ def _write_all(
         written, size = written + 1, size + len(content)
         if written % 500 == 0:
             progress(written)
-    return after, written, size
+    return written, size
 
 
 def _changed(
-    items: Iterator[Page | Bundle], before: Mapping[str, str]
-) -> Iterator[tuple[str, str, bytes | None]]:
-    """(path, fingerprint, content), the content None where the file is there already."""
+    items: Iterator[Page | Bundle | Block], before: State, after: State
+) -> Iterator[tuple[str, bytes]]:
+    """(path, content) of each file that is not there already."""
     for item in items:
-        digest = item.depends.hex()
         if isinstance(item, Page):
-            yield item.path, digest, None if before.get(item.path) == digest else item.render()
-            continue
-        known = [path for path in before if path.startswith(f"{item.folder}/")]
-        if known and all(before[path] == digest for path in known):
-            yield from ((path, digest, None) for path in known)
+            yield from _of_page(item, before.files, after.files)
+        elif isinstance(item, Block):
+            yield from _of_block(item, before, after)
         else:
-            yield from ((path, digest, content) for path, content in item.make())
+            yield from _of_bundle(item, before.files, after.files)
 
 
-def _lines(state: Mapping[str, str]) -> str:
-    return "".join(f"{digest} {path}\n" for path, digest in state.items())
+def _of_page(page: Page, before: Mapping[str, str], after: dict[str, str]) -> Iterator[tuple[str, bytes]]:
+    digest = after[page.path] = page.depends.hex()
+    if before.get(page.path) != digest:
+        yield page.path, page.render()
 
 
-def _read_state(out: Path) -> dict[str, str]:
-    """{path: fingerprint} of the build before; after a killed one the paths stand without fingerprints."""
-    killed = out / UNFINISHED
-    file = killed if killed.exists() else out / STATE
-    if not file.exists():
-        if out.is_dir() and any(not path.name.startswith(".noderack-") for path in out.iterdir()):
-            hint = "give an empty folder, or one that `nodes registry site` wrote before"
-            raise NotASite(f"{out} holds files that are no site of ours; {hint}")
-        return {}
-    rows = (line.partition(" ") for line in file.read_text(encoding="utf-8").splitlines())
-    return {path: "" if file is killed else digest for digest, _, path in rows}
+def _of_block(block: Block, before: State, after: State) -> Iterator[tuple[str, bytes]]:
+    digest = block.depends.hex()
+    was, lines = before.blocks.get(block.name, ("", ""))
+    if was != digest:
+        known, found = files_in(lines), dict[str, str]()
+        for page in block.pages():
+            yield from _of_page(page, known, found)
+        lines = lines_of(found)
+    after.blocks[block.name] = digest, lines
+
+
+def _of_bundle(
+    bundle: Bundle, before: Mapping[str, str], after: dict[str, str]
+) -> Iterator[tuple[str, bytes]]:
+    digest = bundle.depends.hex()
+    known = [path for path in before if path.startswith(f"{bundle.folder}/")]
+    if known and all(before[path] == digest for path in known):
+        after.update((path, digest) for path in known)
+        return
+    for path, content in bundle.make():
+        after[path] = digest
+        yield path, content
 
 
 def _remove(out: Path, paths: set[str]) -> int:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from xml.sax.saxutils import escape, quoteattr
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
+from html import escape
 
 from noderack_site.data import Raw, SiteData
 from noderack_site.text import first_line
@@ -37,7 +38,7 @@ def changes_rss(data: SiteData) -> bytes:
     """The same as RSS 2.0."""
     items = "".join(
         f"<item><title>{escape(title)}</title><link>{escape(link)}</link>"
-        f"<guid isPermaLink={quoteattr('false')}>{escape(link)}</guid></item>\n"
+        f'<guid isPermaLink="false">{escape(link)}</guid></item>\n'
         for title, link, _time, _text in _changes(data)
     )
     about = f"<title>{escape(data.name)}: what changed</title><link>{escape(data.url)}/</link>"
@@ -45,15 +46,14 @@ def changes_rss(data: SiteData) -> bytes:
     return f'{_HEAD}<rss version="2.0"><channel>{channel}</channel></rss>\n'.encode()
 
 
-def sitemaps(paths: Sequence[str], url: str) -> list[tuple[str, bytes]]:
-    """sitemap.xml, or an index of several when there are more addresses than one may hold."""
+def sitemaps(paths: Sequence[str], url: str) -> list[tuple[str, Callable[[], bytes]]]:
+    """What makes sitemap.xml, or an index and several when there are more addresses than one may hold."""
     parts = [paths[at : at + _MAX_URLS] for at in range(0, len(paths), _MAX_URLS)] or [[]]
     if len(parts) == 1:
-        return [("sitemap.xml", _sitemap("urlset", "url", (f"{url}/{path}" for path in paths)))]
+        return [("sitemap.xml", partial(_addresses, url, paths))]
     named = [(f"sitemap-{n}.xml", part) for n, part in enumerate(parts, 1)]
-    index = _sitemap("sitemapindex", "sitemap", (f"{url}/{name}" for name, _ in named))
-    rest = [(name, _sitemap("urlset", "url", (f"{url}/{path}" for path in part))) for name, part in named]
-    return [("sitemap.xml", index), *rest]
+    index = partial(_sitemap, "sitemapindex", "sitemap", [f"{url}/{name}" for name, _ in named])
+    return [("sitemap.xml", index), *((name, partial(_addresses, url, part)) for name, part in named)]
 
 
 def instant(text: object) -> str:
@@ -91,15 +91,23 @@ def _changes(data: SiteData) -> list[tuple[str, str, str, str]]:
 
 def _atom(title: str, link: str, updated: str, entries: Iterable[tuple[str, str, str, str]]) -> bytes:
     body = "".join(
-        f"<entry><title>{escape(name)}</title><link href={quoteattr(where)}/><id>{escape(where)}</id>"
+        f"<entry><title>{escape(name)}</title><link href={_quoted(where)}/><id>{escape(where)}</id>"
         f"<updated>{time}</updated><summary>{escape(text)}</summary></entry>\n"
         for name, where, time, text in entries
     )
     return (
         f'{_HEAD}<feed xmlns="http://www.w3.org/2005/Atom"><title>{escape(title)}</title>'
-        f"<link href={quoteattr(link)}/><id>{escape(link)}</id><updated>{updated}</updated>"
+        f"<link href={_quoted(link)}/><id>{escape(link)}</id><updated>{updated}</updated>"
         f"<author><name>Noderack</name></author>\n{body}</feed>\n"
     ).encode("utf-8", "replace")
+
+
+def _quoted(text: str) -> str:
+    return f'"{escape(text)}"'
+
+
+def _addresses(url: str, paths: Sequence[str]) -> bytes:
+    return _sitemap("urlset", "url", (f"{url}/{path}" for path in paths))
 
 
 def _sitemap(root: str, item: str, addresses: Iterable[str]) -> bytes:

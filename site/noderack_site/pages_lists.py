@@ -4,21 +4,30 @@ from __future__ import annotations
 
 import string
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from itertools import groupby
+from itertools import count, groupby
 from typing import Any
 
 from noderack_site.data import Raw
 from noderack_site.names import slug
 from noderack_site.pages_workflow import card, card_key
-from noderack_site.render import Page, Renderer, fingerprint, json_bytes, summaries, summary_key
+from noderack_site.render import (
+    Block,
+    Page,
+    Renderer,
+    fingerprint,
+    in_blocks,
+    json_bytes,
+    summaries,
+    summary_key,
+)
 from noderack_site.shelf import Shelf
 from noderack_site.text import first_line, safe_url
 
 PACKS_A_PAGE, TYPES_A_PAGE, MODELS_A_PAGE, WORKFLOWS_A_PAGE, GROUP_A_PAGE = 60, 300, 200, 24, 200
-_TAGS, _FAMILIES = 24, 18
+_TAGS, _FAMILIES, _BLOCKS = 24, 18, 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,35 +46,69 @@ class List:
     about: dict[str, Any] = field(default_factory=dict)
 
 
-def list_pages(renderer: Renderer) -> Iterator[Page]:
-    """Every list."""
+def list_blocks(renderer: Renderer) -> Iterator[Block]:
+    """Every list; many small ones share a block."""
     shelf = renderer.shelf
-    for every in (_packs, _nodes, _categories, _models, _workflows, _groups):
+    shown = {name: fingerprint(*summary_key(shelf, [name])) for name in shelf.packs}
+    for every in (_packs, _nodes, _categories, _models, _workflows):
         for one in every(shelf):
-            yield from _pages(renderer, one)
+            yield _block(renderer, one.stem, [one], shown)
+    lists = {one.stem: one for one in _groups(shelf)}
+    for number, stems in in_blocks(lists, _BLOCKS):
+        yield _block(renderer, f"groups-{number}", [lists[stem] for stem in stems], shown)
 
 
-def _pages(renderer: Renderer, one: List) -> Iterator[Page]:
-    parts = [one.names[at : at + one.a_page] for at in range(0, len(one.names), one.a_page)] or [()]
-    for number, part in enumerate(parts, 1):
-        key = _key(renderer.shelf, one, part, number, len(parts))
-        path = one.stem if number == 1 else f"{one.stem}-{number}"
+def _block(renderer: Renderer, name: str, lists: Sequence[List], shown: Mapping[str, bytes]) -> Block:
+    keys = [_list_key(renderer.shelf, one, shown) for one in lists]
+    html = [f"{path}.html" for one in lists for path, _ in _parts(one)]
+    made = partial(_pages_of, renderer, lists, shown)
+    return Block(f"list-{name}", fingerprint(keys), html, made)
+
+
+def _pages_of(renderer: Renderer, lists: Sequence[List], shown: Mapping[str, bytes]) -> Iterator[Page]:
+    for one in lists:
+        yield from _pages(renderer, one, shown)
+
+
+def _parts(one: List) -> list[tuple[str, Sequence[str]]]:
+    """(path without its ending, names) of each of its pages."""
+    starts = range(0, len(one.names) or 1, one.a_page)
+    stems = (one.stem if number == 1 else f"{one.stem}-{number}" for number in count(1))
+    return [(stem, one.names[at : at + one.a_page]) for stem, at in zip(stems, starts, strict=False)]
+
+
+def _pages(renderer: Renderer, one: List, shown: Mapping[str, bytes]) -> Iterator[Page]:
+    parts = _parts(one)
+    for number, (path, part) in enumerate(parts, 1):
+        key = _key(renderer.shelf, one, part, number, len(parts), shown)
         yield Page(f"{path}.html", key, partial(_html, renderer, one, part, path, number, len(parts)))
         yield Page(f"{path}.json", key, partial(_json, one, part, number, len(parts)))
 
 
-def _key(shelf: Shelf, one: List, part: Sequence[str], number: int, last: int) -> bytes:
+def _list_key(shelf: Shelf, one: List, shown: Mapping[str, bytes]) -> list[Any]:
+    """Everything that any page of the list shows."""
+    rows = _rows(shelf, one, one.names, shown)
+    return [one.stem, one.heading, one.lead, list(one.names), rows, list(one.links), one.about]
+
+
+def _key(
+    shelf: Shelf, one: List, part: Sequence[str], number: int, last: int, shown: Mapping[str, bytes]
+) -> bytes:
     """Everything that a page shows, or something that changes with it."""
-    if one.kind == "packs":
-        shown: Any = summary_key(shelf, part)
-    elif one.kind == "workflows":
-        shown = [card_key(shelf, name) for name in part]
-    elif one.kind == "models":
-        shown = [list(_model_row(shelf, name).values()) for name in part]
-    else:
-        shown = [_type_row(shelf, name) for name in part]
     first = (list(one.links), one.about) if number == 1 else ()
-    return fingerprint(one.heading, one.lead, len(one.names), list(part), shown, first, last)
+    rows = _rows(shelf, one, part, shown)
+    return fingerprint(one.heading, one.lead, len(one.names), list(part), rows, first, last)
+
+
+def _rows(shelf: Shelf, one: List, names: Sequence[str], shown: Mapping[str, bytes]) -> list[Any]:
+    """What is said of each name."""
+    if one.kind == "packs":
+        return [shown[name] for name in names]
+    if one.kind == "workflows":
+        return [card_key(shelf, name) for name in names]
+    if one.kind == "models":
+        return [list(_model_row(shelf, name).values()) for name in names]
+    return [_type_row(shelf, name) for name in names]
 
 
 def _json(one: List, part: Sequence[str], number: int, last: int) -> bytes:

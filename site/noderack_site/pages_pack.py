@@ -16,11 +16,12 @@ from noderack_site.feeds import pack_feed
 from noderack_site.media import icon_of, picture_at, pictures_of, shown_release
 from noderack_site.names import slug
 from noderack_site.pages_workflow import display_names, widget_names
-from noderack_site.render import Page, Renderer, fingerprint, json_bytes
+from noderack_site.render import Block, Page, Renderer, fingerprint, in_blocks, json_bytes
 from noderack_site.shelf import Shelf, required_name
 from noderack_site.text import install_command, safe_html, safe_markdown, safe_url
 
 _DRAWN, _NAMED, _GRAPHS, _FOUND, _DEPENDENTS = 24, 60, 6, 40, 40
+_BLOCKS = 128
 _PLATFORM = re.compile(r"-(any|linux|manylinux|musllinux|win|macosx)[^-]*\.whl$")
 _PLATFORM_NAMES = {
     "any": "any",
@@ -34,17 +35,25 @@ _LEVELS = ("error", "warning", "note")
 _COMMIT_HOSTS = ("https://github.com/", "https://gitlab.com/", "https://codeberg.org/")
 
 
-def pack_pages(renderer: Renderer) -> Iterator[Page]:
+def pack_blocks(renderer: Renderer) -> Iterator[Block]:
     """All files of all packs."""
-    for name in renderer.shelf.packs:
+    shelf = renderer.shelf
+    for number, names in in_blocks(shelf.packs, _BLOCKS):
+        around = [_around(shelf, shelf.data.packs[name]) for name in names]
+        key = fingerprint([shelf.data.packs[name] for name in names], around, shelf.data.url)
+        html = [f"packs/{name}.html" for name in names]
+        yield Block(f"packs-{number}", key, html, partial(_pages, renderer, names))
+
+
+def _pages(renderer: Renderer, names: list[str]) -> Iterator[Page]:
+    for name in names:
         yield from _pages_of(renderer, name)
 
 
-def _pages_of(renderer: Renderer, name: str) -> Iterator[Page]:
-    shelf, pack = renderer.shelf, renderer.shelf.data.packs[name]
-    types = pack.get("node_types") or []
-    own = fingerprint(pack)
-    around = [
+def _around(shelf: Shelf, pack: Raw) -> list[Any]:
+    """What a pack's page shows beside the pack."""
+    name, types = pack["name"], pack.get("node_types") or []
+    return [
         pack.get("successor") in shelf.data.packs,
         [shelf.type_pages[t] for t in types],
         [shelf.data.schemas.get(t) for t in types[:_DRAWN]],
@@ -54,6 +63,12 @@ def _pages_of(renderer: Renderer, name: str) -> Iterator[Page]:
         len(shelf.examples.get(name, ())),
         [asset.get("sha256") in shelf.data.assets for asset in shown_release(pack).get("assets") or ()],
     ]
+
+
+def _pages_of(renderer: Renderer, name: str) -> Iterator[Page]:
+    shelf, pack = renderer.shelf, renderer.shelf.data.packs[name]
+    types = pack.get("node_types") or []
+    own, around = fingerprint(pack), _around(shelf, pack)
     base = f"packs/{name}"
     yield Page(f"{base}.html", fingerprint(own, around), partial(_html, renderer, pack))
     yield Page(f"{base}.json", own, partial(json_bytes, pack))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import partial
 from typing import Any
 
@@ -10,24 +10,52 @@ from noderack_site.data import Raw
 from noderack_site.draw_node import draw_node
 from noderack_site.names import slug
 from noderack_site.pages_workflow import workflow_titles
-from noderack_site.render import Page, Renderer, fingerprint, json_bytes
+from noderack_site.render import Block, Page, Renderer, fingerprint, in_blocks, json_bytes
 from noderack_site.shelf import Shelf, top_category
 from noderack_site.sockets import fields, input_sockets, output_names, output_types
 from noderack_site.text import install_command
 
 _LINKED, _SIBLINGS = 5, 12
+_BLOCKS = 256
 _TOLD = ("title", "latest", "repository", "built_in", "status")
 
 
-def type_pages(renderer: Renderer) -> Iterator[Page]:
+def type_blocks(renderer: Renderer) -> Iterator[Block]:
     """All files of all node types."""
     shelf = renderer.shelf
-    data, used = shelf.data, shelf.used_in
+    data, used, pages = shelf.data, shelf.used_in, shelf.type_pages
     told = {
         name: fingerprint([pack.get(key) for key in _TOLD], pack.get("node_types"))
         for name, pack in data.packs.items()
     }
-    for name, page in shelf.type_pages.items():
+    around = _all_neighbours(shelf)
+    for number, names in in_blocks(pages, _BLOCKS):
+        claims = [data.claims.get(name, ()) for name in names]
+        key = fingerprint(
+            around,
+            names,
+            [pages[name] for name in names],
+            claims,
+            [told.get(str(claim["pack"])) for rows in claims for claim in rows],
+            [data.schemas.get(name) for name in names],
+            [used.get(name) for name in names],
+        )
+        html = [f"nodes/{pages[name]}.html" for name in names]
+        yield Block(f"nodes-{number}", key, html, partial(_pages, renderer, names, told))
+
+
+def _all_neighbours(shelf: Shelf) -> bytes:
+    """Changes whenever the neighbours of any type do: one short list a socket type, not one a node type."""
+    made = [(kind, _linked(shelf, names)) for kind, names in shelf.makers.items()]
+    taken = [(kind, _linked(shelf, names)) for kind, names in shelf.takers.items()]
+    return fingerprint(made, taken, list(shelf.socket_pages))
+
+
+def _pages(renderer: Renderer, names: list[str], told: Mapping[str, bytes]) -> Iterator[Page]:
+    shelf = renderer.shelf
+    data, used = shelf.data, shelf.used_in
+    for name in names:
+        page = shelf.type_pages[name]
         claims, entry = data.claims.get(name, ()), data.schemas.get(name)
         own = fingerprint(name, list(claims), entry)
         packs = [told.get(str(claim["pack"])) for claim in claims]

@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import marshal
-from collections.abc import Callable, Iterable, Mapping
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -17,6 +18,7 @@ from noderack_site.data import Raw
 from noderack_site.draw_mark import draw_mark
 from noderack_site.draw_plot import short_count
 from noderack_site.media import icon_of
+from noderack_site.names import checksum
 from noderack_site.shelf import Shelf
 from noderack_site.sockets import colour_class
 from noderack_site.text import count_text, first_line, safe_url, size_text, soft
@@ -46,6 +48,19 @@ class Page(NamedTuple):
     render: Callable[[], bytes]
 
 
+class Block(NamedTuple):
+    """Pages that are only looked at one by one when `depends` changed: it changes when any of theirs does.
+
+    `html` names those of them that are HTML, for the sitemap. No other block, and no page outside of blocks,
+    has a path of this one.
+    """
+
+    name: str
+    depends: bytes
+    html: Sequence[str]
+    pages: Callable[[], Iterable[Page]]
+
+
 @dataclass(frozen=True, slots=True)
 class Bundle:
     """Files below one folder that are made together, and only when `depends` changed."""
@@ -58,6 +73,14 @@ class Bundle:
 def fingerprint(*parts: Any) -> bytes:
     """A digest of JSON-like values; fast enough to ask for every page at every build."""
     return hashlib.blake2b(marshal.dumps(parts, 2), digest_size=12).digest()
+
+
+def in_blocks(names: Iterable[str], blocks: int) -> list[tuple[int, list[str]]]:
+    """(number, names) of each block, by the names' checksums: a name that comes or goes moves no other."""
+    found: dict[int, list[str]] = defaultdict(list)
+    for name in names:
+        found[checksum(name) % blocks].append(name)
+    return [(number, sorted(found[number])) for number in sorted(found)]
 
 
 def file_page(path: str, content: bytes) -> Page:

@@ -10,8 +10,9 @@ from urllib.parse import unquote, urlsplit
 
 import pytest
 from noderack_site.__main__ import main
-from noderack_site.build import STATE, UNFINISHED, NotASite, build
+from noderack_site.build import build
 from noderack_site.data import SiteData, SiteDataError, from_export, read
+from noderack_site.state import STATE, UNFINISHED, NotASite
 
 ADDRESS = re.compile(r'(?:href|src)="([^"]*)"')
 EXPORT = Path(__file__).parents[1] / "cases/site/export.json"
