@@ -79,6 +79,11 @@ def test_names_say_something() -> None:
     assert not [path for path in ours if path.stem in NAMES_THAT_SAY_NOTHING]
 
 
+def test_no_module_beside_a_script_hides_the_standard_library() -> None:
+    beside = (ROOT / "cli/noderack_cli").glob("*.py")  # pack_try.py there is started as a file
+    assert not [path.name for path in beside if path.stem in sys.stdlib_module_names]
+
+
 def test_no_function_changes_a_global() -> None:
     assert not [
         str(path) for path, tree in trees() if any(isinstance(node, ast.Global) for node in ast.walk(tree))

@@ -1,7 +1,8 @@
 """Imports a pack in a process of its own, runs its nodes on generated inputs, writes what came of it.
 
 Started as a file, with the standard library alone at hand: the same file tries a pack under another host, so
-that results can be compared. Inputs follow from each node's declaration and are the same at every run.
+that results can be compared. (So no module beside it may be named as one of the standard library's.) Inputs
+follow from each node's declaration and are the same at every run.
 """
 
 from __future__ import annotations

@@ -15,7 +15,7 @@ from noderack_host.folder import Host
 from noderack_host.workflow import read_workflow
 
 from noderack_cli import generations as gens
-from noderack_cli.bisect import Verdict, before, halve, of_generation, removable, trial_folder, without
+from noderack_cli.halving import Verdict, before, halve, of_generation, removable, trial_folder, without
 from noderack_cli.child_run import Child
 from noderack_cli.errors import BadInput, NotFound
 from noderack_cli.exits import Exit
