@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from noderack_cli import generations
-from noderack_cli.halving import halve
 from noderack_cli.exits import Exit
+from noderack_cli.halving import halve
 from noderack_cli.main import run
 from noderack_host.folder import Host
 

@@ -15,11 +15,11 @@ from noderack_host.folder import Host
 from noderack_host.workflow import read_workflow
 
 from noderack_cli import generations as gens
-from noderack_cli.halving import Verdict, before, halve, of_generation, removable, trial_folder, without
 from noderack_cli.child_run import Child
 from noderack_cli.errors import BadInput, NotFound
 from noderack_cli.exits import Exit
 from noderack_cli.generations import Generation
+from noderack_cli.halving import Verdict, before, halve, of_generation, removable, trial_folder, without
 from noderack_cli.held import hold
 from noderack_cli.options import FOLDER, host_option, json_option, wait_option
 from noderack_cli.reasons import difference
