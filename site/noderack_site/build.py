@@ -84,7 +84,7 @@ def build(
 def _everything(data: SiteData, docs: Path, reference: Pages) -> Iterator[Page | Bundle | Block]:
     assets, files = _assets()
     renderer = Renderer(arrange(data), assets)
-    shared = fingerprint(generator_digest().hex(), data.name, data.exported, assets)
+    shared = fingerprint(generator_digest().hex(), data.name, assets)
     told = read_docs(docs, reference)
     pages = chain(
         home_pages(renderer),

@@ -25,7 +25,8 @@ def home_pages(renderer: Renderer) -> Iterator[Page]:
     workflows = list(shelf.data.workflows)[:WORKFLOWS]
     told = {"totals": totals, "rising": rising, "new": new, "used": used, "workflows": workflows}
     drawn = [card_key(shelf, name) for name in workflows]
-    key = fingerprint(told, summary_key(shelf, [*rising[1], *new[1]]), drawn, changes[:CHANGES])
+    shown = summary_key(shelf, [*rising[1], *new[1]])
+    key = fingerprint(told, shown, drawn, changes[:CHANGES], shelf.data.exported)
     yield Page("index.html", key, partial(_home, renderer, told, changes[:CHANGES]))
     yield Page("index.json", key, partial(json_bytes, {**told, "changes": changes[:CHANGES]}))
     yield Page("changes.html", fingerprint(changes), partial(_changes, renderer, changes))
@@ -46,6 +47,7 @@ def _home(renderer: Renderer, told: dict[str, Any], changes: Sequence[Change]) -
         used=[(name, shelf.type_page(name), count) for name, count in told["used"]],
         used_title=_used_title(shelf, told["used"]),
         hero=draw_hero(),
+        exported=shelf.data.exported,  # here alone: it changes with every publish
         workflows=[card(shelf, name) for name in told["workflows"]],
         changes=changes,
     )

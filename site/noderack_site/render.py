@@ -102,7 +102,6 @@ class Renderer:
         self.environment = _environment()
         self.environment.globals.update(
             site=shelf.data.name,
-            exported=shelf.data.exported,
             assets={key: Markup(path) for key, path in assets.items()},
             navigation=[tuple(Markup(part) for part in row) for row in NAVIGATION],
             policy=Markup(POLICY),
@@ -113,7 +112,7 @@ class Renderer:
     ) -> bytes:
         """One HTML page; `root` is the way from it to the site's root, so the site can lie in any folder."""
         root = Markup("../" * path.count("/"))  # ours, and on every line: not to be escaped each time
-        context = {"json": None, "path": path, **more}
+        context = {"json": None, "exported": None, "path": path, **more}
         html = self.environment.get_template(template).render(
             root=root, title=title, description=first_line(description, 160), section=section, **context
         )
