@@ -119,13 +119,17 @@ def as_export(source: Path, out: Path) -> dict[str, Any]:
     return export
 
 
+LAST = "2099-12-31T00:00:00Z"
+"""Later than whatever the catalogue has: a publish is the newest thing in a registry."""
+
+
 def publish(export: dict[str, Any]) -> dict[str, Any]:
     """The same registry after one pack got its first version."""
     after = copy.deepcopy(export)
     pack = after["packs"][len(after["packs"]) // 2]
     release = {"version": "1.0.1", "uploaded": "2026-11-02T00:00:00Z", "changelog": "Mended.", "files": []}
-    pack.update(latest="1.0.1", releases=[release])
-    return after
+    pack.update(latest="1.0.1", releases=[release], updated=LAST)
+    return {**after, "exported": LAST}
 
 
 @contextmanager
