@@ -38,7 +38,7 @@ def type_blocks(renderer: Renderer) -> Iterator[Block]:
             claims,
             [told.get(str(claim["pack"])) for rows in claims for claim in rows],
             [data.schemas.get(name) for name in names],
-            [used.get(name) for name in names],
+            [workflow_titles(shelf, used[name]) for name in names if name in used],
         )
         html = [f"nodes/{pages[name]}.html" for name in names]
         yield Block(f"nodes-{number}", key, html, partial(_pages, renderer, names, told))
@@ -59,7 +59,9 @@ def _pages(renderer: Renderer, names: list[str], told: Mapping[str, bytes]) -> I
         claims, entry = data.claims.get(name, ()), data.schemas.get(name)
         own = fingerprint(name, list(claims), entry)
         packs = [told.get(str(claim["pack"])) for claim in claims]
-        key = fingerprint(own, packs, _neighbours(shelf, entry) if entry else (), used.get(name, ()))
+        key = fingerprint(
+            own, packs, _neighbours(shelf, entry) if entry else (), workflow_titles(shelf, used.get(name, ()))
+        )
         yield Page(f"nodes/{page}.html", key, partial(_type_html, renderer, name))
         yield Page(f"nodes/{page}.json", own, partial(_type_json, shelf, name))
 

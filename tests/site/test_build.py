@@ -81,6 +81,20 @@ def test_one_publish_changes_the_pages_that_show_it(export: dict[str, Any], tmp_
     assert not any(path.startswith(("search/", "models/", "lookup/")) for path in changed)
 
 
+def test_a_new_title_and_a_new_date_reach_every_page_that_shows_them(
+    export: dict[str, Any], tmp_path: Path
+) -> None:
+    after = copy.deepcopy(export)
+    for workflow in after["workflows"]:
+        workflow["title"] = f"{workflow.get('title')}, again"
+    after["exported"] = "2099-12-31T00:00:00Z"
+    whole, stepped = tmp_path / "whole", tmp_path / "stepped"
+    build(from_export(export), stepped)
+    build(from_export(after), stepped)
+    build(from_export(after), whole)
+    assert contents(stepped) == contents(whole)
+
+
 def test_what_left_the_data_leaves_the_site(export: dict[str, Any], tmp_path: Path) -> None:
     build(from_export(export), tmp_path)
     export["packs"] = [pack for pack in export["packs"] if pack["name"] != "prompt-wildcards"]
