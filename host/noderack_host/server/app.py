@@ -14,6 +14,7 @@ from noderack_host.folders import ModelFolders
 from noderack_host.isolate import for_host
 from noderack_host.packs import Packs
 from noderack_host.persist import cache_for
+from noderack_host.running import Running
 from noderack_host.server import (
     routes_catalog,
     routes_files,
@@ -28,6 +29,7 @@ from noderack_host.server import (
     routes_user,
 )
 from noderack_host.server.clients import Clients
+from noderack_host.server.engine import Engine, Local
 from noderack_host.server.frontend import add_pages
 from noderack_host.server.guard import guard
 from noderack_host.server.installer import Installer, Task
@@ -63,7 +65,7 @@ def make_app(
     packs: Packs,
     settings: ServerSettings | None = None,
     editor: Path | None = None,
-    executor: Executor | None = None,
+    engine: Engine | None = None,
 ) -> web.Application:
     """The application of a host. Its parts start and stop with it."""
     settings = settings or ServerSettings()
@@ -71,17 +73,19 @@ def make_app(
         (host.user / USER / folder).mkdir(parents=True, exist_ok=True)
     clients = Clients(features(settings))
     queue = Queue(host.user / QUEUE_FILE, settings.limits, settings.lost)
-    if executor is None:
-        cache = cache_for(settings.cache, settings.keep, host)
-        executor = Executor(packs.nodes, cache, host, packs.versions())
-    logs, hooks = Logs(), Webhooks(queue, settings.webhook_secret)
-    worker = Worker(queue, executor, clients, settings.fair, logs, settings.webhooks)
-    shelf = Shelf(host, packs, executor, for_host(host))
-    routes = PackRoutes(clients)
     folders = ModelFolders.of(host)
+    if engine is None:
+        cache = cache_for(settings.cache, settings.keep, host)
+        engine = Local(Executor(packs.nodes, cache, host, packs.versions()))
+    logs, hooks = Logs(), Webhooks(queue, settings.webhook_secret)
+    worker = Worker(queue, engine, clients, settings.fair, logs, settings.webhooks)
+    shelf = Shelf(host, packs, engine, for_host(host))
+    routes = PackRoutes(clients)
     installer = Installer(host.root, lambda *told: _heard(server, *told), lambda _: take_in(server))
+    running = Running(host=host, folders=folders)
     server = Server(
-        host, folders, settings, shelf, queue, executor, clients, worker, logs, routes, installer, hooks
+        *(host, folders, settings, shelf, queue, running, engine, clients, worker, logs),
+        *(routes, installer, hooks),
     )
     app = web.Application(middlewares=[guard(settings)], client_max_size=settings.max_body)
     app[SERVER] = server
@@ -124,7 +128,7 @@ async def _life(app: web.Application) -> AsyncIterator[None]:
     loop = asyncio.get_running_loop()
     server.logs.listener = lambda lines: _tell_logs(server, loop, lines)
     logging.getLogger().addHandler(server.logs)
-    server.worker.start()
+    await server.worker.start()
     for work in (routes_renew.watch(server), server.installer.work(), server.hooks.work()):
         server.tasks.append(asyncio.create_task(work))
     yield
@@ -133,7 +137,7 @@ async def _life(app: web.Application) -> AsyncIterator[None]:
     await asyncio.gather(*server.tasks, return_exceptions=True)
     await server.worker.stop()
     logging.getLogger().removeHandler(server.logs)
-    server.executor.close()
+    await server.engine.close()
     server.queue.close()
 
 

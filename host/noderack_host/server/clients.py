@@ -8,7 +8,7 @@ import json
 import socket
 import struct
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from io import BytesIO
@@ -144,18 +144,18 @@ class Clients:
 class Greeting:
     """What a client hears first: the queue's length, and what of its own is running."""
 
-    def __init__(self, remaining: int, running: Mapping[str, str]) -> None:
-        """`running` maps a client's id to the running prompt's id and node, as a message's data."""
+    def __init__(self, remaining: int, running: Iterable[tuple[str, str, str | None]]) -> None:
+        """`running` are the prompts under way: client, prompt id, node."""
         self._remaining = remaining
-        self._running = running
+        self._running = tuple(running)
 
     def __call__(self, client_id: str) -> list[dict[str, Any]]:
         """The messages for this client."""
         status = {"status": {"exec_info": {"queue_remaining": self._remaining}}, "sid": client_id}
         messages: list[dict[str, Any]] = [{"type": "status", "data": status}]
-        if self._running.get("client") == client_id:
-            told = {"node": self._running["node"], "prompt_id": self._running["prompt_id"]}
-            messages.append({"type": "executing", "data": told})
+        for client, prompt_id, node in self._running:
+            if client == client_id:
+                messages.append({"type": "executing", "data": {"node": node, "prompt_id": prompt_id}})
         return messages
 
 

@@ -50,7 +50,8 @@ class Figures:
     node_runs: Counter[str] = field(default_factory=Counter)
     node_seconds: dict[str, float] = field(default_factory=dict)
     recent: deque[tuple[str, float]] = field(default_factory=lambda: deque(maxlen=RECENT))
-    step: Step = field(default_factory=Step)
+    steps: dict[str, Step] = field(default_factory=dict)
+    """How far the prompts under way are, by id."""
 
     def over(self, state: str, waited: float, seconds: float, timings: Iterable[Timing]) -> None:
         """A prompt is over; times in seconds."""
@@ -86,8 +87,8 @@ class Figures:
         yield from metric(
             "noderack_steps_per_second",
             "gauge",
-            "Steps a second of the node that runs.",
-            [({}, self.step.rate)],
+            "Steps a second of the nodes that run.",
+            [({}, sum(step.rate for step in self.steps.values()))],
         )
 
     def _histogram(self) -> Iterator[str]:

@@ -37,7 +37,7 @@ async def object_info_of(request: web.Request) -> web.Response:
 
 def _described(server: Server, names: tuple[str, ...]) -> dict[str, Any]:
     told = {}
-    with use(server.executor.running):
+    with use(server.running):
         for name in names:
             with suppress(
                 ContractError

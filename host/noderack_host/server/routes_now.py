@@ -10,6 +10,7 @@ from noderack_host.server.figures import metric, resident_bytes, slowest
 from noderack_host.server.queue import PENDING, STATES, Entry
 from noderack_host.server.routes_system import devices, memory
 from noderack_host.server.state import SERVER, Server
+from noderack_host.server.worker import Under
 
 TOLD_WAITING = 50
 
@@ -19,11 +20,14 @@ async def now(request: web.Request) -> web.Response:
     server = request.app[SERVER]
     waiting = server.queue.listed(PENDING)
     total, free = memory()
+    runs = [_running(one) for one in server.worker.under.values()]
     return web.json_response(
         {
             "up_seconds": round(time.time() - server.started, 1),
             "paused": server.queue.paused,
-            "running": _running(server),
+            "running": runs[0] if runs else None,
+            "runs": runs,
+            "workers": server.engine.workers(),
             "waiting": [_brief(entry) for entry in waiting[:TOLD_WAITING]],
             "waiting_in_all": len(waiting),
             "over": dict(server.worker.figures.prompts),
@@ -36,12 +40,10 @@ async def now(request: web.Request) -> web.Response:
     )
 
 
-def _running(server: Server) -> dict[str, Any] | None:
-    entry, step = server.worker.running, server.worker.figures.step
-    if entry is None:
-        return None
-    node = entry.prompt.get(server.worker.node or "", {})
-    told = {"node": server.worker.node, "node_type": node.get("class_type")}
+def _running(under: Under) -> dict[str, Any]:
+    entry, step = under.entry, under.step
+    node = entry.prompt.get(under.node or "", {})
+    told = {"node": under.node, "node_type": node.get("class_type")}
     steps = {"value": step.value, "max": step.total, "per_second": round(step.rate, 3)}
     seconds = round(time.time() - (entry.started or 0) / 1000, 1)
     return {**_brief(entry), **told, **(steps if step.node else {}), "seconds": seconds}

@@ -71,7 +71,7 @@ def _is_name(text: Any) -> bool:
 
 def _check(server: Server, prompt: dict[str, Any], targets: list[str] | None) -> Checked:
     nodes = server.packs.nodes
-    with use(server.executor.running):
+    with use(server.running):
         return check_prompt(replaced(prompt, pack_routes.replacements(), nodes), nodes, targets)
 
 
@@ -134,7 +134,7 @@ async def free(request: web.Request) -> web.Response:
     """Forgets results (`free_memory`) and models (`unload_models`)."""
     server, body = request.app[SERVER], await object_body(request)
     if body.get("unload_models") or body.get("free_memory"):
-        server.executor.free()
+        server.engine.free()
     return web.Response()
 
 

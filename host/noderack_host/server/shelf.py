@@ -11,11 +11,11 @@ from importlib.metadata import EntryPoint
 from pathlib import Path
 from typing import Any
 
-from noderack_host.execute import Executor
 from noderack_host.folder import Host
 from noderack_host.packs import Contents, PackFailure, Packs, found_packs, key_of
 from noderack_host.reload import Reloaded, reload_packs
 from noderack_host.renewal import in_use, move, obstacles, reason
+from noderack_host.server.engine import Engine
 
 LIVE, RESTART = "live", "restart"
 
@@ -49,12 +49,12 @@ class Shelf:
     """The packs in use. One change at a time; imports happen in a thread, so that clients are answered."""
 
     def __init__(
-        self, host: Host, packs: Packs, executor: Executor, load: Callable[[EntryPoint], Contents]
+        self, host: Host, packs: Packs, engine: Engine, load: Callable[[EntryPoint], Contents]
     ) -> None:
         self.packs = packs
         self.generation, self._root = in_use(host)
         self.generations = [] if self.generation is None else [self.generation]
-        self._host, self._executor, self._load = host, executor, load
+        self._host, self._engine, self._load = host, engine, load
         self._changing = asyncio.Lock()
 
     async def take(self, number: int) -> Taken:
@@ -90,5 +90,5 @@ class Shelf:
     def _reload(self, names: tuple[str, ...]) -> Reloaded:
         done = reload_packs(self.packs, names, load=self._load)
         self.packs = done.packs
-        self._executor.take(done.packs.nodes, done.node_types)
+        self._engine.take(done.packs.nodes, done.node_types)
         return done

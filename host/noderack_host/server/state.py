@@ -9,12 +9,13 @@ from typing import Any
 
 from aiohttp import web
 
-from noderack_host.execute import Executor
 from noderack_host.folder import Host
 from noderack_host.folders import ModelFolders
 from noderack_host.packs import Packs
+from noderack_host.running import Running
 from noderack_host.server import presence
 from noderack_host.server.clients import Clients
+from noderack_host.server.engine import Engine
 from noderack_host.server.installer import Installer
 from noderack_host.server.logs import Logs
 from noderack_host.server.pack_routes import PackRoutes
@@ -50,7 +51,8 @@ class Server:
     settings: ServerSettings
     shelf: Shelf
     queue: Queue
-    executor: Executor
+    running: Running
+    engine: Engine
     clients: Clients
     worker: Worker
     logs: Logs

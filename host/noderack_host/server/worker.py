@@ -1,4 +1,4 @@
-"""Runs the queue's prompts one after the other, and tells clients and history what happens."""
+"""Has the queue's prompts run, as many at once as the engine takes, and tells clients and history of it."""
 
 import asyncio
 import contextlib
@@ -6,12 +6,13 @@ import logging
 import time
 from collections import deque
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from noderack_host.events import Event, Executing, Progress
-from noderack_host.execute import Executor, NodeError, PromptStopped, RunResult
+from noderack_host.events import Executing
+from noderack_host.execute import NodeError, PromptStopped, RunResult
 from noderack_host.server.clients import Clients, Greeting, Picture
+from noderack_host.server.engine import Engine, Message
 from noderack_host.server.figures import Figures, Step
 from noderack_host.server.logs import Logs
 from noderack_host.server.queue import CANCELLED, DONE, FAILED, Entry, Queue
@@ -24,57 +25,76 @@ KEPT_IN_HISTORY = frozenset(
 TO_EVERYONE = frozenset({"progress", "progress_state", "execution_interrupted"})
 _STATES: Mapping[type[BaseException] | None, str] = {None: DONE, NodeError: FAILED, PromptStopped: CANCELLED}
 OWN_EVENTS = "noderack."  # existing clients complain of messages that they do not know
-PROGRESS_SECONDS = 0.1  # how often a node's progress is told, but for its first and last
+
+
+@dataclass(slots=True)
+class Under:
+    """A prompt under way: at which node it is, and how far that is."""
+
+    entry: Entry
+    node: str | None = None
+    step: Step = field(default_factory=Step)
 
 
 class Worker:
-    """The one who runs prompts. `idle` is set while nothing runs."""
+    """The one who has prompts run. `under` are those under way; `idle` is set while there are none."""
 
     def __init__(
         self,
         queue: Queue,
-        executor: Executor,
+        engine: Engine,
         clients: Clients,
         fair: bool = False,
         logs: Logs | None = None,
         webhooks: Sequence[str] = (),
     ) -> None:
-        self.running: Entry | None = None
-        self.node: str | None = None
+        self.under: dict[str, Under] = {}
         self.idle = asyncio.Event()
         self.idle.set()
         self.figures = Figures()
-        self._queue, self._executor, self._clients, self._fair = queue, executor, clients, fair
+        self._queue, self._engine, self._clients, self._fair = queue, engine, clients, fair
         self._logs, self._webhooks = logs or Logs(), webhooks
         self._called = asyncio.Event()
         self._held = False
-        self._task: asyncio.Task[None] | None = None
+        self._lanes: list[asyncio.Task[None]] = []
 
-    def start(self) -> None:
+    async def start(self) -> None:
         """Begins to run what waits."""
-        self._task = asyncio.create_task(self._work())
+        await self._engine.start(self._widen)
+        self._widen()
+
+    def _widen(self) -> None:
+        """Sees to it that there is a lane for each of the engine's places; those too many rest."""
+        for index in range(len(self._lanes), self._engine.places):
+            self._lanes.append(asyncio.create_task(self._lane(index)))
+        self._wake()
 
     async def stop(self) -> None:
         """Interrupts what runs; it stays in the queue as running, which the next start settles."""
-        if self._task is not None:
-            self._task.cancel()
+        for lane in self._lanes:
+            lane.cancel()
+        for lane in self._lanes:
             with contextlib.suppress(asyncio.CancelledError):
-                await self._task
+                await lane
 
     async def hold(self) -> None:
         """Starts nothing more; returns when what runs is over. What waits stays in the queue."""
         self._held = True
-        self._called.set()
+        self._wake()
         await self.idle.wait()
 
     def call(self) -> None:
         """Something came into the queue, or the queue goes on: look, and tell the clients how many wait."""
-        self._called.set()
+        self._wake()
         self.tell_status()
 
+    def _wake(self) -> None:
+        called, self._called = self._called, asyncio.Event()
+        called.set()
+
     def interrupt(self, prompt_id: str | None = None) -> bool:
-        """Stops the running prompt, or only the one of that id."""
-        return self._executor.interrupt(prompt_id)
+        """Stops what runs, or only the prompt of that id."""
+        return self._engine.interrupt(prompt_id)
 
     def tell_status(self) -> None:
         """Tells every client how many prompts remain."""
@@ -83,32 +103,33 @@ class Worker:
 
     def greeting(self) -> Greeting:
         """What a client that connects now hears."""
-        entry = self.running
-        if entry is None or self.node is None:
-            return Greeting(self._queue.remaining, {})
-        running = {"client": entry.client, "prompt_id": entry.id, "node": self.node}
-        return Greeting(self._queue.remaining, running)
+        at = [(one.entry.client, one.entry.id, one.node) for one in self.under.values() if one.node]
+        return Greeting(self._queue.remaining, at)
 
-    async def _work(self) -> None:
+    async def _lane(self, index: int) -> None:
+        """Runs one prompt after the other, as long as the engine has a place for it."""
         while True:
-            entry = None if self._held else self._queue.take(self._fair)
-            if entry is None:
-                self.idle.set()
-                self._called.clear()
-                await self._called.wait()
+            called, rests = self._called, self._held or index >= self._engine.places
+            entry = None if rests else self._queue.take(self._fair)
+            if entry is not None:
+                await self._run(entry)
                 continue
-            self.idle.clear()
-            await self._run(entry)
+            if not self.under:
+                self.idle.set()
+            await called.wait()
 
     async def _run(self, entry: Entry) -> None:
-        self.running = entry
-        teller = _Teller(self, self._clients, entry)
-        result, error = await self._result(entry, teller)
-        await teller.told()
-        self._finish(
-            replace(entry, state=_STATES.get(type(error) if error else None, FAILED)), teller, result
-        )
-        self.running = self.node = None
+        self.idle.clear()
+        under = self.under[entry.id] = Under(entry)
+        self.figures.steps[entry.id] = under.step
+        teller = _Teller(under, self._clients)
+        try:
+            result, error = await self._result(entry, teller)
+            teller.bring()
+            state = _STATES.get(type(error) if error else None, FAILED)
+            self._finish(replace(entry, state=state), teller, result)
+        finally:
+            del self.under[entry.id], self.figures.steps[entry.id]
         self.tell_status()
         self._clients.send(Executing(entry.id, None).as_dict(), entry.client or None)
 
@@ -130,14 +151,10 @@ class Worker:
         started = entry.started or ended
         timings = result.timings if result else ()
         self.figures.over(entry.state, (started - entry.created) / 1000, (ended - started) / 1000, timings)
-        self.figures.step = Step()
 
     async def _result(self, entry: Entry, teller: "_Teller") -> tuple[RunResult | None, BaseException | None]:
         try:
-            ran = self._executor.run(
-                entry.prompt, teller, entry.extra, entry.id, entry.wanted if entry.wanted else None
-            )
-            return await ran, None
+            return await self._engine.run(entry, teller), None
         except (NodeError, PromptStopped) as error:
             return None, error
         except Exception as error:  # a bug of ours or of a pack's class: the queue goes on
@@ -146,62 +163,41 @@ class Worker:
 
 
 class _Teller:
-    """Takes a run's events in its threads and brings them to clients and history in the event loop's."""
+    """Takes what a prompt says in any thread, and brings it to clients and history in the event loop's."""
 
-    def __init__(self, worker: Worker, clients: Clients, entry: Entry) -> None:
+    def __init__(self, under: Under, clients: Clients) -> None:
         self.messages: list[list[Any]] = []
         self.outputs: dict[str, Any] = {}
-        self._worker, self._clients, self._entry = worker, clients, entry
+        self._under, self._clients = under, clients
         self._loop = asyncio.get_running_loop()
-        self._last = 0.0
-        self._edge: tuple[str, float] | None = None
-        self._waiting: deque[tuple[dict[str, Any], Picture | None]] = deque()
+        self._waiting: deque[tuple[Message, Picture | None]] = deque()
         self._called = False
 
-    def __call__(self, event: Event) -> None:
-        picture = None
-        if event.name in ("progress", "progress_state"):
-            picture = Picture.of(getattr(event, "preview", None))
-            if picture is None and not self._is_due(event):
-                return
-        self._waiting.append((event.as_dict(), picture))
+    def __call__(self, message: Message, picture: Picture | None = None) -> None:
+        self._waiting.append((message, picture))
         if (
             not self._called
         ):  # one call brings all that came meanwhile: waking the loop costs more than a message
             self._called = True
-            self._loop.call_soon_threadsafe(self._bring_all)
+            self._loop.call_soon_threadsafe(self.bring)
 
-    def _bring_all(self) -> None:
+    def bring(self) -> None:
+        """Brings what was said so far."""
         self._called = False
         for _ in range(len(self._waiting)):  # no more than there are now: a node may tell without a pause
             self._bring(*self._waiting.popleft())
 
-    async def told(self) -> None:
-        """Returns when everything that was said so far has been brought."""
-        done = asyncio.Event()
-        self._loop.call_soon(done.set)
-        await done.wait()
-
-    def _is_due(self, event: Event) -> bool:
-        now = time.monotonic()
-        if isinstance(event, Progress) and event.value in (0, event.max):
-            edge = (event.node, event.value)
-            if edge != self._edge:
-                self._edge = edge
-                return True
-        if now - self._last < PROGRESS_SECONDS:
-            return False
-        self._last = now
-        return True
-
-    def _bring(self, message: dict[str, Any], picture: Picture | None) -> None:
+    def _bring(self, message: Message, picture: Picture | None) -> None:
         name, data = message["type"], message["data"]
+        if name == "execution_start":  # the first, or once more after a worker was lost
+            self.messages.clear()
+            self.outputs.clear()
         if name in KEPT_IN_HISTORY:
             self.messages.append([name, data])
         if name == "executing":
-            self._worker.node = data["node"]
+            self._under.node = data["node"]
         if name == "progress":
-            self._worker.figures.step.heard(str(data["node"]), data["value"], data["max"])
+            self._under.step.heard(str(data["node"]), data["value"], data["max"])
         if name == "executed":
             self.outputs[data["node"]] = data["output"]
         if name.startswith(OWN_EVENTS):
@@ -214,6 +210,7 @@ class _Teller:
 
     def _listeners(self, name: str) -> list[str | None]:
         """A prompt's client hears of it; without one, only what the field sends to everyone is sent."""
-        if self._entry.client and name != "execution_interrupted":
-            return [self._entry.client]
+        client = self._under.entry.client
+        if client and name != "execution_interrupted":
+            return [client]
         return [None] if name in TO_EVERYONE else []
