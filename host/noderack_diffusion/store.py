@@ -56,6 +56,8 @@ class TensorInfo:
 
 
 PICKLES = frozenset({".ckpt", ".pt", ".pth", ".bin"})
+_NESTED = ("state_dict", "params_ema", "params")
+"""Under what name trainers put the weights into a pickled file, the averaged ones first."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -141,8 +143,8 @@ def _open_pickle(path: Path) -> Store:
             f"cannot read {path} ({type(cause).__name__}): pickled checkpoints are opened without running "
             "their code, and this one needs it or is damaged; get its safetensors version"
         ) from cause
-    while isinstance(found, Mapping) and isinstance(found.get("state_dict"), Mapping):
-        found = found["state_dict"]
+    while isinstance(found, Mapping) and (inner := _nested(found)) is not None:
+        found = inner
     if not isinstance(found, Mapping):
         raise FileError(f"{path} holds no table of weights but a {type(found).__name__}")
     tensors = {str(name): value.detach() for name, value in found.items() if isinstance(value, Tensor)}
@@ -150,6 +152,12 @@ def _open_pickle(path: Path) -> Store:
         n: TensorInfo(t.dtype, tuple(t.shape), 0, t.numel() * t.element_size()) for n, t in tensors.items()
     }
     return Store(path, header, {}, _identity(path, repr(sorted(header)).encode()), None, 0, tensors)
+
+
+def _nested(found: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """The table of weights that lies under one of the usual names."""
+    tables = (found.get(name) for name in _NESTED)
+    return next((table for table in tables if isinstance(table, Mapping)), None)
 
 
 def _read_header(path: Path, first: bytes, size: int, file: Any) -> bytes:
