@@ -223,7 +223,9 @@ def _place(want: MissingType) -> str:
 def _not_published(want: MissingType, claim: TypeClaim) -> Unknown:
     if claim.pack == CORE:
         return _newer_core(want)
-    hint = f"nodes install {claim.repository}" if claim.repository else f"ask the author of {claim.pack}"
+    hint = f"If you know the repository of {claim.pack}: nodes install URL"
+    if claim.repository:
+        hint = f"nodes install {claim.repository}"
     return Unknown("node type", want.type, claim.reason, hint, claim.pack)
 
 

@@ -99,6 +99,12 @@ COMMANDS: tuple[Row, ...] = (
     Row("Registry", "registry import", "noderack_cli.registry:import_catalogue", "Take in a catalogue."),
     Row(
         "Registry",
+        "registry learn",
+        "noderack_cli.registry_learn:learn",
+        "Learn from workflows whose node types are whose.",
+    ),
+    Row(
+        "Registry",
         "registry index",
         "noderack_cli.registry_care:index",
         "Build and publish a repository's tags.",

@@ -4,26 +4,15 @@ from __future__ import annotations
 
 import re
 
+from noderack_registry.names import bare
+from noderack_registry.names import key as normal
 from noderack_registry.schema import TypeClaim
+
+__all__ = ["bare", "normal", "one_family", "repository", "same_pack"]
 
 # A word of a type's name: capitals, a capitalised or small word with its digits, other letters, or marks.
 _WORD = re.compile(r"[A-Z]+(?![a-z])\d*|[A-Z]?[a-z]+\d*|\d+|[^\W\d_]+|[\W_]+")
 _OF_ONE_FAMILY = 3  # words in common at the beginning
-
-
-def normal(name: str) -> str:
-    """A distribution name as indexes compare it."""
-    return re.sub(r"[-_.]+", "-", name).lower()
-
-
-def bare(name: str) -> str:
-    """A name without what the field puts around it: "comfyui" before or behind, or pr-NAME-<8 hex digits>.
-
-    The second form is the id of a pack installed from a proposed change to NAME.
-    """
-    plain = re.sub(r"^pr-(.+)-[0-9a-f]{8}$", r"\1", normal(name))
-    words = [word for word in plain.split("-") if word != "comfyui"]
-    return "-".join(words) or plain
 
 
 def repository(address: str) -> str:

@@ -51,6 +51,16 @@ def ultra(name: str) -> str:
     return re.sub(r"[-_.]+", "", name).lower().translate(_LOOKALIKE)
 
 
+def bare(name: str) -> str:
+    """A name without what the field puts around it: "comfyui" before or behind, or pr-NAME-<8 hex digits>.
+
+    The second form is the id of a pack installed from a proposed change to NAME.
+    """
+    plain = re.sub(r"^pr-(.+)-[0-9a-f]{8}$", r"\1", key(name))
+    words = [word for word in plain.split("-") if word != "comfyui"]
+    return "-".join(words) or plain
+
+
 def check(name: str) -> str:
     """The key of a name that a pack may have. Raises BadName."""
     if len(name) > LONGEST or not _VALID.fullmatch(name):

@@ -13,7 +13,7 @@ from typing import Any, Literal, TypeVar
 
 from noderack_registry import wire
 
-Origin = Literal["declared", "syntax", "verified", "catalogue"]
+Origin = Literal["declared", "syntax", "verified", "catalogue", "seen"]
 Status = Literal["active", "deprecated", "archived", "quarantined"]
 Gate = Literal["none", "login", "accept", "early-access"]
 AssetKind = Literal["icon", "banner", "screenshot", "readme", "workflow", "thumbnail"]
@@ -232,6 +232,7 @@ class TypeClaim(Record):
     """One pack's claim to a node type. `rank` counts from 1, the best; `reason` says why it stands there.
 
     `version` is the newest with the type, None when only a catalogue says so; then `repository` can be built.
+    Origin "seen" is what workflows say, maybe of a pack that the registry does not have.
     """
 
     type: str

@@ -6,20 +6,24 @@ import re
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from functools import cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from packaging.version import Version as PythonVersion
 from sqlalchemy import bindparam, delete, func, text
 from sqlmodel import Session, col, select
 
+from noderack_registry import names
 from noderack_registry.schema import TypeClaim
+from noderack_registry.server import sightings
 from noderack_registry.server.database import column
 from noderack_registry.server.events import stamp
 from noderack_registry.server.tables import Claim, Pack
 
-_TRUST = {"verified": 0, "declared": 1, "syntax": 2, "catalogue": 3}
+_TRUST = {"verified": 0, "declared": 1, "syntax": 2, "catalogue": 3, "seen": 3}
 _MUCH = 10  # times as popular: enough for the first to be no coin toss
 _KNOWN = 20 * 5  # five stars: enough for a pack that alone has a type, where only a catalogue says so
+_ALONE = {"seen": ""}  # says so by itself
+_A_FEW = 2  # workflows: one alone may be a slip
 _PER_QUERY = 500
 LONGEST_TYPE = 200
 
@@ -42,10 +46,17 @@ class Claimant(NamedTuple):
     stars: int
     yanked: bool = False
     pattern: str | None = None
+    seen: int = 0
+    seen_as: str = ""
 
     @property
     def popularity(self) -> int:
         return self.downloads + 20 * self.stars
+
+    @property
+    def stands(self) -> bool:
+        """True for a pack that people use: a name alone is easily made."""
+        return self.popularity >= _KNOWN
 
     @property
     def share(self) -> float:
@@ -117,7 +128,47 @@ def claims_for(session: Session, types: Iterable[str]) -> dict[str, tuple[TypeCl
             found[row[0]].append(Claimant(*row))
     unknown = [name for name, claimants in found.items() if not claimants]
     found.update(_by_pattern(session, unknown))
+    for at in range(0, len(wanted), _PER_QUERY):
+        for name, packs in sightings.seen(session, wanted[at : at + _PER_QUERY]).items():
+            found[name] = _with_seen(session, name, found.get(name, []), packs)
     return {name: rank(claimants) for name, claimants in found.items()}
+
+
+def _with_seen(
+    session: Session, type_: str, claimants: Sequence[Claimant], packs: Sequence[sightings.Seen]
+) -> list[Claimant]:
+    """The claims with how many workflows name each, and the packs that only workflows name."""
+    found = list(claimants)
+    for seen in packs:
+        at = next((n for n, one in enumerate(found) if _is_named(one, seen)), None)
+        if at is None:
+            found += _only_seen(session, type_, seen)
+        else:
+            found[at] = found[at]._replace(seen=seen.workflows, seen_as=seen.said)
+    return found
+
+
+def _is_named(one: Claimant, seen: sightings.Seen) -> bool:
+    mine = (one.repository or "").rstrip("/").removesuffix(".git").rpartition("/")[2]
+    said = (seen.pack, seen.place.rpartition("/")[2])
+    return bool({names.bare(one.key), names.bare(mine)} & {names.bare(name) for name in said if name})
+
+
+_NAMED = text(f"SELECT p.created, {_PACK} FROM pack p WHERE p.key = :key OR p.repository_key = :place")
+
+
+def _only_seen(session: Session, type_: str, seen: sightings.Seen) -> list[Claimant]:
+    """The claim that workflows make for a pack, one of this registry or not; none for a quarantined one."""
+    asked = {"key": seen.key, "place": f"github.com/{seen.place}"}
+    rows = session.connection().execute(_NAMED, asked).all()
+    row: Sequence[Any] = min(rows, key=lambda row: row[1] != seen.key, default=_unknown(seen))
+    one = Claimant(type_, None, "seen", False, False, 0, *row)
+    return [one._replace(seen=seen.workflows, seen_as=seen.said)] * (one.status != "quarantined")
+
+
+def _unknown(seen: sightings.Seen) -> tuple[object, ...]:
+    place = f"https://github.com/{seen.place}" if seen.place else None
+    return "", seen.key, seen.pack or seen.place, place, "active", 0, 0
 
 
 _PATTERNS = text(
@@ -177,14 +228,23 @@ def _clear(ordered: Sequence[Claimant]) -> bool:
     A catalogue's word for a pack that hardly anyone uses is not enough: that is what a squatter looks like.
     """
     first = ordered[0]
+    if _outvoted(first, ordered[1:]):
+        return False
     if len(ordered) > 1:
         return _clearly_first(first, ordered[1])
-    return first.origin != "catalogue" or first.preferred or first.popularity >= _KNOWN
+    return first.origin != "catalogue" or first.preferred or first.stands or first.seen > 0
+
+
+def _outvoted(first: Claimant, others: Sequence[Claimant]) -> bool:
+    """True if the first rests on hearsay, and more workflows name another, and not just one."""
+    if first.preferred or _TRUST[first.origin] < _TRUST["catalogue"]:
+        return False
+    return any(one.seen > max(first.seen, _A_FEW - 1) for one in others)
 
 
 def _clearly_first(first: Claimant, second: Claimant) -> bool:
     """True if no reasonable rule would put the second one first."""
-    return _stands_better(first, second) or _much_more_popular(first, second)
+    return _stands_better(first, second) or _much_more_popular(first, second) or _named(first, second)
 
 
 def _stands_better(first: Claimant, second: Claimant) -> bool:
@@ -196,6 +256,15 @@ def _stands_better(first: Claimant, second: Claimant) -> bool:
     if first.preferred and not second.preferred:
         return True
     return _TRUST[first.origin] + 1 < _TRUST[second.origin]
+
+
+def _named(first: Claimant, second: Claimant) -> bool:
+    """True if workflows name the first alone, and that is no accident: it is in use, or several do."""
+    if not first.seen or second.seen:
+        return False
+    return (first.stands and not second.stands) or (
+        first.seen >= _A_FEW and first.popularity >= second.popularity
+    )
 
 
 def _much_more_popular(first: Claimant, second: Claimant) -> bool:
@@ -237,10 +306,11 @@ def _reason(one: Claimant, of: int, won: str) -> str:
         "declared": "declared by the pack",
         "syntax": "read from its source",
         "catalogue": "listed in the public catalogue",
+        "seen": "no pack here lists it",
     }[one.origin]
     if one.pattern:
         said = f"its name fits the pattern {one.pattern} of the public catalogue"
-    parts = [said, "the only claim" if of == 1 else f"one of {of} claims"]
+    parts = [said, *_seen(one), f"one of {of} claims" if of > 1 else _ALONE.get(one.origin, "the only claim")]
     if one.preferred and of > 1:
         parts.append("its editors chose this pack")
     if one.yanked:
@@ -257,6 +327,13 @@ def _reason(one: Claimant, of: int, won: str) -> str:
         counts = ((one.downloads, "downloads"), (one.stars, "stars"))
         parts += [", ".join(f"{number} {word}" for number, word in counts if number)]
     return "; ".join(part for part in parts if part)
+
+
+def _seen(one: Claimant) -> list[str]:
+    if not one.seen:
+        return []
+    many = f"{one.seen} workflows say" if one.seen > 1 else "a workflow says"
+    return [f"{many} that it is of {one.seen_as}"]
 
 
 def count(session: Session) -> int:

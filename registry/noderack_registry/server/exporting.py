@@ -114,8 +114,9 @@ def _types(session: Session) -> Iterator[dict[str, Any]]:
     names = session.exec(select(Claim.type).distinct().order_by(Claim.type)).all()
     for at in range(0, len(names), _BATCH):
         for name, found in claims.claims_for(session, names[at : at + _BATCH]).items():
-            if found:
-                yield {"type": name, "claims": [claim.to_json() for claim in found]}
+            own = [claim.to_json() for claim in found if claim.origin != "seen"]  # others' packs have no page
+            if own:
+                yield {"type": name, "claims": own}
 
 
 def _models(session: Session) -> Iterator[dict[str, Any]]:

@@ -13,7 +13,7 @@ from sqlmodel import SQLModel
 from noderack_registry.server import search, tables
 from noderack_registry.server.database import Database
 
-HEAD = "0004"
+HEAD = "0005"
 MIGRATIONS = Path(__file__).parent / "migrations"
 
 

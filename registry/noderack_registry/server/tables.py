@@ -197,6 +197,21 @@ class Pattern(SQLModel, table=True):
     pattern: str
 
 
+class Sighting(SQLModel, table=True):
+    """A workflow that names where one of its node types is from: evidence, not a claim of the pack's own.
+
+    `workflow` is the digest of what it names; `pack` the id and `place` the repository that it gives, "" for
+    none; `version` as it gives it.
+    """
+
+    __table_args__ = {"sqlite_with_rowid": False}
+    type: str = Field(primary_key=True)
+    workflow: str = Field(primary_key=True)
+    pack: str = ""
+    place: str = ""
+    version: str = ""
+
+
 class Model(SQLModel, table=True):
     """A model; `manifest` is its record as JSON. Without a sha256 it is a catalogue's word only."""
 
@@ -316,6 +331,7 @@ ALL: tuple[type[SQLModel], ...] = (
     Verification,
     Claim,
     Pattern,
+    Sighting,
     Model,
     ModelName,
     Blob,

@@ -100,7 +100,7 @@ async def node_of_type(request: Request, type_: str) -> Response:
 
 
 def _node_of_type(session: Session, type_: str, base: str) -> dict[str, Any]:
-    found = claims.claims_for(session, [type_])[type_]
+    found = [one for one in claims.claims_for(session, [type_])[type_] if one.origin != "seen"]
     if not found:
         raise Refusal("no-such-type", f"no pack has a node type {type_[:100]!r}")
     return comfy.one(session, base, found[0].pack)
