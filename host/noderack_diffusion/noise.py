@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
+from noderack_diffusion.brownian import BrownianNoise
 from noderack_diffusion.errors import MismatchError, UnknownNameError
 
 RULES: dict[str, int] = {"2025-10": 0, "2025-12": 1}
@@ -21,12 +22,12 @@ RULES: dict[str, int] = {"2025-10": 0, "2025-12": 1}
 
 
 class Noise:
-    """The random numbers of one run."""
+    """The random numbers of one run; ``strength`` scales those that a sampler adds on its way."""
 
-    def __init__(self, seed: int, rule: str = "2025-10") -> None:
+    def __init__(self, seed: int, rule: str = "2025-10", strength: float = 1.0) -> None:
         if rule not in RULES:
             raise UnknownNameError("noise rule", rule, tuple(RULES))
-        self.seed, self.rule = seed, rule
+        self.seed, self.rule, self.strength = seed, rule, strength
         self._stream = torch.Generator().manual_seed(seed)
 
     def initial(self, latent: Tensor, batch_index: Sequence[int] | None = None) -> Tensor:
@@ -59,4 +60,16 @@ class Noise:
         """A source that draws noise like ``like``, again and again."""
         shift = RULES[self.rule] if like.device.type == "cpu" else 0
         generator = torch.Generator(like.device).manual_seed((self.seed + shift) % 2**64)
-        return lambda: torch.randn(like.shape, dtype=like.dtype, device=like.device, generator=generator)
+
+        def draw() -> Tensor:
+            drawn = torch.randn(like.shape, dtype=like.dtype, device=like.device, generator=generator)
+            return drawn if self.strength == 1.0 else drawn * self.strength
+
+        return draw
+
+    def brownian(
+        self, like: Tensor, low: float, high: float, *, on_cpu: bool
+    ) -> Callable[[float, float], Tensor]:
+        """A source of noise for the steps between two sigmas: the same for a step however the run is cut."""
+        walk = BrownianNoise(like, low, high, self.seed, on_cpu=on_cpu)
+        return walk if self.strength == 1.0 else lambda now, then: walk(now, then) * self.strength

@@ -174,34 +174,70 @@ def dpm_fast(task: Task, x: Tensor, sigmas: Sequence[float]) -> Tensor:
 
 
 class _StepSize:
-    """Chooses the next step by the errors of the last ones (an integral controller)."""
+    """Chooses the next step by the errors of the last ones: a controller with the three usual terms, for
+    errors that shrink with the ``order``-th power of the step.
+    """
 
-    SAFETY, ORDER = 0.81, 3
-
-    def __init__(self, h: float) -> None:
-        self.h = h
+    def __init__(self, h: float, terms: tuple[float, float, float], order: float, safety: float) -> None:
+        p, i, d = terms
+        self.h, self.safety = h, safety
+        self.powers = ((p + i + d) / order, -(p + 2 * d) / order, d / order)
+        self.seen: list[float] = []
 
     def accepts(self, error: float) -> bool:
-        factor = (1 / (error + 1e-8)) ** (1 / self.ORDER)
+        precision = 1 / (error + 1e-8)
+        self.seen = [precision, *(self.seen[1:] or [precision] * 2)]
+        factor = math.prod(value**power for value, power in zip(self.seen, self.powers, strict=True))
         factor = 1 + math.atan(factor - 1)
         self.h *= factor
-        return factor >= self.SAFETY
+        if factor < self.safety:
+            return False
+        self.seen = [precision, precision, self.seen[1]]
+        return True
 
 
-def dpm_adaptive(task: Task, x: Tensor, sigmas: Sequence[float]) -> Tensor:
-    """DPM-Solver of order 3 that chooses its own steps: it takes as many as it needs, not as many as
-    asked.
+def dpm_adaptive(
+    task: Task,
+    x: Tensor,
+    sigmas: Sequence[float],
+    *,
+    order: int = 3,
+    rtol: float = 0.05,
+    atol: float = 0.0078,
+    first: float = 0.05,
+    terms: tuple[float, float, float] = (0.0, 1.0, 0.0),
+    safety: float = 0.81,
+    eta: float = 0.0,
+) -> Tensor:
+    """DPM-Solver of order 2 or 3 that chooses its own steps: as many as it needs, not as many as asked.
+
+    A step is taken if it differs from one of an order less by no more than ``rtol`` and ``atol`` allow;
+    ``first`` is the first one, ``terms`` are the controller's (proportional, integral, derivative).
     """
     t, end = _ends(sigmas)
-    solver, size, before, taken = _Solver(task), _StepSize(0.05), x, 0
+    solver, before, taken, draw = _Solver(task), x, 0, task.noise.ancestral(x)
+    size = _StepSize(first, terms, 1.5 if eta else order, safety)
     while t < end - 1e-5:
-        h = min(end, t + size.h) - t
+        then = min(end, t + size.h)
+        h, up = _with_noise(t, then, end, eta)
         eps = solver.eps(x, t)
-        rough, inner = solver.second(x, t, eps, h, r=1 / 3)
-        fine = solver.third(x, t, eps, h, inner)
-        bound = torch.clamp(0.05 * torch.maximum(rough.abs(), before.abs()), min=0.0078)
+        if order == 2:
+            rough, fine = solver.part(x, t, eps, h), solver.second(x, t, eps, h)[0]
+        else:
+            rough, inner = solver.second(x, t, eps, h, r=1 / 3)
+            fine = solver.third(x, t, eps, h, inner)
+        bound = torch.clamp(rtol * torch.maximum(rough.abs(), before.abs()), min=atol)
         error = float(torch.linalg.vector_norm((rough - fine) / bound) / x.numel() ** 0.5)
         task.seen(min(taken, len(sigmas) - 2), x - math.exp(-t) * eps, x)
         if size.accepts(error):
-            before, x, t, taken = rough, fine, t + h, taken + 1
+            before, x, t, taken = rough, fine + up * draw() if eta else fine, then, taken + 1
     return x
+
+
+def _with_noise(t: float, then: float, end: float, eta: float) -> tuple[float, float]:
+    """How far to step beyond ``then``, and how much noise brings it back."""
+    if not eta:
+        return then - t, 0.0
+    down, _ = ancestral(math.exp(-t), math.exp(-then), eta)
+    beyond = end if down == 0 else min(end, -math.log(down))
+    return beyond - t, math.sqrt(max(math.exp(-then) ** 2 - math.exp(-beyond) ** 2, 0.0))

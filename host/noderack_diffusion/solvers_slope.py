@@ -55,6 +55,15 @@ def euler_ancestral_cfg_pp(task: Task, x: Tensor, sigmas: Sequence[float], *, et
     return x
 
 
+def euler_bent(task: Task, x: Tensor, sigmas: Sequence[float]) -> Tensor:
+    """Straight steps along the guided slope, bent by what guidance added to the clean latent."""
+    for i, now, then in steps(sigmas):
+        clean, plain = task.both(x, now)
+        task.seen(i, clean, x)
+        x = x + slope(x - clean + plain, clean, now) * (then - now)
+    return x
+
+
 def heun(task: Task, x: Tensor, sigmas: Sequence[float]) -> Tensor:
     """The mean of the slopes at both ends of each step."""
     for i, now, then in steps(sigmas):

@@ -157,11 +157,60 @@ def lcm(task: Task, x: Tensor, sigmas: Sequence[float]) -> Tensor:
     return x
 
 
+Fit = Callable[[Tensor, int, int], Tensor]
+"""(latent, width, height) -> the latent at that size."""
+
+
+def lcm_growing(
+    task: Task, x: Tensor, sigmas: Sequence[float], *, fit: Fit, scale: float, growing: int | None = None
+) -> Tensor:
+    """As ``lcm``, while the latent grows to ``scale`` in the first ``growing`` steps (half of them).
+
+    Its noise goes on from that of the run's start.
+    """
+    height, width = x.shape[-2:]
+    task.noise.initial(x)
+    count = len(sigmas)
+    stages = max(count // 2 + 1, 2) if growing is None else min(growing + 1, count + 1)
+    for i in range(count - 1):
+        x = task.denoise(x, sigmas[i])
+        task.seen(i, x, x)
+        if i + 1 < stages:
+            now = 1 + (scale - 1) * (i + 1) / (stages - 1)
+            x = fit(x, round(width * now), round(height * now))
+        if sigmas[i + 1] > 0:
+            x = x + sigmas[i + 1] * task.noise.stream(x)
+    return x
+
+
+Scaler = Callable[[Tensor], Tensor]
+"""How fast the noise of an extended reverse-time SDE grows with the noise-to-signal ratio."""
+
+
 def _er_scale(x: Tensor) -> Tensor:
     return x * ((x**0.3).exp() + 10.0)
 
 
-def er_sde(task: Task, x: Tensor, sigmas: Sequence[float], *, points: int = 200) -> Tensor:
+def er_scaler(kind: str, eta: float = 1.0) -> Scaler:
+    """The family of Cui et al. (2023), by name: "ER-SDE", "Reverse-time SDE" or "ODE"; ``eta`` 0 is the
+    last.
+    """
+    if kind == "ODE" or not eta:
+        return lambda x: x
+    if kind == "Reverse-time SDE":
+        return lambda x: x ** (eta + 1)
+    return lambda x: x * ((x**0.3).exp() + 10.0) ** eta
+
+
+def er_sde(
+    task: Task,
+    x: Tensor,
+    sigmas: Sequence[float],
+    *,
+    points: int = 200,
+    scaler: Scaler = _er_scale,
+    stages: int = 3,
+) -> Tensor:
     """Extended reverse-time SDE, up to three stages, their integrals by a sum over ``points``."""
     draw = task.noise.ancestral(x)
     s, snr, kept = _prepare(task, sigmas)
@@ -175,19 +224,19 @@ def er_sde(task: Task, x: Tensor, sigmas: Sequence[float], *, points: int = 200)
             x = clean
             continue
         now, then, keep = level[i], level[i + 1], kept[i + 1]
-        shrink = _er_scale(then) / _er_scale(now)
+        shrink = scaler(then) / scaler(now)
         x = keep / kept[i] * shrink * x + keep * (1 - shrink) * clean
         width = (now - then) / points
         places = then + torch.arange(points) * width
         change: Tensor | None = None
-        if past is not None:
-            total = (1 / _er_scale(places)).sum() * width
+        if past is not None and stages > 1:
+            total = (1 / scaler(places)).sum() * width
             change = (clean - past) / (now - level[i - 1])
-            x = x + keep * (then - now + total * _er_scale(then)) * change
-            if past_slope is not None:
-                total = ((places - now) / _er_scale(places)).sum() * width
+            x = x + keep * (then - now + total * scaler(then)) * change
+            if past_slope is not None and stages > 2:
+                total = ((places - now) / scaler(places)).sum() * width
                 bend = (change - past_slope) / ((now - level[i - 2]) / 2)
-                x = x + keep * ((then - now) ** 2 / 2 + total * _er_scale(then)) * bend
+                x = x + keep * ((then - now) ** 2 / 2 + total * scaler(then)) * bend
         left = (then**2 - now**2 * shrink**2).sqrt().nan_to_num(nan=0.0)
         x = x + keep * draw() * left
         past, past_slope = clean, change
@@ -275,14 +324,20 @@ def sa_solver(
     predictor: int = 3,
     corrector: int = 4,
     pece: bool = False,
+    tau: Callable[[float], float] | None = None,
+    simple: bool = False,
 ) -> Tensor:
-    """SA-Solver: stochastic Adams, predictor and corrector; noise only between 20 % and 80 % of the way."""
+    """SA-Solver: stochastic Adams, predictor and corrector.
+
+    ``tau`` says how stochastic the step to a sigma is (as a rule: 1 between 20 % and 80 % of the way, else
+    0); ``simple`` takes the paper's plain weights where two values are at hand.
+    """
     draw = task.noise.ancestral(x)
     s, snr, kept = _prepare(task, sigmas)
-    high, low = task.param.times.percent(0.2), task.param.times.percent(0.8)
+    spread = tau or within(task.param.times.percent(0.2), task.param.times.percent(0.8))
     last, ends_clean = len(s) - 1, float(s[-1]) == 0.0
     seen: list[Tensor] = []
-    ahead, tau, noise = x, 0.0, torch.zeros(())
+    ahead, t, noise = x, 0.0, torch.zeros(())
     for i in range(last):
         clean = task.denoise(ahead, float(s[i]))
         task.seen(i, clean, ahead)
@@ -292,8 +347,9 @@ def sa_solver(
         if ends_clean:
             steps, fixes = min(steps, last - 1 - i), min(fixes, last - i)
         if fixes:
-            x = s[i] / s[i - 1] * (-(tau**2) * (snr[i] - snr[i - 1])).exp() * x + noise
-            x = x + _adams(seen[-fixes:], snr[i - fixes + 1 : i + 1], snr[i - 1], snr[i], tau) * kept[i]
+            x = s[i] / s[i - 1] * (-(t**2) * (snr[i] - snr[i - 1])).exp() * x + noise
+            weigh = _halves if simple and fixes == 2 else _adams
+            x = x + weigh(seen[-fixes:], snr[i - fixes + 1 : i + 1], snr[i - 1], snr[i], t) * kept[i]
             if pece:
                 clean = task.denoise(x, float(s[i]))
                 seen[-1] = clean
@@ -301,14 +357,31 @@ def sa_solver(
             x = ahead
         if s[i + 1] == 0:
             return clean
-        tau = 1.0 if low <= float(s[i + 1]) <= high else 0.0
+        t = spread(float(s[i + 1]))
         h = snr[i + 1] - snr[i]
-        ahead = s[i + 1] / s[i] * (-(tau**2) * h).exp() * x
-        moved = _adams(seen[-steps:], snr[i - steps + 1 : i + 1], snr[i], snr[i + 1], tau)
+        ahead = s[i + 1] / s[i] * (-(t**2) * h).exp() * x
+        weigh = _halves if simple and steps == 2 else _adams
+        moved = weigh(seen[-steps:], snr[i - steps + 1 : i + 1], snr[i], snr[i + 1], t)
         ahead = ahead + moved * kept[i + 1]
-        noise = draw() * s[i + 1] * _spread(tau**2 * h) if tau else torch.zeros(())
+        noise = draw() * s[i + 1] * _spread(t**2 * h) if t else torch.zeros(())
         ahead = ahead + noise
     return ahead
+
+
+def within(first: float, last: float, eta: float = 1.0) -> Callable[[float], float]:
+    """``eta`` for sigmas from ``first`` down to ``last``, else 0."""
+    return lambda sigma: max(eta, 0.0) if last <= sigma <= first else 0.0
+
+
+def _halves(values: Sequence[Tensor], places: Tensor, start: Tensor, end: Tensor, tau: float) -> Tensor:
+    """As ``_adams`` for two values, by the plain weights of the paper's appendix."""
+    a, h = 1 + tau**2, end - start
+    older, newer = values
+    if places[-1] == end:  # the corrector: the later value lies at the end of the step
+        weight = 0.5 * a * h
+        return (_phi(a * h) - weight) * older + weight * newer
+    weight = 0.5 * a * h**2 / (places[-2] - start)
+    return weight * older + (_phi(a * h) - weight) * newer
 
 
 def _adams(values: Sequence[Tensor], places: Tensor, start: Tensor, end: Tensor, tau: float) -> Tensor:

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from noderack_diffusion.brownian import BrownianNoise
 from noderack_diffusion.noise import Noise
 from noderack_diffusion.sigma import Parametrisation
 
@@ -40,10 +39,12 @@ class Task:
             return clean, clean
         return self.with_uncond(x, sigma)
 
-    def brownian(self, like: Tensor, sigmas: Sequence[float], *, on_cpu: bool) -> BrownianNoise:
+    def brownian(
+        self, like: Tensor, sigmas: Sequence[float], *, on_cpu: bool
+    ) -> Callable[[float, float], Tensor]:
         """Noise for the steps of a run, the same for an interval however the run is cut."""
         least = min(s for s in sigmas if s > 0)
-        return BrownianNoise(like, least, max(sigmas), self.noise.seed, on_cpu=on_cpu)
+        return self.noise.brownian(like, least, max(sigmas), on_cpu=on_cpu)
 
     def snr(self, sigma: Tensor) -> Tensor:
         """Half the logarithm of the signal-to-noise ratio at ``sigma``."""

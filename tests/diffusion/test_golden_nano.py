@@ -1,11 +1,15 @@
 """Whole sampling runs on tiny random networks, against the reference."""
 
 import math
+import sys
+from pathlib import Path
 from types import ModuleType
 
 import pytest
 import torch
+from noderack_diffusion.checkpoint import load_model
 from noderack_diffusion.clip import ClipText, clip_config
+from noderack_diffusion.lora import load_lora, patches_for
 from noderack_diffusion.model import Model
 from noderack_diffusion.sampling_run import sample
 from noderack_diffusion.shapes import shapes_of
@@ -13,6 +17,7 @@ from noderack_diffusion.sigma import standard
 from noderack_diffusion.spec import FAMILIES, ModelSpec
 from noderack_diffusion.unet import UNet, unet_config
 from noderack_diffusion.vae import AutoencoderKL, vae_config
+from safetensors.torch import save_file
 from torch import Tensor
 
 from .conftest import Golden, made, made_state
@@ -103,6 +108,11 @@ def lists(name: str, c: dict[str, Tensor]) -> tuple[list, list]:
         "two_pos": [[zero, {}], [two, {}]],
         "strength": [[zero, {"strength": 0.5}], [two, {"strength": 1.5}]],
         "area2": [[zero, {"area": (16, 12, 0, 0)}], [two, {"area": (16, 12, 0, 12)}]],
+        "area_overlap": [
+            [zero, {"area": (12, 16, 0, 0), "strength": 0.8}],
+            [two, {"area": (12, 16, 4, 8), "strength": 1.3}],
+            [c["cond1"], {}],
+        ],
         "area_percent": [[zero, {"area": ("percentage", 0.5, 0.6, 0.25, 0.2)}], [two, {}]],
         "mask": [[zero, {"mask": box()}], [two, {}]],
         "mask_strength": [
@@ -128,7 +138,18 @@ OPTIONS = {
     "advanced_part2": {"start": 2, "end": 10000},
 }
 CASES = [
-    *("txt2img", "cfg1", "ddim", "batch2", "noise_inds", "long_cond", "two_pos", "strength", "area2"),
+    *(
+        "txt2img",
+        "cfg1",
+        "ddim",
+        "batch2",
+        "noise_inds",
+        "long_cond",
+        "two_pos",
+        "strength",
+        "area2",
+        "area_overlap",
+    ),
     *("area_percent", "mask", "mask_strength", "mask_bounds", "mask_soft", "timestep_range", "img2img"),
     *("inpaint", "inpaint_soft", "inpaint_ddim", "advanced_part1", "advanced_full", "advanced_part2"),
     *("euler_ancestral", "dpmpp_2m_sde", "uni_pc"),
@@ -159,4 +180,49 @@ def test_sampling_run(name: str, golden: Golden, nano15: Model) -> None:
         **options,
     )
     assert math.isfinite(float(out.sum()))
+    assert close(out, golden.tensor(case["out"]), 1e-4)
+
+
+def lora(modules: list[tuple[str, int, int, bool]]) -> dict[str, Tensor]:
+    """Rank 4 and alpha 2 on every module, as the case's text has it."""
+    found = {}
+    for name, outer, inner, is_conv in modules:
+        tail = [1, 1] if is_conv else []
+        found[f"{name}.lora_down.weight"] = made(f"{name}.down", [4, inner, *tail], 0.0, (3 / inner) ** 0.5)
+        found[f"{name}.lora_up.weight"] = made(f"{name}.up", [outer, 4, *tail], 0.0, 0.3)
+        found[f"{name}.alpha"] = torch.tensor(2.0)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("name", "strengths"), [("lora0.8", [0.8]), ("lora0.8-0.3", [0.8, -0.3]), ("after_lora", [])]
+)
+def test_lora_run(
+    name: str, strengths: list[float], golden: Golden, layouts: ModuleType, tmp_path: Path
+) -> None:
+    case, numbers = golden.index["nano"][f"pipe/{name}"], golden.index["nano"]["format"]["nano15"]
+    save_file(made_state(layouts.unet(numbers, prefix=PREFIX)), tmp_path / "model.safetensors")
+    targets = sys.modules["make_checkpoints"].lora_targets(numbers, clip=False)
+    save_file(lora(targets), tmp_path / "lora.safetensors")
+    base = load_model(tmp_path / "model.safetensors", dtype=torch.float32)
+    model = base
+    for strength in strengths:
+        patches, report = patches_for(load_lora(tmp_path / "lora.safetensors"), model, strength)
+        assert not report.unmatched
+        model = model.with_patches(patches)
+    conds = {k: golden.tensor(v) for k, v in case["conds"].items()}
+    if not strengths:  # what was patched before leaves no trace
+        patches, _ = patches_for(load_lora(tmp_path / "lora.safetensors"), base, 0.8)
+        base.with_patches(patches).network()
+    out = sample(
+        model,
+        latent=torch.zeros(case["out"]["shape"]),
+        positive=[[conds["cond0"], {}]],
+        negative=[[conds["cond1"], {}]],
+        cfg=case["cfg"],
+        sampler=case["sampler_name"],
+        scheduler=case["scheduler"],
+        steps=case["steps"],
+        seed=case["seed"],
+    )
     assert close(out, golden.tensor(case["out"]), 1e-4)

@@ -14,13 +14,17 @@ from noderack_diffusion.errors import UnknownNameError
 from noderack_diffusion.noise import Noise
 from noderack_diffusion.patching.conds import watched
 from noderack_diffusion.patching.measure import parametrisation
-from noderack_diffusion.sampling import Task
+from noderack_diffusion.sampling import Sampler, Task
 from noderack_diffusion.sampling import sampler as core_sampler
 from noderack_diffusion.sigma import Parametrisation, standard
 
 
-def k_sampler(name: str) -> Callable[..., Tensor]:
-    """The core's sampler `name` as `f(model, x, sigmas, extra_args, callback, disable, **options)`."""
+def k_sampler(named: str | Sampler) -> Callable[..., Tensor]:
+    """A sampler of the core, or its name, as `f(model, x, sigmas, extra_args, callback, disable,
+    **options)`.
+    """
+    name = named if isinstance(named, str) else getattr(named, "__name__", "of_the_core")
+    function = core_sampler(named) if isinstance(named, str) else named
 
     def sample(
         model: Any,
@@ -32,17 +36,17 @@ def k_sampler(name: str) -> Callable[..., Tensor]:
         **options: Any,
     ) -> Tensor:
         given = dict(extra_args or {})
+        options = _in_our_words(options)
         task = _task(model, x, given, callback, sigmas, options)
-        walked: Tensor = _with(name, options)(task, x, [float(s) for s in sigmas])
+        walked: Tensor = _with(name, function, options)(task, x, [float(s) for s in sigmas])
         return walked
 
     sample.__name__ = f"sample_{name}"
     return sample
 
 
-def _with(name: str, options: dict[str, Any]) -> Callable[..., Tensor]:
+def _with(name: str, function: Sampler, options: dict[str, Any]) -> Callable[..., Tensor]:
     """The sampler with those options set; one that it has not is refused by name."""
-    function = core_sampler(name)
     known = inspect.signature(function).parameters
     wanted = {key: value for key, value in options.items() if key not in _ELSEWHERE and value is not None}
     extra = [key for key in wanted if key not in known and wanted[key] != _USUAL.get(key, object())]
@@ -51,16 +55,39 @@ def _with(name: str, options: dict[str, Any]) -> Callable[..., Tensor]:
     return partial(function, **{key: value for key, value in wanted.items() if key in known})
 
 
-_ELSEWHERE = {"noise_sampler"}
+_NAMES = {
+    "predictor_order": "predictor",
+    "corrector_order": "corrector",
+    "use_pece": "pece",
+    "tau_func": "tau",
+    "simple_order_2": "simple",
+    "noise_scaler": "scaler",
+    "max_stage": "stages",
+    "h_init": "first",
+    "accept_safety": "safety",
+}
+"""Options of samplers as packs call them, and as the core does."""
+_KINDS = {"heun": {"heun": True}, "phi_2": {"second": True}}
+"""What a ``solver_type`` means, where it is not the usual one."""
+
+
+def _in_our_words(options: dict[str, Any]) -> dict[str, Any]:
+    told = {_NAMES.get(name, name): value for name, value in options.items()}
+    told |= _KINDS.get(told.get("solver_type", ""), {})
+    if told.get("solver_type") in _KINDS:
+        del told["solver_type"]
+    terms = tuple(told.pop(f"{part}coeff", usual) for part, usual in (("p", 0.0), ("i", 1.0), ("d", 0.0)))
+    return told if terms == (0.0, 1.0, 0.0) else {**told, "terms": terms}
+
+
+_ELSEWHERE = {"noise_sampler", "s_noise"}
 _USUAL: dict[str, Any] = {
     "eta": 1.0,
-    "s_noise": 1.0,
     "s_churn": 0.0,
     "s_tmin": 0.0,
     "s_tmax": float("inf"),
     "r": 0.5,
     "solver_type": "midpoint",
-    "order": 4,
 }
 """Values of options that change nothing, for samplers that do not have them."""
 
@@ -73,7 +100,7 @@ def _task(
     sigmas: Tensor,
     options: dict[str, Any],
 ) -> Task:
-    noise = _PackNoise(given.get("seed"), options.get("noise_sampler"))
+    noise = _PackNoise(given.get("seed"), options.get("noise_sampler"), options.get("s_noise", 1.0))
 
     def denoise(x: Tensor, sigma: float, **other: Any) -> Tensor:
         level = x.new_full((x.shape[0],), sigma, dtype=torch.float32)
@@ -96,13 +123,22 @@ def _task(
 class _PackNoise(Noise):
     """A run's noise, part of which a pack may draw."""
 
-    def __init__(self, seed: int | None, drawn: Callable[[Any, Any], Tensor] | None) -> None:
-        super().__init__(41 if seed is None else seed)
+    def __init__(self, seed: int | None, drawn: Callable[[Any, Any], Tensor] | None, strength: float) -> None:
+        super().__init__(41 if seed is None else seed, strength=strength)
         self._drawn = drawn
 
     def ancestral(self, like: Tensor) -> Callable[[], Tensor]:
         drawn = self._drawn
-        return super().ancestral(like) if drawn is None else lambda: drawn(None, None)
+        return super().ancestral(like) if drawn is None else lambda: drawn(None, None) * self.strength
+
+    def brownian(
+        self, like: Tensor, low: float, high: float, *, on_cpu: bool
+    ) -> Callable[[float, float], Tensor]:
+        drawn = self._drawn
+        if drawn is None:
+            return super().brownian(like, low, high, on_cpu=on_cpu)
+        level = partial(torch.tensor, dtype=torch.float32, device=like.device)
+        return lambda now, then: drawn(level(now), level(then)) * self.strength
 
 
 def param_of(model: Any) -> Parametrisation:
