@@ -194,9 +194,11 @@ class _Checker:
         node = self._known[node_id]
         inputs = dict(node.get("inputs", {}))
         own = _OwnCheck(contract)
-        problems: list[Problem] = []
+        declared = contract.cls.LIVE_INPUT_TYPES(inputs) if contract.is_live else contract.declared
+        faults: Mapping[str, str] = declared["faults"] if contract.is_live else {}
+        problems = [_fault(*fault) for fault in faults.items()]
         received: dict[str, Any] = {}
-        for name, info in _declared(contract, inputs):
+        for name, info in _listed(declared):
             if name not in inputs:
                 if info.kind == "required":
                     problems.append(_required(name))
@@ -222,14 +224,17 @@ class _Checker:
         return check_link(name, value, info, source, getattr(cls, "RETURN_TYPES", ()), typed=not own_types)
 
 
-def _declared(contract: Contract, inputs: Mapping[str, Any]) -> Iterator[tuple[str, InputInfo]]:
+def _listed(declared: Mapping[str, Any]) -> Iterator[tuple[str, InputInfo]]:
     """The declared inputs, in order; never the ones that magic containers would invent."""
-    declared = contract.cls.LIVE_INPUT_TYPES(inputs) if contract.is_live else contract.declared
     for kind in ("required", "optional"):
         for name in list(declared.get(kind) or ()):
             info = find_input(declared, name)
             if info is not None:
                 yield name, info
+
+
+def _fault(name: str, said: str) -> Problem:
+    return Problem("invalid_dynamic_input", "Invalid dynamic input", f"{name}: {said}", input_name=name)
 
 
 def _required(name: str) -> Problem:

@@ -171,7 +171,7 @@ def inside() -> list[Any]:
     ],
 )
 def test_flat_inputs_are_nested(flat: dict[str, Any], found: dict[str, Any]) -> None:
-    assert nested(flat, inside()) == found
+    assert nested(flat, inside(), lambda key, value: value) == found
 
 
 def test_lazy_leaves_know_their_key() -> None:

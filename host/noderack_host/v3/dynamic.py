@@ -5,7 +5,7 @@ them as nested dicts. `leaves(values)` says which flat inputs there are for give
 that there could be. `taken(flat)` makes the nested form of what is there.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from copy import copy
 from typing import Any
 
@@ -68,7 +68,7 @@ class _AutogrowInput(DynamicInput):
     def as_dict(self) -> dict[str, Any]:
         return {
             **super().as_dict(),
-            "template": {"input": _sections([self.template.input]), **self.template.wire},
+            "template": {"input": sections([self.template.input]), **self.template.wire},
         }
 
     def get_all(self) -> list[Input]:
@@ -110,7 +110,7 @@ class Option:
         self.inputs = list(inputs)
 
     def as_dict(self) -> dict[str, Any]:
-        return {"key": self.key, "inputs": _sections(self.inputs)}
+        return {"key": self.key, "inputs": sections(self.inputs)}
 
 
 class _DynamicComboInput(DynamicInput):
@@ -137,13 +137,19 @@ class _DynamicComboInput(DynamicInput):
     def get_all(self) -> list[Input]:
         return [self, *(item for option in self.choices for item in option.inputs)]
 
+    def faults(self, values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
+        own = prefix + self.id
+        for item in self._brought(values.get(own)):
+            yield from item.faults(values, own + ".")
+
     def taken(self, flat: dict[str, Any], leaf: LeafOf, prefix: str = "") -> Any:
         """{own id: what was chosen, and the values of the inputs that this choice brings}."""
-        own = prefix + self.id
-        chosen = flat.get(own)
+        chosen = flat.get(prefix + self.id)
         key = chosen[0] if isinstance(chosen, list) and chosen else chosen  # a node that takes lists
-        inputs = next((option.inputs for option in self.choices if option.key == key), [])
-        return _with_own(self, inputs, flat, leaf, prefix)
+        return _with_own(self, self._brought(key), flat, leaf, prefix)
+
+    def _brought(self, key: Any) -> list[Input]:
+        return next((option.inputs for option in self.choices if option.key == key), [])
 
 
 @comfytype(io_type="COMFY_DYNAMICCOMBO_V3")
@@ -179,12 +185,17 @@ class _DynamicSlotInput(DynamicInput):
         self.inputs = list(inputs)
 
     def as_dict(self) -> dict[str, Any]:
-        own: dict[str, Any] = {"slotType": self.slot.get_io_type(), "inputs": _sections(self.inputs)}
+        own: dict[str, Any] = {"slotType": self.slot.get_io_type(), "inputs": sections(self.inputs)}
         widget = {"forceInput": True} if isinstance(self.slot, WidgetInput) else {}
         return {**super().as_dict(), **own, **widget}
 
     def get_all(self) -> list[Input]:
         return [self.slot, *self.inputs]
+
+    def faults(self, values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
+        own = prefix + self.id
+        for item in self.inputs if own in values else ():
+            yield from item.faults(values, own + ".")
 
     def taken(self, flat: dict[str, Any], leaf: LeafOf, prefix: str = "") -> Any:
         """{own id: what is connected, and the values of the inputs that come with it}."""
@@ -312,7 +323,7 @@ def _renamed(item: Input, name: str) -> Input:
     return made
 
 
-def _sections(inputs: Sequence[Input]) -> dict[str, dict[str, Any]]:
+def sections(inputs: Sequence[Input]) -> dict[str, dict[str, Any]]:
     """Inputs as the `required` and `optional` of INPUT_TYPES."""
     found: dict[str, dict[str, Any]] = {"required": {}}
     for item in inputs:

@@ -22,6 +22,7 @@ from noderack_host.v3.panels import (
     Range,
 )
 from noderack_host.v3.price import PriceBadge, PriceBadgeDepends
+from noderack_host.v3.rows import DynamicGroup
 from noderack_host.v3.sockets import Custom, Input, Output, SocketType, WidgetInput, comfytype
 from noderack_host.v3.widgets import (
     Boolean,
@@ -121,6 +122,7 @@ __all__ = [
     "Curve",
     "Custom",
     "DynamicCombo",
+    "DynamicGroup",
     "DynamicInput",
     "DynamicOutput",
     "DynamicSlot",

@@ -247,13 +247,17 @@ class ComfyNode:
 
     @classmethod
     def LIVE_INPUT_TYPES(cls, values: Mapping[str, Any] | None = None) -> dict[str, Any]:
-        """The flat inputs that there are for these values; for None, every one that there could be."""
+        """The flat inputs that there are for these values; for None, every one that there could be.
+
+        The section `faults` says by name which of the values cannot be, and why.
+        """
         schema = cls.GET_SCHEMA()
-        found: dict[str, Any] = {"required": {}, "optional": {}}
+        found: dict[str, Any] = {"required": {}, "optional": {}, "faults": {}}
         for item in schema.inputs:
             for name, leaf in item.leaves(values).items():
                 section = found["optional" if leaf.optional or values is None else "required"]
                 section[name] = (leaf.io_type, leaf.options)
+            found["faults"].update(() if values is None else item.faults(values))
         if schema.hidden:
             found["hidden"] = {hidden.name: (hidden.value,) for hidden in schema.hidden}
         return found
@@ -276,26 +280,25 @@ class _Bound:
 
     def __init__(self, cls: Any) -> None:
         self._cls = cls
-        inputs = cls.FIXED_SCHEMA().inputs
-        self._dynamic = [item for item in inputs if isinstance(item, DynamicInput)]
+        schema = cls.FIXED_SCHEMA()
+        self._dynamic = [item for item in schema.inputs if isinstance(item, DynamicInput)]
+        self._nothing = [None] if schema.is_input_list else None
 
     def __getattr__(self, name: str) -> Any:
         method = getattr(self._cls, name)
         if not self._dynamic:
             return method
-        leaf = _with_key if name == "check_lazy_status" else _value
+        leaf = self._with_key if name == "check_lazy_status" else self._value
         return lambda **inputs: method(**nested(inputs, self._dynamic, leaf))
 
+    def _value(self, key: str, value: Any) -> Any:
+        return self._nothing if value is ABSENT else value
 
-def _value(key: str, value: Any) -> Any:
-    return value
-
-
-def _with_key(key: str, value: Any) -> Any:
-    return value, key
+    def _with_key(self, key: str, value: Any) -> Any:
+        return self._value(key, value), key
 
 
-def nested(inputs: Mapping[str, Any], dynamic: Iterable[Input], leaf: LeafOf = _value) -> dict[str, Any]:
+def nested(inputs: Mapping[str, Any], dynamic: Iterable[Input], leaf: LeafOf) -> dict[str, Any]:
     """Flat, dotted inputs as nested dicts: {"m": "a", "m.size": 3} → {"m": {"m": "a", "size": 3}}."""
     flat = dict(inputs)
     found = {item.id: item.taken(flat, leaf) for item in dynamic}

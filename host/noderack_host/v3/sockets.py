@@ -1,6 +1,6 @@
 """Inputs and outputs of a V3 schema, and what they look like as INPUT_TYPES has them."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from enum import Enum
 from types import MappingProxyType
 from typing import Any, TypeVar
@@ -10,7 +10,7 @@ Extra = Mapping[str, Any] | None
 ABSENT: Any = object()
 """What `taken` gives for an input that is not there."""
 LeafOf = Callable[[str, Any], Any]
-"""(flat name, value) → what a node gets for it."""
+"""(flat name, value or ABSENT) → what a node gets for it."""
 
 
 class Input:
@@ -53,6 +53,10 @@ class Input:
     def leaves(self, values: Mapping[str, Any] | None, prefix: str = "") -> "dict[str, Leaf]":
         """The flat inputs that this one stands for: itself. `values` None means every one that could be."""
         return {prefix + self.id: Leaf(self.optional, self.get_io_type(), self.as_dict())}
+
+    def faults(self, values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
+        """(flat name, what is wrong) where the inputs that it stands for cannot be these."""
+        return iter(())
 
     def taken(self, flat: dict[str, Any], leaf: LeafOf, prefix: str = "") -> Any:
         """Takes its own values out of the flat inputs and gives what the node gets for them, or ABSENT."""

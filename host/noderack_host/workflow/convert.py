@@ -12,7 +12,8 @@ from noderack_host.workflow.graph import Input, Node
 from noderack_host.workflow.resolve import Literal, Ref, resolve
 from noderack_host.workflow.scope import Placed, flatten
 from noderack_host.workflow.widgets import (
-    DYNAMIC_COMBO,
+    DYNAMIC,
+    DYNAMIC_GROUP,
     dynamic_inputs,
     is_widget,
     names_in_prompt,
@@ -133,8 +134,9 @@ def _is_linked(node: Node, name: str) -> bool:
 def _widgets(schema: NodeSchema, values: Mapping[str, Any]) -> Iterator[InputSchema]:
     for item in schema.of_kind("required", "optional"):
         if is_widget(item):
-            yield item
-            if item.type == DYNAMIC_COMBO:
+            if item.type != DYNAMIC_GROUP:  # the number of its rows is for editors
+                yield item
+            if item.type in DYNAMIC:
                 yield from dynamic_inputs(item, values.get(item.name))
 
 

@@ -4,15 +4,23 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from noderack_host.schema import InputSchema, NodeSchema
+from noderack_host.schema import InputSchema, Kind, NodeSchema
 from noderack_host.workflow.arrange import arrange
 from noderack_host.workflow.errors import Note
 from noderack_host.workflow.graph import mapping
-from noderack_host.workflow.widgets import DYNAMIC_COMBO, dynamic_inputs, has_control, is_widget, uploads
+from noderack_host.workflow.widgets import (
+    DYNAMIC,
+    DYNAMIC_GROUP,
+    dynamic_inputs,
+    has_control,
+    is_widget,
+    rows_in,
+    uploads,
+)
 
 Json = dict[str, Any]
 WIDTH, TITLE, ROW, TEXT_ROWS = 315.0, 30.0, 24.0, 5
@@ -129,7 +137,7 @@ def _kind(value: Any) -> str:
 def _declared_inputs(
     schema: NodeSchema, given: Mapping[str, Any]
 ) -> tuple[list[Json], list[tuple[str, Any]]]:
-    items = list(_shown(schema, given))
+    items = list(_shown(schema.of_kind("required", "optional"), given))
     declared = {item.name for item in items}
     sockets = [_slot(item.name, item.type, widget=False) for item in items if not is_widget(item)]
     sockets += [_slot(n, "*", widget=False) for n, v in given.items() if n not in declared and is_link(v)]
@@ -137,20 +145,27 @@ def _declared_inputs(
     return sockets + widgets, list(_values(schema, given))
 
 
-def _shown(schema: NodeSchema, given: Mapping[str, Any]) -> Iterator[InputSchema]:
-    for item in schema.of_kind("required", "optional"):
+def _shown(items: Iterable[InputSchema], given: Mapping[str, Any]) -> Iterator[InputSchema]:
+    """Inputs, each followed by those that it brings."""
+    for item in items:
         yield item
-        if item.type == DYNAMIC_COMBO:
-            yield from dynamic_inputs(item, given.get(item.name))
+        if item.type in DYNAMIC:
+            yield from _shown(dynamic_inputs(item, _given(item, given)), given)
+
+
+def _given(item: InputSchema, given: Mapping[str, Any]) -> Any:
+    """What is given to an input; to a group, the number of its rows."""
+    return rows_in(item, given) if item.type == DYNAMIC_GROUP else given.get(item.name, item.default)
 
 
 def _values(schema: NodeSchema, given: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
     """Values with their extra slots, in the order in which editors write the list."""
-    for kind in ("required", "optional"):
-        section = [item for item in _shown(schema, given) if item.kind == kind]
+    kinds: tuple[Kind, ...] = ("required", "optional")
+    for kind in kinds:
+        section = list(_shown(schema.of_kind(kind), given))
         for item in section:
             if is_widget(item):
-                value = given.get(item.name, item.default)
+                value = _given(item, given)
                 yield item.name, item.default if is_link(value) else _plain(value)
                 if has_control(item):
                     yield "control_after_generate", "fixed"
@@ -165,7 +180,7 @@ def _plain(value: Any) -> Any:
 
 
 def _note_undeclared(key: str, schema: NodeSchema, given: Mapping[str, Any], sheet: _Sheet) -> None:
-    declared = {item.name for item in _shown(schema, given)}
+    declared = {item.name for item in _shown(schema.of_kind("required", "optional"), given)}
     for name, value in given.items():
         if name not in declared and not is_link(value):
             sentence = f"{schema.type} has no input {name!r}; its value is left out"

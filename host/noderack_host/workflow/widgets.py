@@ -23,9 +23,11 @@ WIDGET_TYPES = frozenset(
         *("LOAD_3D", "LOAD_3D_ANIMATION", "PREVIEW_3D", "PREVIEW_3D_ANIMATION"),
     )
 )
-DYNAMIC_COMBO = "COMFY_DYNAMICCOMBO_V3"
+DYNAMIC_COMBO, DYNAMIC_GROUP = "COMFY_DYNAMICCOMBO_V3", "COMFY_DYNAMICGROUP_V3"
+DYNAMIC = frozenset((DYNAMIC_COMBO, DYNAMIC_GROUP))
 CONTROL_WORDS = frozenset(("fixed", "increment", "decrement", "randomize", "increment-wrap"))
 SEED_NAMES = frozenset(("seed", "noise_seed"))
+_MOST_ROWS = 100
 _NOT_SENT = frozenset(("control_after_generate", "control_before_generate", "control_filter_list", "upload"))
 _UPLOADS = ("image_upload", "video_upload", "audio_upload", "animated_image_upload", "file_upload")
 _PREVIEWS = frozenset(("videopreview", "imagepreview", "audiopreview", "$$canvas-image-preview"))
@@ -112,11 +114,11 @@ def saved_values(
 
 
 def _declared(values: Mapping[str, Any], schema: NodeSchema) -> dict[str, Any]:
-    """The values that the schema has widgets for, those of dynamic combos' inner inputs included."""
+    """The values that the schema has widgets for, those of the inputs that these bring included."""
     widgets = {item.name: item.type for item in schema.inputs if is_widget(item)}
 
     def known(name: str) -> bool:
-        return name in widgets or widgets.get(name.partition(".")[0]) == DYNAMIC_COMBO
+        return name in widgets or widgets.get(name.partition(".")[0]) in DYNAMIC
 
     return {name: value for name, value in values.items() if known(name)}
 
@@ -188,7 +190,7 @@ def _place(item: InputSchema, attempt: _Attempt, listed: bool) -> None:
     value = attempt.take()
     attempt.cost += misfit(item, value)
     attempt.found[item.name] = value
-    if item.type == DYNAMIC_COMBO:
+    if item.type in DYNAMIC:
         for inner in () if listed else dynamic_inputs(item, value):
             _place(inner, attempt, listed)
     elif has_control(item):
@@ -205,17 +207,32 @@ def _skip_control(item: InputSchema, attempt: _Attempt) -> None:
             attempt.take()
 
 
-def dynamic_inputs(item: InputSchema, chosen: Any) -> Iterator[InputSchema]:
-    """The inputs that a dynamic combo shows for the chosen option, under dotted names."""
+def dynamic_inputs(item: InputSchema, value: Any) -> Iterator[InputSchema]:
+    """The inputs that an input of the kinds in DYNAMIC brings for its value, under dotted names.
+
+    A combo's value is the chosen option, a group's is the number of its rows.
+    """
+    if item.type == DYNAMIC_GROUP:
+        rows = value if isinstance(value, int) and 0 <= value <= _MOST_ROWS else 0
+        for row in range(rows):
+            yield from _under(f"{item.name}.{row}", item.options.get("template"))
+    for option in (item.options.get("options") or ()) if item.type == DYNAMIC_COMBO else ():
+        if isinstance(option, Mapping) and option.get("key") == value:
+            yield from _under(item.name, option.get("inputs"))
+
+
+def _under(name: str, types: Any) -> Iterator[InputSchema]:
     from noderack_host.schema import inputs_from_types
 
-    for option in item.options.get("options") or ():
-        if isinstance(option, Mapping) and option.get("key") == chosen:
-            inner = option.get("inputs")
-            for found in inputs_from_types(inner) if isinstance(inner, Mapping) else ():
-                yield InputSchema(
-                    *(f"{item.name}.{found.name}", found.type, found.choices, found.options, found.kind)
-                )
+    for found in inputs_from_types(types) if isinstance(types, Mapping) else ():
+        yield InputSchema(f"{name}.{found.name}", found.type, found.choices, found.options, found.kind)
+
+
+def rows_in(item: InputSchema, given: Mapping[str, Any]) -> int:
+    """How many rows of a group a prompt's inputs have."""
+    names = [name.split(".") for name in given if name.startswith(f"{item.name}.")]
+    rows = [parts[item.name.count(".") + 1] for parts in names]
+    return max((int(row) + 1 for row in rows if row.isascii() and row.isdigit()), default=0)
 
 
 def misfit(item: InputSchema, value: Any) -> int:
@@ -224,7 +241,7 @@ def misfit(item: InputSchema, value: Any) -> int:
         return 0
     number = isinstance(value, (int, float)) and not isinstance(value, bool)
     match item.type:
-        case "INT":
+        case "INT" | "COMFY_DYNAMICGROUP_V3":
             return 0 if number and float(value).is_integer() else 10
         case "FLOAT":
             return 0 if number else 10
