@@ -14,7 +14,7 @@ import sys
 import threading
 import traceback
 import uuid
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -31,6 +31,7 @@ from noderack_host.folder import Host
 from noderack_host.folders import ModelFolders
 from noderack_host.lane import Lane
 from noderack_host.measure import MemoryProbe, Timing
+from noderack_host.providers import CacheProvider, registered
 from noderack_host.run import NodeFailed, Run
 from noderack_host.running import Interrupted, Running
 
@@ -70,7 +71,8 @@ class Executor:
     """Runs prompts one after the other and keeps results between them.
 
     nodes: node type → class. cache: what is kept (Classic unless said). host: whose folders nodes see.
-    versions: node type → version of its code; results of another version are not used.
+    versions: node type → version of its code; results of another version are not used. providers: whom to
+    ask for results that are not kept here, looked up as each prompt begins.
     """
 
     def __init__(
@@ -80,11 +82,13 @@ class Executor:
         host: Host | None = None,
         versions: Mapping[str, str] | None = None,
         measure_memory: bool = True,
+        providers: Callable[[], Sequence[CacheProvider]] = registered,
     ) -> None:
         self.nodes = nodes
         self.cache: Cache = Classic() if cache is None else cache
         self.running = Running(host=host, folders=ModelFolders.of(host) if host else None)
         self.versions = versions or {}
+        self.providers = providers
         self.instances: dict[tuple[str, str], Any] = {}
         self._measure = measure_memory
         self._lane = Lane(_InferenceMode())

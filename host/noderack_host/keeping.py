@@ -3,9 +3,9 @@
 So a kept result is never a half one, whatever interrupts or fails in between.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
-from noderack_host.cache import Cache, Entry
+from noderack_host.cache import Entry
 from noderack_host.expand import shown_inside
 from noderack_host.graph import DynamicPrompt
 from noderack_host.work import Agenda, Work
@@ -14,8 +14,8 @@ from noderack_host.work import Agenda, Work
 class Keeper:
     """Keeps the results of one run."""
 
-    def __init__(self, cache: Cache, graph: DynamicPrompt, agenda: Agenda) -> None:
-        self._cache = cache
+    def __init__(self, put: Callable[[Work, Entry], None], graph: DynamicPrompt, agenda: Agenda) -> None:
+        self._put = put
         self._graph = graph
         self._agenda = agenda
 
@@ -33,7 +33,7 @@ class Keeper:
         while work is not None and work.entry is not None and not work.inner_left:
             entry, work.entry = work.entry, None
             work.inside = shown_inside(work, self._graph)
-            self._cache.put(work.key, Entry(entry.outputs, entry.ui, work.inside, entry.keys))
+            self._put(work, Entry(entry.outputs, entry.ui, work.inside, entry.keys))
             work = _inner_done(work)
 
     def store_around(self, work: Work) -> None:

@@ -21,6 +21,7 @@ from noderack_host.flights import Flights, Landed
 from noderack_host.graph import DependencyCycleError, DynamicPrompt, GraphError
 from noderack_host.keeping import Keeper
 from noderack_host.measure import MemoryProbe, Timing
+from noderack_host.providers import Elsewhere
 from noderack_host.running import Interrupted, Wanted
 from noderack_host.tell import Teller
 from noderack_host.work import Agenda, State, Work
@@ -69,8 +70,10 @@ class Run:
         self._at: Work | None = None
         self._flights = Flights(executor.lane)
         self._signs = Fingerprints(self.graph, self.hidden_value, executor.versions)
-        self.agenda = Agenda(self.graph, self.contract, executor.cache, self._signs.sign)
-        self._keeper = Keeper(executor.cache, self.graph, self.agenda)
+        self._elsewhere = Elsewhere(executor.providers(), prompt_id, executor.lane)
+        mind = bool(self._elsewhere)
+        self.agenda = Agenda(self.graph, self.contract, self._find, self._signs.sign, mind)
+        self._keeper = Keeper(self._keep, self.graph, self.agenda)
         self._caller = Caller(
             self.graph,
             self.teller,
@@ -103,6 +106,21 @@ class Run:
             return self.graph
         return self._extra.get(source.lower())
 
+    def _find(self, work: Work) -> Entry | None:
+        """A work's result that is kept, here or elsewhere."""
+        entry = self._cache.get(work.key)
+        if entry is None and self._elsewhere:
+            entry = self._elsewhere.look(work)
+            if entry is not None:
+                self._cache.put(work.key, entry)
+                self._show_kept(work, entry.ui, entry.inner)
+        return entry
+
+    def _keep(self, work: Work, entry: Entry) -> None:
+        self._cache.put(work.key, entry)
+        if self._elsewhere:
+            self._elsewhere.offer(work, entry)
+
     def where(self) -> tuple[str | None, str | None]:
         """The (id, type) of the prompt's node that is being worked on."""
         if self._at is None:
@@ -126,6 +144,7 @@ class Run:
         ]
         roots = every if outputs is None else list(outputs)
         forget_instances(self._executor.instances, self.graph.get_original_prompt())
+        self._elsewhere.began()
         try:
             works = self.agenda.admit(roots)
         except Exception as cause:  # pack code: INPUT_TYPES may raise anything
@@ -148,7 +167,7 @@ class Run:
 
     def _other_keys(self, outputs: list[str]) -> set[bytes]:
         """The keys of what is not run this time but stays in the prompt, as far as they can be told."""
-        agenda = Agenda(self.graph, self.contract, self._cache, self._signs.sign)
+        agenda = Agenda(self.graph, self.contract, self._find, self._signs.sign)
         for node_id in outputs:
             try:
                 agenda.admit([node_id])
@@ -294,6 +313,7 @@ class Run:
     def abandon(self) -> None:
         """Cancels async nodes that are still under way, and waits for them a moment."""
         self._flights.abandon()
+        self._elsewhere.ended()
 
     # -- what came back
 

@@ -10,7 +10,7 @@ from collections.abc import Set as AbstractSet
 from enum import IntEnum
 from typing import Any
 
-from noderack_host.cache import Cache, Entry, Inside
+from noderack_host.cache import Entry, Inside
 from noderack_host.call import Returned
 from noderack_host.contract import Contract
 from noderack_host.graph import DependencyCycleError, DynamicPrompt, UnknownNode, is_link
@@ -63,7 +63,7 @@ class Work:
             "inputs",
         ),
         *("inner_keys", "key", "leader", "links", "need", "node_type", "outer", "outputs", "rank", "state"),
-        *("ui", "users", "waiting"),
+        *("ui", "unequal", "users", "waiting"),
     )
 
     def __init__(self, node_id: str, node_type: str, contract: Contract, inputs: dict[str, Any]) -> None:
@@ -74,6 +74,7 @@ class Work:
         self.state = State.OPEN
         self.links: Sequence[Link] = ()
         self.key = b""
+        self.unequal = False  # its key is a new one each time; only known where the agenda was told to look
         self.need = 1
         self.rank = 0
         self.users = 0
@@ -116,14 +117,21 @@ class Agenda:
     """The works of one run, and which of them are ready."""
 
     def __init__(
-        self, graph: DynamicPrompt, contract: Callable[[str, str], Contract], cache: Cache, sign: Sign
+        self,
+        graph: DynamicPrompt,
+        contract: Callable[[str, str], Contract],
+        find: Callable[[Work], Entry | None],
+        sign: Sign,
+        mind_unequal: bool = False,
     ) -> None:
+        """`find` gives a work's kept result. `mind_unequal`: notes which keys will never be found again."""
         self.graph = graph
-        self.cache = cache
         self.unfinished = 0
         self.works: dict[str, Work] = {}
         self._contract = contract
         self._sign = sign
+        self._find = find
+        self._mind_unequal = mind_unequal
         self._ready: list[tuple[int, int, Work]] = []
         self._leaders: dict[bytes, Work] = {}
         self._lowest = 0
@@ -168,9 +176,18 @@ class Agenda:
 
     def _close(self, work: Work) -> None:
         work.state = State.IDLE
+        work.key = self._key(work)
+        if self._mind_unequal:
+            above = any(link.source.unequal for link in work.links)
+            work.unequal = above or self._key(work) != work.key
+        if work.links:
+            needs = sorted((link.source.need for link in work.links), reverse=True)
+            work.need = max(need + at for at, need in enumerate(needs))
+
+    def _key(self, work: Work) -> bytes:
         changed, salt = self._sign(work.id, self.graph.get_node(work.id), work.contract)
         linked = {link.name for link in work.links}
-        work.key = node_key(
+        return node_key(
             work.node_type,
             salt,
             work.id if work.contract.uses_own_id else None,
@@ -178,9 +195,6 @@ class Agenda:
             [item for item in work.inputs.items() if item[0] not in linked] if work.inputs else (),
             [(link.name, link.source.key, link.slot) for link in work.links],
         )
-        if work.links:
-            needs = sorted((link.source.need for link in work.links), reverse=True)
-            work.need = max(need + at for at, need in enumerate(needs))
 
     # -- what has to run
 
@@ -219,7 +233,7 @@ class Agenda:
         """Whether the node still has to be planned; a cached one is done here and now."""
         if work.state is not State.IDLE:
             return False
-        entry = self.cache.get(work.key)
+        entry = self._find(work)
         if entry is not None:
             work.state = State.DONE
             work.ui, work.inside = entry.ui, entry.inner

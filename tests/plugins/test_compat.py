@@ -52,6 +52,13 @@ def test_one_process_sees_the_rest_of_the_interface(tmp_path: Path) -> None:
         "import asyncio\nfrom comfy_api.latest import ComfyAPI, ComfyAPISync, io\n"
         "asyncio.run(ComfyAPI().node_replacement.register(io.NodeReplace('New', 'Old')))\n"
         "ComfyAPISync().node_replacement.register(io.NodeReplace('Newer', 'Old'))\n"
+        "from comfy_api.latest import Caching\nfrom comfy_execution.cache_provider import CacheProvider, CacheValue\n"
+        "class Mine(Caching.CacheProvider):\n"
+        "    async def on_lookup(self, context): ...\n    async def on_store(self, context, value): ...\n"
+        "Caching.register_provider(one := Mine())\nComfyAPISync().caching.register_provider(one)\n"
+        "asyncio.run(ComfyAPI().caching.register_provider(two := Mine()))\n"
+        "from noderack_host.providers import registered\nboth = registered() == (one, two)\n"
+        "ComfyAPISync().caching.unregister_provider(one)\nassert registered() == (two,) and CacheValue([]).ui is None\n"
         "image = torch.rand(1, 3, 40, 40)\n"
         "tiled = comfy.utils.tiled_scale(image, lambda t: t.repeat_interleave(2, 2).repeat_interleave(2, 3), 16, 16, 4, 2)\n"
         "from comfy.comfy_types import IO\n"
@@ -60,13 +67,13 @@ def test_one_process_sees_the_rest_of_the_interface(tmp_path: Path) -> None:
         " 'samplers': 'euler' in comfy.samplers.KSampler.SAMPLERS, 'device': str(mm.get_torch_device()),\n"
         " 'set': node_helpers.conditioning_set_values([[1, {'a': 1}]], {'b': 2}), 'routes': len(PromptServer.instance.routes),\n"
         " 'any': [IO.ANY != 'IMAGE', IO.IMAGE != 'MASK'], 'max': nodes.MAX_RESOLUTION,\n"
-        " 'new': [one['new_node_id'] for one in PromptServer.instance.node_replacements]}",
+        " 'new': [old['new_node_id'] for old in PromptServer.instance.node_replacements], 'providers': both}",
         tmp_path,
     )
     assert answer["ksampler"] == ["LATENT"] and answer["size"] == [1, 3, 10, 20] and answer["tiles"]
     assert answer["samplers"] and answer["device"] and answer["set"] == [[1, {"a": 1, "b": 2}]]
     assert answer["routes"] == 1 and answer["any"] == [False, True] and answer["max"] == 16384
-    assert answer["new"] == ["New", "Newer"]
+    assert answer["new"] == ["New", "Newer"] and answer["providers"]
 
 
 def test_what_is_lacking_imports_refuses_and_names_name_and_pack(tmp_path: Path) -> None:

@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from noderack_compat.missing import gap
+from noderack_compat.providers import register, unregister
+from noderack_host.providers import CacheContext, CacheProvider, CacheValue
 from noderack_host.running import current_or_none
 from noderack_host.v3 import ComfyExtension, io, ui
 
 __getattr__ = gap(__name__)
-__all__ = ["IO", "UI", "ComfyAPI", "ComfyAPISync", "ComfyExtension", "io", "ui"]
+__all__ = ["IO", "UI", "Caching", "ComfyAPI", "ComfyAPISync", "ComfyExtension", "io", "ui"]
 IO, UI = io, ui
 
 
@@ -49,12 +51,31 @@ class _ReplacementSync:
         _replace(node_replace)
 
 
+class Caching:
+    """Results from elsewhere: `register_provider` may be awaited, and need not be."""
+
+    CacheContext = CacheContext
+    CacheProvider = CacheProvider
+    CacheValue = CacheValue
+    register_provider = staticmethod(register)
+    unregister_provider = staticmethod(unregister)
+
+
+class _CachingLater:
+    async def register_provider(self, provider: CacheProvider) -> None:
+        register(provider)
+
+    async def unregister_provider(self, provider: CacheProvider) -> None:
+        unregister(provider)
+
+
 class ComfyAPI:
     """Calls from a node to its host."""
 
     def __init__(self) -> None:
         self.execution = _Execution()
         self.node_replacement = _Replacement()
+        self.caching = _CachingLater()
 
 
 class ComfyAPISync:
@@ -63,3 +84,4 @@ class ComfyAPISync:
     def __init__(self) -> None:
         self.execution = _ExecutionSync()
         self.node_replacement = _ReplacementSync()
+        self.caching = Caching()
