@@ -4,7 +4,7 @@ Opening a checkpoint reads its header only. Weights are touched when a network i
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -23,6 +23,7 @@ from noderack_diffusion.spec import ModelSpec, TowerRecipe
 from noderack_diffusion.store import Store
 from noderack_diffusion.stored import FORMATS
 from noderack_diffusion.textenc import Clip, Embeddings, Tower
+from noderack_diffusion.unclip import Seen
 from noderack_diffusion.unet import UNet
 from noderack_diffusion.vae import AutoencoderKL, VaeConfig, vae_config
 from noderack_diffusion.weights import Live, Pieces, pieces_below, shapes
@@ -33,6 +34,7 @@ LAYOUTS = {"hf": hf_pieces, "bare": bare_pieces, "open_clip": open_clip_pieces}
 """How a text tower lies in a file, by the name in a family's row."""
 _V_PROBE = "output_blocks.11.1.transformer_blocks.0.norm1.bias"
 _V_PROBE_FLOOR = 0.09
+_SEEN_MEAN, _SEEN_SPREAD = "noise_augmentor.data_mean", "noise_augmentor.data_std"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -130,6 +132,9 @@ def _model(store: Store, spec: ModelSpec, place: Placed) -> Model:
     config, pieces = spec.unet, pieces_below(store, unet_prefix(store.header) or "")
     assert config is not None
     live = place.live(store, lambda: UNet(config), pieces, "unet")
+    if _SEEN_MEAN in store.header:
+        mean, spread = (store.tensor(name).float().reshape(1, -1) for name in (_SEEN_MEAN, _SEEN_SPREAD))
+        spec = replace(spec, seen=Seen(mean.clone(), spread.clone()))
     return Model(spec, live, standard(_prediction(spec, pieces), spec.zero_snr))
 
 

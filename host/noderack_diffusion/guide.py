@@ -59,14 +59,19 @@ class Condition:
 
 
 def prepare(
-    model: Predictor, lists: Sequence[Conditioning], latent: Tensor, mask: Tensor | None = None
+    model: Predictor,
+    lists: Sequence[Conditioning],
+    latent: Tensor,
+    mask: Tensor | None = None,
+    seed: int | None = None,
 ) -> tuple[tuple[Condition, ...], ...]:
-    """Conditioning lists as Conditions, the first being the positive one.
+    """Conditioning lists as Conditions, the first being the positive one. ``seed`` is the run's.
 
     Every area in one list gets its counterpart in the others, and a ControlNet that asks for it is given to
     all.
     """
-    ready = [[_ready(model, row, latent, i == 0, mask) for row in rows] for i, rows in enumerate(lists)]
+    seeded = [[(text, {**entry, "seed": seed}) for text, entry, *_ in rows] for rows in lists]
+    ready = [[_ready(model, row, latent, i == 0, mask) for row in rows] for i, rows in enumerate(seeded)]
     whole = [_with_areas(own, [c for other in ready if other is not own for c in other]) for own in ready]
     shared = next((row[1].get("control") for row in lists[0] if row[1].get("control_apply_to_uncond")), None)
     if shared is not None:

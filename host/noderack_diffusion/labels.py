@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from noderack_diffusion import unclip
 from noderack_diffusion.errors import MismatchError
 from noderack_diffusion.ops import timestep_embedding
 from noderack_diffusion.spec import ModelSpec
@@ -27,6 +28,11 @@ def _none(entry: Mapping[str, Any], latent: Tensor, positive: bool, spec: ModelS
 def _pooled(entry: Mapping[str, Any], spec: ModelSpec, numbers: int) -> Tensor:
     width = (spec.unet.adm if spec.unet else 0) - numbers * SIZE_WIDTH
     pooled = entry.get("pooled_output")
+    if "unclip_conditioning" in entry:
+        told = unclip.label(
+            entry["unclip_conditioning"], unclip.usual(width), entry.get("seed") or 0, merged=0.0
+        )
+        return told[:, :width]
     if pooled is None:
         return torch.zeros(1, width)
     if pooled.shape[-1] != width:
@@ -64,7 +70,11 @@ def _aesthetic(entry: Mapping[str, Any], latent: Tensor, positive: bool, spec: M
 
 
 def _unclip(entry: Mapping[str, Any], latent: Tensor, positive: bool, spec: ModelSpec) -> Tensor:
-    return torch.zeros(1, spec.unet.adm if spec.unet else 0)
+    width = spec.unet.adm if spec.unet else 0
+    given = entry.get("unclip_conditioning")
+    if given is None:
+        return torch.zeros(1, width)
+    return unclip.label(given, spec.seen or unclip.usual(width // 2), entry.get("seed") or 0)
 
 
 LABELS: Mapping[str, Label] = {"none": _none, "size": _size, "aesthetic": _aesthetic, "unclip": _unclip}

@@ -75,7 +75,7 @@ def sample(
     first = noise.initial(latent, batch_index) if add_noise else torch.zeros_like(latent, device="cpu")
     if len(sigmas) < 2:
         return latent
-    guided = guided_by(model, positive, negative, cfg, latent, mask=noise_mask, sigmas=sigmas)
+    guided = guided_by(model, positive, negative, cfg, latent, mask=noise_mask, sigmas=sigmas, seed=seed)
     return run(
         model,
         guided,
@@ -98,11 +98,12 @@ def guided_by(
     *,
     mask: Tensor | None = None,
     sigmas: Sequence[float] = (),
+    seed: int = 0,
 ) -> Guider:
     """Classifier-free guidance over two conditioning lists, for latents like ``latent``."""
     if not positive:
         raise MismatchError("the positive conditioning is empty: connect a text encoder to the sampler")
-    wanted, unwanted = prepare(model, [positive, negative], latent.to(model.device), mask)
+    wanted, unwanted = prepare(model, [positive, negative], latent.to(model.device), mask, seed)
     changes = getattr(model, "changes", None)
     if changes is not None and changes.steers:
         options = changes.sampling_options()

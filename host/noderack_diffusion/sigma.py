@@ -49,6 +49,16 @@ def scaled_linear(
     return discrete(((1.0 - kept) / kept) ** 0.5)
 
 
+@lru_cache(maxsize=4)
+def squared_cosine(steps: int = 1000) -> Tensor:
+    """How much of the signal's power is left at each time of the squared-cosine process (Nichol and
+    Dhariwal, 2021), fp32.
+    """
+    at = torch.arange(steps + 1, dtype=torch.float64) / steps
+    curve = torch.cos((at + 0.008) / 1.008 * math.pi / 2) ** 2
+    return torch.cumprod((curve[1:] / curve[:-1]).clamp(min=0.001), dim=0).float()
+
+
 def discrete(sigmas: Tensor) -> Times:
     """Times that number the rows of a table of sigmas; between rows, log sigma is interpolated."""
     table, logs, last = sigmas.float(), sigmas.log().float(), len(sigmas) - 1

@@ -6,6 +6,7 @@ A new family is a new row here (and, if its network is new, one file beside ``un
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from noderack_diffusion.unclip import Seen
 from noderack_diffusion.unet import UNetConfig
 from noderack_diffusion.vae import VaeConfig
 
@@ -60,6 +61,8 @@ class ModelSpec:
     why: str
     prediction: str = "eps"
     zero_snr: bool = False
+    seen: Seen | None = None
+    """How vectors of pictures lie, for models that are told what CLIP saw."""
 
 
 UNET_PREFIXES = ("model.diffusion_model.", "model.model.", "net.", "diffusion_model.", "unet.", "")

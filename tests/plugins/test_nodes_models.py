@@ -69,6 +69,28 @@ def test_three_files_are_one_checkpoint(host: Host, whole: tuple[Any, Any, Any])
     assert run("VAEDecode", {"samples": latent}, decoder).equal(run("VAEDecode", {"samples": latent}, vae))
 
 
+@pytest.mark.parametrize(
+    ("name", "told", "kind", "layer"),
+    [
+        ("v1-inference.yaml", None, "eps", None),
+        ("anything_v3.yaml", None, "eps", -2),
+        ("v2-inference-v.yaml", None, "v", None),
+        ("own.yaml", 'model:\n  params:\n    parameterization: "v"\n    layer_idx: -3\n', "v", -3),
+    ],
+)
+def test_a_checkpoint_with_the_name_of_a_config(
+    host: Host, whole: tuple[Any, Any, Any], name: str, told: str | None, kind: str, layer: int | None
+) -> None:
+    if told is not None:
+        (host.models / "configs").mkdir()
+        (host.models / "configs" / name).write_text(told)
+        assert name in NODE_CLASS_MAPPINGS["CheckpointLoader"].INPUT_TYPES()["required"]["config_name"][0]
+    model, clip, _ = run("CheckpointLoader", name, "tiny.safetensors")
+    assert model.param.kind == kind
+    wanted = whole[1] if layer is None else run("CLIPSetLastLayer", whole[1], layer)
+    assert words(clip, "a red circle")[0][0].equal(words(wanted, "a red circle")[0][0])
+
+
 @pytest.mark.parametrize("kept", ["fp8_e4m3fn", "fp8_e5m2"])
 def test_weights_kept_in_eight_bits(host: Host, whole: tuple[Any, Any, Any], kept: str) -> None:
     parts(host)

@@ -71,11 +71,13 @@ class CFGGuider:
     def _wrapped(self, kind: str, function: Any, options: dict[str, Any]) -> Any:
         return wrap.wrapped(kind, options.get("transformer_options", {}), self, function)
 
-    def _made_ready(self, latent: Tensor, mask: Tensor | None) -> dict[str, list[dict[str, Any]]]:
+    def _made_ready(
+        self, latent: Tensor, mask: Tensor | None, seed: int | None
+    ) -> dict[str, list[dict[str, Any]]]:
         """The conditionings for latents of this size, as dicts."""
         names = list(self.original_conds)
         lists = [[[row.get("cross_attn"), row] for row in self.original_conds[name]] for name in names]
-        ready = prepare(self.model_patcher, lists, latent, mask)
+        ready = prepare(self.model_patcher, lists, latent, mask, seed)
         return {name: [dict_of(one) for one in rows] for name, rows in zip(names, ready, strict=True)}
 
     def inner_sample(
@@ -92,7 +94,7 @@ class CFGGuider:
         **_: Any,
     ) -> Tensor:
         """The walk of a sampler, in the network's latents."""
-        self.conds = self._made_ready(latent_image, denoise_mask)
+        self.conds = self._made_ready(latent_image, denoise_mask, seed)
         self._prepare_controls(sigmas)
         if torch.count_nonzero(latent_image) > 0:
             latent_image = self.inner_model.process_latent_in(latent_image)

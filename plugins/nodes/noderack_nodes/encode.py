@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from noderack_nodes.errors import NodeInputError
 from noderack_nodes.sockets import (
     CLIP,
+    CONDITIONING,
     IMAGE,
     MAX_RESOLUTION,
     Conditioning,
@@ -109,6 +110,33 @@ class CLIPVisionEncode(Node):
         return (clip_vision.encode_image(image, crop=crop == "center"),)
 
 
+class unCLIPConditioning(Node):
+    """A picture beside a text, for models that were trained on what CLIP sees (unCLIP; SDXL as well)."""
+
+    INPUTS: ClassVar[Inputs] = {
+        "required": {
+            "conditioning": CONDITIONING,
+            "clip_vision_output": ("CLIP_VISION_OUTPUT",),
+            "strength": number(1.0, -10.0, 10.0),
+            "noise_augmentation": number(0.0, 0.0, 1.0),
+        }
+    }
+    RETURN_TYPES = ("CONDITIONING",)
+    CATEGORY = "conditioning"
+    FUNCTION = "apply_adm"
+
+    def apply_adm(
+        self, conditioning: Conditioning, clip_vision_output: Any, strength: float, noise_augmentation: float
+    ) -> tuple[Conditioning]:
+        """With more `noise_augmentation` less of the picture is kept; several nodes add up."""
+        if strength == 0:
+            return (conditioning,)
+        told = {"clip_vision_output": clip_vision_output, "strength": strength}
+        one = {**told, "noise_augmentation": noise_augmentation}
+        key = "unclip_conditioning"
+        return ([[text, {**options, key: [*options.get(key, ()), one]}] for text, options in conditioning],)
+
+
 class CLIPSetLastLayer(Node):
     """Read the text off an earlier layer ("clip skip"); -1 is the last one, -2 the one before."""
 
@@ -126,7 +154,7 @@ NODES: Mappings = {
     node.__name__: node
     for node in (
         *(CLIPTextEncode, CLIPTextEncodeSDXL, CLIPTextEncodeSDXLRefiner, CLIPVisionEncode),
-        CLIPSetLastLayer,
+        *(CLIPSetLastLayer, unCLIPConditioning),
     )
 }
 NAMES = {

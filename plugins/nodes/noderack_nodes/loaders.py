@@ -2,11 +2,26 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any, ClassVar
 
 from noderack_nodes.places import model_folder, model_folders, model_names, model_path
 from noderack_nodes.sockets import CLIP, MODEL, Inputs, Mappings, Node, choice, number
 
+CONFIGS: dict[str, tuple[bool, int | None]] = {
+    "anything_v3.yaml": (False, -2),
+    "v1-inference.yaml": (False, None),
+    "v1-inference_clip_skip_2.yaml": (False, -2),
+    "v1-inference_clip_skip_2_fp16.yaml": (False, -2),
+    "v1-inference_fp16.yaml": (False, None),
+    "v1-inpainting-inference.yaml": (False, None),
+    "v2-inference-v.yaml": (True, None),
+    "v2-inference-v_fp32.yaml": (True, None),
+    "v2-inference.yaml": (False, None),
+    "v2-inference_fp32.yaml": (False, None),
+    "v2-inpainting-inference.yaml": (False, None),
+}
+"""What the well-known files say: whether the model predicts a velocity, and the layer of the text encoder."""
 _STRENGTH = number(1.0, -100.0, 100.0)
 _STORED = {"default": None, "fp8_e4m3fn": "e4m3fn", "fp8_e4m3fn_fast": "e4m3fn", "fp8_e5m2": "e5m2"}
 """How weights are kept in memory, by the name that workflows have for it."""
@@ -38,6 +53,50 @@ class CheckpointLoaderSimple(Node):
 
         loaded = load_checkpoint(model_path("checkpoints", ckpt_name), embeddings=embedding)
         return loaded.model, loaded.clip, loaded.vae
+
+
+class unCLIPCheckpointLoader(Node):
+    """A checkpoint that brings an image tower beside the rest."""
+
+    RETURN_TYPES = ("MODEL", "CLIP", "VAE", "CLIP_VISION")
+    CATEGORY = "loaders"
+    FUNCTION = "load_checkpoint"
+
+    @classmethod
+    def INPUT_TYPES(cls) -> Inputs:
+        """The checkpoints in the model folders now."""
+        return {"required": {"ckpt_name": (model_names("checkpoints"),)}}
+
+    def load_checkpoint(self, ckpt_name: str) -> tuple[Any, Any, Any, Any]:
+        """The file is mapped into memory, not copied."""
+        from noderack_diffusion.vision import load_vision
+
+        model, clip, vae = CheckpointLoaderSimple().load_checkpoint(ckpt_name)
+        return model, clip, vae, load_vision(model_path("checkpoints", ckpt_name))
+
+
+class CheckpointLoader(Node):
+    """A checkpoint, and the name of a file that says how its output is read."""
+
+    RETURN_TYPES = ("MODEL", "CLIP", "VAE")
+    CATEGORY = "advanced/loaders"
+    FUNCTION = "load_checkpoint"
+
+    @classmethod
+    def INPUT_TYPES(cls) -> Inputs:
+        """The well-known names, and the files in models/configs."""
+        own = [name for name in model_names("configs") if name not in CONFIGS]
+        return {"required": {"config_name": ([*CONFIGS, *own],), "ckpt_name": (model_names("checkpoints"),)}}
+
+    def load_checkpoint(self, config_name: str, ckpt_name: str) -> tuple[Any, Any, Any]:
+        """What kind of model it is, the checkpoint itself tells; from the file comes what it cannot tell."""
+        from noderack_diffusion.sigma import standard
+
+        model, clip, vae = CheckpointLoaderSimple().load_checkpoint(ckpt_name)
+        velocity, layer = CONFIGS[config_name] if config_name in CONFIGS else _config(config_name)
+        if velocity:
+            model = model.with_parametrisation(standard("v"))
+        return model, clip if layer is None or clip is None else clip.with_layer(layer), vae
 
 
 class VAELoader(Node):
@@ -210,6 +269,14 @@ class CLIPVisionLoader(Node):
         return (load_vision(model_path("clip_vision", clip_name)),)
 
 
+def _config(name: str) -> tuple[bool, int | None]:
+    """What a file of the user's own says."""
+    told = model_path("configs", name).read_text(encoding="utf-8", errors="replace")
+    layer = re.search(r"^\s*layer_idx:\s*(-?\d+)", told, re.M)
+    velocity = re.search(r"^\s*parameterization:\s*[\"']?v[\"']?\s*$", told, re.M)
+    return velocity is not None, None if layer is None else int(layer[1])
+
+
 def _text_encoder(names: list[str], device: str) -> Any:
     from noderack_diffusion.text_files import load_text_encoder
 
@@ -233,10 +300,12 @@ NODES: Mappings = {
     for node in (
         *(CheckpointLoaderSimple, VAELoader, LoraLoader, LoraLoaderModelOnly),
         *(UNETLoader, CLIPLoader, DualCLIPLoader, DiffusersLoader, CLIPVisionLoader),
+        *(CheckpointLoader, unCLIPCheckpointLoader),
     )
 }
 NAMES = {
     "CheckpointLoaderSimple": "Load Checkpoint",
+    "CheckpointLoader": "Load Checkpoint With Config (DEPRECATED)",
     "VAELoader": "Load VAE",
     "LoraLoader": "Load LoRA",
     "UNETLoader": "Load Diffusion Model",
