@@ -28,9 +28,7 @@ class Disagreement(NodesError):
 @DATA
 @DATABASE
 @BLOBS
-@click.option(
-    "--repair", is_flag=True, help="Remove leftovers that nothing shows; uploads under way are cut off."
-)
+@click.option("--repair", is_flag=True, help="Remove leftovers that nothing shows; uploads under way stay.")
 @JSON
 def check(data: Path, database: str | None, blobs: str | None, repair: bool, as_json: bool) -> None:
     """Prove that the database and the files agree; every file is read and hashed."""

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from noderack_host.folder import Host
+from noderack_host.revoked import LIST
 from noderack_registry.client import NotFound, RegistryClient
 from noderack_registry.revocations import BadFeed, current_key, verify
 from noderack_registry.schema import Revocation
@@ -25,7 +26,6 @@ from noderack_cli.links import write_settled
 from noderack_cli.plan import Plan
 
 KEY = "trust"
-LIST = ".revoked.json"
 
 Killed = Mapping[str, Revocation]
 
@@ -109,6 +109,8 @@ def _remember(host: Host, url: str, revoked: Iterable[Revocation]) -> None:
     lists = _lists(host)
     if rows != lists.get(url):
         write_settled(_file(host), json.dumps({**lists, url: rows}))
+    else:
+        _file(host).touch()  # its age is that of the last answer, see revocation_watch.py
 
 
 def _file(host: Host) -> Path:

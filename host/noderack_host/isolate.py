@@ -25,6 +25,7 @@ from typing import Any
 from noderack_host.folder import Host
 from noderack_host.isolated import Described, serve
 from noderack_host.packs import Contents, load_here
+from noderack_host.revoked import refusing
 from noderack_host.running import Interrupted, Running, Wanted, current_or_none
 
 _LOOK_EVERY = 0.05
@@ -199,8 +200,8 @@ def loader(isolated: Callable[[str], bool], root: Path | None) -> Callable[[Entr
 
 
 def for_host(host: Host) -> Callable[[EntryPoint], Contents]:
-    """How a host's packs are loaded, as its host.toml says."""
-    return loader(lambda pack: host.config.isolation_of(pack) == "process", host.root)
+    """How a host's packs are loaded, as its host.toml says; those that were revoked are not."""
+    return refusing(host, loader(lambda pack: host.config.isolation_of(pack) == "process", host.root))
 
 
 def _class_for(pack: IsolatedPack, node_type: str, found: Described) -> type:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from datetime import timedelta
+from datetime import datetime, timedelta, timezone
 
 import pytest
 from noderack_registry import revocations
@@ -192,6 +192,23 @@ def test_revocations_are_signed_and_not_rolled_back(stocked, tmp_path):
         with pytest.raises(revocations.BadFeed) as caught:
             revocations.verify(wrong, key, when, seen)
         assert caught.value.code == code
+
+
+def test_the_list_is_signed_once_and_again_when_it_changes_or_ages(make_bench):
+    days = [0]
+    start = datetime(2026, 1, 1, tzinfo=timezone.utc)
+    bench = make_bench(now=lambda: start + timedelta(days=days[0]))
+    boss, get = bench.admin(), lambda: bench.http.get(f"{API}/revocations").json()
+    first = get()
+    days[0] = 3
+    assert get() == first
+    days[0] = 4
+    second = get()
+    assert second["payload"]["expires"] > first["payload"]["expires"]
+    bench.http.post(f"{API}/revocations", json={"name": "evil", "sha256": "cd" * 32}, headers=boss)
+    third = get()
+    assert [one["name"] for one in third["payload"]["revocations"]] == ["evil"]
+    assert third == get() != bench.http.post(f"{API}/revocations/key", headers=boss).json()
 
 
 def test_capabilities_that_are_new_are_shown(stocked, tmp_path):

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 
 import pytest
 from noderack_registry.schema import ModelManifest
-from noderack_registry.server import inspection
+from noderack_registry.server import inspection, verdicts
 from noderack_registry.server import mirror as mirrors
 from wheels import write_wheel
 
@@ -44,3 +45,31 @@ def test_a_mirror_follows_statuses_revocations_and_model_files(stocked, make_ben
     assert [one.name for one in there.revocations()] == ["evil"]
     assert here.pack("grain").versions == there.pack("grain").versions
     assert not inspection.check(other.registry)
+
+
+def test_a_mirror_takes_over_what_came_of_verifying(stocked, make_bench):
+    outcome = verdicts.Outcome("verified", "1 node type appeared", 0.1, {"Grain": {"output": ["IMAGE"]}})
+    keep = lambda outcome: stocked.registry.database.writing(
+        verdicts.store, "grain", "1.0", outcome, stocked.settings.now()
+    )
+    other = make_bench()
+    follow = lambda: mirrors.mirror(other.registry, "http://testserver", stocked.http)
+    keep(outcome)
+    follow()
+    here, there = (bench.client().version("grain", "1.0") for bench in (stocked, other))
+    assert (
+        (there.origins, there.node_types)
+        == (here.origins, here.node_types)
+        == (
+            {"Grain": "verified"},
+            {"Grain": {"output": ["IMAGE"]}},
+        )
+    )
+    assert replace(there.verification, time="") == replace(here.verification, time="")
+    assert other.client().node_type("Grain")[0].origin == "verified"
+    last = other.client().changes()[-1].serial
+    follow()
+    assert other.client().changes()[-1].serial == last  # the same verdict again is nothing new
+    keep(replace(outcome, status="failed", reason="it crashed", types={}))
+    follow()
+    assert other.client().version("grain", "1.0").verification.status == "failed"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import logging
+import os
 import socket
 import threading
 import time
@@ -52,6 +53,8 @@ def damage_orphan(bench, path):
 def damage_left(bench, path):
     bench.registry.incoming.mkdir(exist_ok=True)
     (bench.registry.incoming / "x").write_bytes(b"x")
+    (bench.registry.incoming / "under-way").write_bytes(b"x")
+    os.utime(bench.registry.incoming / "x", (0, time.time() - 2 * inspection.UNDER_WAY))
 
 
 @pytest.mark.parametrize(
@@ -68,7 +71,8 @@ def test_every_damage_is_seen_and_leftovers_are_cleared(stocked, damage, kind):
     damage(stocked, stocked.registry.blobs.path(sha256))
     faults = inspection.check(stocked.registry)
     assert [fault.kind for fault in faults] == [kind]
-    inspection.repair(stocked.registry, faults)
+    inspection.repair(stocked.registry, [*faults, inspection.Fault("left-upload", "under-way", True)])
+    assert kind != "left-upload" or [one.name for one in stocked.registry.incoming.iterdir()] == ["under-way"]
     assert bool(inspection.check(stocked.registry)) == (not faults[0].repairable)
 
 

@@ -13,6 +13,7 @@ import click
 from noderack_cli.child_run import Child
 from noderack_cli.errors import BadInput
 from noderack_cli.options import FOLDER, host_option, json_option
+from noderack_cli.revocation_watch import Watch
 from noderack_cli.run_view import RunView
 from noderack_cli.where import open_host
 
@@ -56,7 +57,10 @@ def run(
     child = Child(host, ["run", str(file), "--host", str(host.root), *_words(wishes)], verbose=verbose)
     view = RunView(every=verbose)
     written: list[Path] = []
+    watch = Watch(host, lambda told: click.echo(told, err=True))
     for line in child:
+        if line.get("type") == "noderack.packs":
+            watch.start()
         if as_json:
             click.echo(json.dumps(line))
         elif not to_stdout:

@@ -6,7 +6,7 @@ import json
 import os
 import signal
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -16,6 +16,7 @@ from noderack_host.folder import Host
 
 from noderack_cli.errors import BadInput
 from noderack_cli.options import host_option, json_option
+from noderack_cli.revocation_watch import Watch
 from noderack_cli.where import open_host
 
 RESTART = 75  # what the server exits with when it wants to be started anew
@@ -70,8 +71,9 @@ def serve(folder: Path | None, token: str | None, as_json: bool, **options: Any)
     if not host.python.exists():
         raise BadInput(f"{host.root} has no environment yet", f"Finish it with: nodes init {host.root}")
     environment = {**os.environ, SUPERVISED: "1", **({TOKEN_VARIABLE: token} if token else {})}
+    watch = Watch(host, lambda told: click.echo(told, err=True))
     while True:
-        code, port = run_once(command(host, options), environment, as_json)
+        code, port = run_once(command(host, options), environment, as_json, watch.start)
         if code != RESTART:
             return code
         click.echo("The server starts again.", err=True)
@@ -95,10 +97,15 @@ def command(host: Host, options: Mapping[str, Any]) -> list[str]:
     return words
 
 
-def run_once(words: Sequence[str], environment: Mapping[str, str], as_json: bool) -> tuple[int, int | None]:
+def run_once(
+    words: Sequence[str],
+    environment: Mapping[str, str],
+    as_json: bool,
+    when_ready: Callable[[], None] = lambda: None,
+) -> tuple[int, int | None]:
     """Runs the server until it ends; tells where it listens; passes an interrupt on and waits for the end.
 
-    Gives the exit code, and the port if it came to listen.
+    Gives the exit code, and the port if it came to listen. `when_ready` is called when it does.
     """
     port = None
     with subprocess.Popen(words, env=environment, stdout=subprocess.PIPE, text=True) as child:
@@ -108,6 +115,8 @@ def run_once(words: Sequence[str], environment: Mapping[str, str], as_json: bool
                 event = ready(line)
                 port = urlsplit(event["url"]).port if event else port
                 click.echo(told(event) if event and not as_json else line.rstrip())
+                if event:
+                    when_ready()
             return child.wait(), port
         except KeyboardInterrupt:
             return child.wait(), port  # the terminal sent it to the child as well

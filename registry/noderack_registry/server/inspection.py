@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 
 from packaging.version import Version as PythonVersion
@@ -15,6 +17,8 @@ from noderack_registry.server import turns
 from noderack_registry.server.answers import Registry
 from noderack_registry.server.packs import latest_of
 from noderack_registry.server.tables import Asset, Blob, Claim, File, Model, Pack, Version, VersionType
+
+UNDER_WAY = 3600.0  # seconds without a byte; a client may pause for thirty
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,21 +43,30 @@ def check(registry: Registry, contents: bool = True) -> list[Fault]:
         for fault in _content(registry, key, shown[key])
     ]
     faults += registry.database.reading(_rows)
-    if registry.incoming.exists():
-        faults += [
-            Fault("left-upload", path.name, repairable=True) for path in sorted(registry.incoming.iterdir())
-        ]
-    return faults
+    return [*faults, *(Fault("left-upload", name, repairable=True) for name in left_uploads(registry))]
+
+
+def left_uploads(registry: Registry, now: float | None = None) -> list[str]:
+    """Uploads that nobody writes to any more: one under way grows, or is being checked, within the hour."""
+    latest = (time.time() if now is None else now) - UNDER_WAY
+    if not registry.incoming.exists():
+        return []
+    found = []
+    for path in registry.incoming.iterdir():
+        with suppress(FileNotFoundError):  # it has come in meanwhile
+            if path.stat().st_mtime < latest:
+                found.append(path.name)
+    return sorted(found)
 
 
 def repair(registry: Registry, faults: list[Fault]) -> None:
     """Remove leftovers, also while the registry serves: what was published meanwhile stays."""
     with turns.clearing(registry.database):
-        shown = registry.database.reading(_shown)
+        shown, left = registry.database.reading(_shown), left_uploads(registry)
         for fault in faults:
             if fault.kind == "orphan-blob" and fault.what not in shown:
                 registry.blobs.delete(fault.what)
-            elif fault.kind == "left-upload":
+            elif fault.kind == "left-upload" and fault.what in left:
                 (registry.incoming / fault.what).unlink(missing_ok=True)
 
 

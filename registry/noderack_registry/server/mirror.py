@@ -19,17 +19,19 @@ from sqlmodel import Session, select
 from noderack_registry.client import RegistryClient
 from noderack_registry.errors import NotFound
 from noderack_registry.schema import PackFile, PackVersion
-from noderack_registry.server import accounts, lifecycle, manifests, packs, revocations
+from noderack_registry.server import accounts, lifecycle, manifests, packs, revocations, verdicts
 from noderack_registry.server.accounts import Actor
 from noderack_registry.server.answers import Registry
 from noderack_registry.server.database import first
 from noderack_registry.server.incoming import Arrived, waiting_room
 from noderack_registry.server.publish import Upload
 from noderack_registry.server.refusals import Refusal
-from noderack_registry.server.tables import Note, Pack, Revoked
+from noderack_registry.server.tables import Note, Pack, Revoked, Verification
+from noderack_registry.server.verdicts import Outcome
 
 PAGE = 1000
 _PACK_KINDS = ("version-", "pack-")
+_VERDICTS = ("version-verified", "version-not-verified")
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +59,8 @@ def mirror(
         packs = dict.fromkeys(item.name for item in changes if item.kind.startswith(_PACK_KINDS))
         for name in packs:
             versions += _pack(registry, client, name, actor, report)
+        for verified in dict.fromkeys((i.name, i.version or "") for i in changes if i.kind in _VERDICTS):
+            _verdict(registry, client, *verified)
         for sha256 in dict.fromkeys(item.name for item in changes if item.kind == "model-published"):
             models += _model(registry, client, sha256, actor)
         if any(item.kind == "revoked" for item in changes):
@@ -150,6 +154,32 @@ def _take_over(session: Session, version: PackVersion, actor: Actor, now: dateti
         lifecycle.yank(session, name, number, reason, actor, now)
     if row.status != version.status:
         lifecycle.set_version_status(session, name, number, version.status, version.status_reason, actor, now)
+
+
+def _verdict(registry: Registry, client: RegistryClient, name: str, number: str) -> None:
+    """Take over what came of importing it there: a mirror says what the other says, and imports nothing."""
+    try:
+        version = client.version(name, number)
+        registry.database.writing(_take_verdict, version, registry.settings.now())
+    except NotFound:
+        return
+    except Refusal as refusal:
+        if refusal.status != 404:  # a version that never came here
+            raise
+
+
+def _take_verdict(session: Session, version: PackVersion, now: datetime) -> None:
+    told = version.verification
+    row = packs.find_version(session, packs.find(session, version.pack), version.version)
+    if told is None or told.status in ("waiting", "running"):
+        return
+    mine = session.get(Verification, row.id)
+    if mine is not None and (mine.status, mine.reason) == (told.status, told.reason):
+        return
+    types = {name: version.node_types.get(name, {}) for name in told.types}
+    rest = (told.missing, told.failures, dict(told.barriers), told.python)
+    outcome = Outcome(told.status, told.reason, told.seconds, types, *rest)
+    verdicts.store(session, version.pack, version.version, outcome, now)
 
 
 def _revocations(registry: Registry, client: RegistryClient, actor: Actor) -> None:

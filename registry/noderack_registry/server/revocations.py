@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from sqlalchemy import func
+from sqlalchemy import delete, func
 from sqlmodel import Session, col, select
 
 from noderack_registry.revocations import HANDOVER
@@ -23,7 +23,7 @@ from noderack_registry.server.events import record, stamp
 from noderack_registry.server.refusals import Refusal
 from noderack_registry.server.tables import Event, File, Note, Revoked
 
-_KEY, _HANDOVERS = "signing-key", "signing-key-handovers"
+_KEY, _HANDOVERS, _FEED = "signing-key", "signing-key-handovers", "revocation-feed"
 LIFETIME = timedelta(days=7)
 
 
@@ -46,6 +46,7 @@ def change_key(session: Session, actor: Actor, now: datetime) -> str:
     made = {"from": _public(old), "to": _public(new), "signature": signature}
     session.merge(Note(key=_HANDOVERS, value=json.dumps([*_handovers(session), made])))
     session.merge(Note(key=_KEY, value=base64.b64encode(new.private_bytes_raw()).decode()))
+    _sign_again(session)
     record(session, "signing-key-changed", _public(new), now, actor=actor.name)
     return _public(new)
 
@@ -64,11 +65,30 @@ def _public(key: Ed25519PrivateKey) -> str:
     return base64.b64encode(_raw(key)).decode()
 
 
+def kept_feed(session: Session, now: datetime) -> dict[str, Any] | None:
+    """The feed as it was signed; None when it is to be signed again: list or key changed, or it ages."""
+    note = session.get(Note, _FEED)
+    found: dict[str, Any] | None = json.loads(note.value) if note else None
+    return found if found and found["payload"]["expires"] > stamp(now + LIFETIME / 2) else None
+
+
+def _sign_again(session: Session) -> None:
+    session.execute(delete(Note).where(col(Note.key) == _FEED))
+
+
 def feed(session: Session, now: datetime) -> dict[str, Any]:
     """The signed feed: `signed` (text), `signature` and `key` (base64), `payload` (the text, parsed).
 
-    `handovers` says how the key came after those before it (see `noderack_registry.revocations`).
+    `handovers` says how the key came after those before it (see `noderack_registry.revocations`). It is kept.
     """
+    kept = kept_feed(session, now)
+    if kept is None:
+        kept = _signed(session, now)
+        session.merge(Note(key=_FEED, value=json.dumps(kept)))
+    return kept
+
+
+def _signed(session: Session, now: datetime) -> dict[str, Any]:
     rows = session.exec(select(Revoked).order_by(col(Revoked.time), col(Revoked.sha256))).all()
     serial = session.exec(select(func.max(Event.serial)).where(col(Event.kind) == "revoked")).one() or 0
     items = [Revocation(row.sha256, row.name, row.version, row.reason, row.time).to_json() for row in rows]
@@ -91,6 +111,7 @@ def revoke(session: Session, sha256: str, name: str, reason: str, actor: Actor, 
         raise Refusal("bad-value", "sha256 must be 64 lower-case hexadecimal digits")
     version = _quarantine(session, sha256, reason, actor, now)
     session.merge(Revoked(sha256=sha256, name=name, version=version, reason=reason, time=stamp(now)))
+    _sign_again(session)
     record(session, "revoked", name, now, version=version, actor=actor.name, detail=sha256)
 
 

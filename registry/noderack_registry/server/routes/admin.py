@@ -76,7 +76,9 @@ async def _allow(request: Request, name: str, account: str | None) -> Response:
 async def feed(request: Request) -> Response:
     """The signed list of killed artefacts, for clients to check before they install."""
     registry = registry_of(request)
-    return send(await registry.database.write(revocations.feed, registry.settings.now()))
+    now = registry.settings.now()
+    kept = await registry.database.read(revocations.kept_feed, now)
+    return send(kept or await registry.database.write(revocations.feed, now))
 
 
 @router.post("/revocations", openapi_extra=says(dict, Kill))
