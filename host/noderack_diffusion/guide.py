@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from noderack_diffusion import areas
+from noderack_diffusion.patch import PatchSet
 from noderack_diffusion.sigma import Parametrisation
 
 Conditioning = Sequence[Sequence[Any]]
@@ -35,6 +36,16 @@ class Predictor(Protocol):
         """What beside the text one conditioning entry gives the network, each with a batch axis."""
 
 
+class Hooked(Protocol):
+    """Changes of weights that hold for one condition."""
+
+    def patches(self, target: Any, sigma: float, sigmas: Sequence[float], param: Parametrisation) -> PatchSet:
+        """What is on the weights of ``target`` at ``sigma`` of a run over ``sigmas``."""
+
+
+NO_PATCHES = PatchSet()
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Condition:
     """One conditioning entry, made ready for one latent size."""
@@ -50,6 +61,7 @@ class Condition:
     """... down to this one."""
     control: Any = None
     default: bool = False
+    hooks: Hooked | None = None
     entry: Mapping[str, Any] = field(default_factory=dict)
     """What the conditioning list said beside the text."""
 
@@ -84,19 +96,28 @@ def _ready(
 ) -> Condition:
     context, entry = row[0], row[1]
     area, part = areas.resolve(entry, (latent.shape[-2], latent.shape[-1]))
-    percent = model.param.times.percent
+    first, last = _range(entry, model.param)
     return Condition(
         context=context.to(latent.device),
         extras=model.extras(entry, latent, positive=positive, mask=mask),
         area=area,
         mask=None if part is None else part.to(latent.device) * entry.get("mask_strength", 1.0),
         strength=float(entry.get("strength", 1.0)),
-        first=percent(entry["start_percent"]) if "start_percent" in entry else math.inf,
-        last=percent(entry["end_percent"]) if "end_percent" in entry else 0.0,
+        first=first,
+        last=last,
         control=entry.get("control"),
         default=bool(entry.get("default", False)),
+        hooks=entry.get("hooks") if hasattr(entry.get("hooks"), "patches") else None,
         entry=entry,
     )
+
+
+def _range(entry: Mapping[str, Any], param: Parametrisation) -> tuple[float, float]:
+    """From which sigma to which an entry holds; a text that was encoded for a part of the run has two."""
+    percent = param.times.percent
+    first = [percent(entry[name]) for name in ("start_percent", "clip_start_percent") if name in entry]
+    last = [percent(entry[name]) for name in ("end_percent", "clip_end_percent") if name in entry]
+    return min(first, default=math.inf), max(last, default=0.0)
 
 
 def _with_areas(own: list[Condition], others: list[Condition]) -> list[Condition]:
@@ -107,7 +128,8 @@ def _with_areas(own: list[Condition], others: list[Condition]) -> list[Condition
             continue
         match = _smallest(found, other.area)
         if match is not None and match.area != other.area:
-            found.append(replace(other, context=match.context, extras=match.extras, control=match.control))
+            said = {n: getattr(match, n) for n in ("context", "extras", "control", "hooks")}
+            found.append(replace(other, **said))
     return found
 
 
@@ -132,17 +154,21 @@ class _Call:
     x: Tensor
     weight: Tensor
     area: areas.Area | None
+    patches: PatchSet = NO_PATCHES
 
 
 class Guide:
     """Evaluates lists of Conditions. Makes one network call for all that fit into one batch."""
 
-    def __init__(self, model: Predictor, *, batch: bool = True) -> None:
-        self.model, self.batch = model, batch
+    def __init__(self, model: Predictor, *, batch: bool = True, sigmas: Sequence[float] = ()) -> None:
+        """``sigmas`` are those of the whole run, for changes of weights that follow it."""
+        self.model, self.batch, self.sigmas = model, batch, sigmas
 
     def predict(self, sides: Sequence[Sequence[Condition]], x: Tensor, sigma: float) -> list[Tensor]:
         """For each list the clean latent that it asks for, where conditions overlap their weighted mean."""
         calls = [c for i, side in enumerate(sides) for c in _calls(i, side, x, sigma)]
+        if any(call.condition.hooks is not None for call in calls):
+            calls = self._hooked(calls, sigma)
         totals = [torch.zeros_like(x) for _ in sides]
         counts = [torch.full_like(x, 1e-37) for _ in sides]
         for group in _groups(calls) if self.batch else [[c] for c in calls]:
@@ -150,6 +176,24 @@ class Guide:
                 areas.crop(totals[call.side], call.area).add_(clean * call.weight)
                 areas.crop(counts[call.side], call.area).add_(call.weight)
         return [total / n for total, n in zip(totals, counts, strict=True)]
+
+    def _hooked(self, calls: list[_Call], sigma: float) -> list[_Call]:
+        """The calls, each with what its condition changes in the weights at this step."""
+        target: Any = getattr(self.model, "target", self.model)
+        found = [
+            call if hooks is None else replace(call, patches=self._patches(hooks, target, sigma))
+            for call, hooks in ((call, call.condition.hooks) for call in calls)
+        ]
+        target.live.hold(len({call.patches.key for call in found}))
+        return found
+
+    def _patches(self, hooks: Hooked, target: Any, sigma: float) -> PatchSet:
+        return hooks.patches(target, sigma, self.sigmas, self.model.param)
+
+    def _under(self, patches: PatchSet) -> Any:
+        """The model with further patches on it."""
+        model: Any = self.model
+        return model.with_patches(patches) if patches else model
 
     def _run(self, group: list[_Call], sigma: float) -> Sequence[Tensor]:
         rows = [call.x.shape[0] for call in group]
@@ -170,7 +214,8 @@ class Guide:
         if getattr(self.model, "wants_sides", False):
             extras["sides"] = [call.side for call in group]
         sigmas = torch.full((x.shape[0],), sigma, dtype=torch.float32, device=x.device)
-        return torch.split(self.model.predict(x, sigmas, _even(contexts), **extras), rows)
+        model = self._under(group[0].patches)
+        return torch.split(model.predict(x, sigmas, _even(contexts), **extras), rows)
 
 
 def areas_crop(value: Tensor, area: areas.Area | None) -> Tensor:
@@ -207,6 +252,8 @@ def _groups(calls: list[_Call]) -> list[list[_Call]]:
 def _fits(a: _Call, b: _Call) -> bool:
     one, two = a.condition, b.condition
     if a.x.shape != b.x.shape or one.control is not two.control or one.extras.keys() != two.extras.keys():
+        return False
+    if a.patches is not b.patches and a.patches.key != b.patches.key:
         return False
     if any(v.shape[1:] != two.extras[k].shape[1:] for k, v in one.extras.items()):
         return False

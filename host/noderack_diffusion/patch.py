@@ -80,6 +80,8 @@ class PatchSet:
 
     def differs(self, other: "PatchSet") -> frozenset[str]:
         """The parameters whose weights are not the same under both sets."""
+        if other is self:
+            return frozenset()
         both = self.parameters() | other.parameters()
         return frozenset(name for name in both if self.on(name) != other.on(name))
 

@@ -1,7 +1,7 @@
 """One whole sampling run: latent in, latent out, as a sampler node does it."""
 
-from collections.abc import Callable, Sequence
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from types import SimpleNamespace
 from typing import Any
 
@@ -111,7 +111,7 @@ def guided_by(
         return OptionCfg(
             model.model, [dict_of(c) for c in wanted], [dict_of(c) for c in unwanted], cfg, options
         )
-    return Cfg(Guide(model), wanted, unwanted, cfg, getattr(model, "hooks", Hooks()))
+    return Cfg(Guide(model, sigmas=sigmas), wanted, unwanted, cfg, getattr(model, "hooks", Hooks()))
 
 
 def run(
@@ -143,9 +143,20 @@ def run(
         with_uncond=inpaint(guided.both),
         seen=_reporter(on_step, len(sigmas) - 1),
     )
-    with torch.no_grad(), model.at_work() if getattr(model, "changes", None) else nullcontext():
+    with torch.no_grad(), model.at_work() if getattr(model, "changes", None) else _plain(model):
         x = model.param.finished(sigmas[-1], solve(task, x, sigmas))
     return (x / scale.scale + scale.shift).to(latent.device).clone()
+
+
+@contextmanager
+def _plain(model: Model) -> Iterator[None]:
+    """A run of a model without any changes of packs."""
+    try:
+        yield
+    finally:
+        release = getattr(getattr(model, "live", None), "release", None)
+        if release is not None:
+            release()
 
 
 def _reporter(on_step: OnStep | None, steps: int) -> Callable[[int, Tensor, Tensor], None]:

@@ -4,7 +4,7 @@ read.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import cast
+from typing import Any, Protocol, cast
 
 import torch
 from torch import Tensor
@@ -19,6 +19,16 @@ from noderack_diffusion.weights import Live
 Chunks = Sequence[Sequence[Token]]
 Embeddings = Callable[[str, str, int], "Tensor | None"]
 """(name, tower, width) -> the vectors of a textual inversion, or None if there is none of that name."""
+
+
+class HookedText(Protocol):
+    """Changes of a text encoder's weights that follow a run."""
+
+    def clip_patches(self, target: "Clip", percent: float = 0.0) -> PatchSet:
+        """What is on the weights for a text that is used from ``percent`` (0..1) of the run on."""
+
+    def spans(self) -> list[tuple[float, float]]:
+        """The parts of a run in which nothing changes."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,11 +50,39 @@ class Clip:
     patches: PatchSet = field(default_factory=PatchSet)
     layer: int | None = None
     embeddings: Embeddings | None = None
+    hooks: HookedText | None = None
+    scheduled: bool = False
+    """Whether a text is encoded anew for each part of a run in which the hooks' strength differs."""
+    hooks_to_conds: bool = True
 
     @property
     def key(self) -> str:
         """Names what it computes: files, patches, layer."""
         return ":".join([*(t.live.key for t in self.towers), self.patches.key, str(self.layer)])
+
+    def with_hooks(
+        self, hooks: HookedText | None, *, to_conds: bool = True, scheduled: bool = False
+    ) -> "Clip":
+        """These encoders under changes of weights that go on (``to_conds``) with what is encoded."""
+        return replace(self, hooks=hooks, hooks_to_conds=to_conds, scheduled=scheduled)
+
+    def conditioning(self, tokens: Mapping[str, Chunks], **told: Any) -> list[list[Any]]:
+        """A CONDITIONING: an entry with the text, its pooled vector and what else is ``told``; one for each
+        part of the run where hooks of these encoders are scheduled.
+        """
+        if self.hooks is None:
+            tensor, pooled = self.encode_tokens(tokens)
+            return [[tensor, {"pooled_output": pooled, **told}]]
+        beside = {**told, "hooks": self.hooks} if self.hooks_to_conds else told
+        if not self.scheduled:
+            tensor, pooled = self.with_patches(self.hooks.clip_patches(self)).encode_tokens(tokens)
+            return [[tensor, {"pooled_output": pooled, **beside}]]
+        made = []
+        for start, end in self.hooks.spans():
+            tensor, pooled = self.with_patches(self.hooks.clip_patches(self, start)).encode_tokens(tokens)
+            part = {"clip_start_percent": start, "clip_end_percent": end}
+            made.append([tensor, {"pooled_output": pooled, **beside, **part}])
+        return made
 
     def with_patches(self, patches: PatchSet) -> "Clip":
         """These encoders with ``patches`` (named ``<tower>.<parameter>``) after those they have."""

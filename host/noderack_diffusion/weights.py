@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from noderack_diffusion.errors import MismatchError
-from noderack_diffusion.patch import PatchSet, apply
+from noderack_diffusion.patch import Patch, PatchSet, apply
 from noderack_diffusion.store import Store
 from noderack_diffusion.stored import narrows, widen_on_use
 
@@ -97,6 +97,8 @@ class Live:
         self._module: nn.Module | None = None
         self._patches = PatchSet()
         self._lock = threading.RLock()
+        self._held = 0
+        self._aside: dict[str, dict[tuple[Patch, ...], nn.Parameter]] = {}
 
     def use(self, patches: PatchSet) -> nn.Module:
         """The network with exactly these patches on it; only parameters that they change are made anew."""
@@ -105,14 +107,37 @@ class Live:
                 self._module, self._patches = self._made(patches), patches
             for name in self._patches.differs(patches):
                 owner, leaf = _owner(self._module, name)
-                owner._parameters[leaf] = self._parameter(name, patches)
+                owner._parameters[leaf] = self._switched(name, patches, owner._parameters[leaf])
             self._patches = patches
             return self._module
+
+    def hold(self, sets: int) -> None:
+        """Until ``release``: keep weights that are switched away from, those of the last ``sets`` patch sets,
+        because they are wanted again at once.
+        """
+        self._held = max(self._held, sets)
+
+    def release(self) -> None:
+        """Keep nothing but the weights in use."""
+        with self._lock:
+            self._held, self._aside = 0, {}
+
+    def _switched(self, name: str, patches: PatchSet, now: nn.Parameter | None) -> nn.Parameter:
+        """The weight under other patches; the one in use is put aside if it will be wanted again."""
+        if self._held < 2 or now is None:
+            return self._parameter(name, patches)
+        kept = self._aside.setdefault(name, {})
+        found = kept.pop(patches.on(name), None)
+        kept[self._patches.on(name)] = now
+        while len(kept) >= self._held:
+            del kept[next(iter(kept))]
+        return self._parameter(name, patches) if found is None else found
 
     def drop(self) -> None:
         """Give the memory back; the next use derives everything again."""
         with self._lock:
             self._module, self._patches = None, PatchSet()
+            self.release()
 
     def loaded_bytes(self) -> int:
         """How many bytes of weights are in memory now."""

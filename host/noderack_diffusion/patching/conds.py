@@ -5,7 +5,8 @@ Packs call these themselves, with some dicts changed or other options, to look a
 
 import math
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
@@ -14,6 +15,7 @@ from torch import Tensor
 
 from noderack_diffusion import areas
 from noderack_diffusion.guide import Condition, Guide
+from noderack_diffusion.patch import PatchSet
 from noderack_diffusion.patching import wrap
 from noderack_diffusion.patching.changes import Options
 from noderack_diffusion.sigma import Parametrisation
@@ -109,6 +111,7 @@ def condition_of(found: Cond) -> Condition:
         last=float(found.get("timestep_end", 0.0)),
         control=found.get("control"),
         default=bool(found.get("default", False)),
+        hooks=found.get("hooks") if hasattr(found.get("hooks"), "patches") else None,
         entry=found,
     )
 
@@ -119,7 +122,17 @@ class _Under:
 
     inner: Any
     options: Options
+    patches: PatchSet | None = None
     wants_sides: ClassVar[bool] = True
+
+    @property
+    def target(self) -> Any:
+        """The handle whose weights are used."""
+        return self.inner.handle
+
+    def with_patches(self, patches: PatchSet) -> "_Under":
+        """The same with further patches on the weights."""
+        return replace(self, patches=patches)
 
     @property
     def param(self) -> Parametrisation:
@@ -127,11 +140,25 @@ class _Under:
 
     def predict(self, x: Tensor, sigma: Tensor, context: Tensor, **extras: Any) -> Tensor:
         network_extras = {name: value for name, value in extras.items() if value is not None}
-        out: Tensor = self.inner.handle.predict_under(self.options, x, sigma, context, **network_extras)
-        return out
+        handle = self.inner.handle
+        if self.patches is None:
+            return handle.predict_under(self.options, x, sigma, context, **network_extras)  # type: ignore[no-any-return]
+        with _at_work(self.inner, handle.with_patches(self.patches)) as other:
+            return other.predict_under(self.options, x, sigma, context, **network_extras)  # type: ignore[no-any-return]
 
     def extras(self, *_: Any, **__: Any) -> dict[str, Tensor]:
         return {}
+
+
+@contextmanager
+def _at_work(inner: Any, handle: Any) -> Iterator[Any]:
+    """Another handle in place of the one that samples, as long as one call takes."""
+    before = inner.handle, inner.working
+    inner.handle, inner.working = handle, True
+    try:
+        yield handle
+    finally:
+        inner.handle, inner.working = before
 
 
 def calc_cond_batch(
@@ -150,7 +177,9 @@ def _calculated(
     for callback in model.handle.get_all_callbacks("on_prepare_state"):
         callback(model.handle, timestep, model_options)
     sides = [[condition_of(cond) for cond in side or ()] for side in conds]
-    return Guide(_Under(model, model_options)).predict(sides, x_in, float(timestep.max()))
+    told = model_options.get("transformer_options", {}).get("sample_sigmas")
+    sigmas = () if told is None else tuple(float(s) for s in told)
+    return Guide(_Under(model, model_options), sigmas=sigmas).predict(sides, x_in, float(timestep.max()))
 
 
 def cfg_function(

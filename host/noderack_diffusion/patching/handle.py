@@ -389,6 +389,7 @@ class Patchable(Steering):
             for callback in self.get_all_callbacks("on_cleanup"):
                 callback(self)
             inner.handle, inner.working = before
+            self.live.release()
 
 
 def _product(sizes: Sequence[int]) -> int:

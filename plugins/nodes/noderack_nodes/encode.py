@@ -38,8 +38,7 @@ class CLIPTextEncode(Node):
         """One entry; the pooled text rides along in its options where the encoder has one."""
         if clip is None:
             raise NodeInputError("the clip input is empty: this checkpoint brought no text encoder; load one")
-        tensor, pooled = clip.encode(text)
-        return ([[tensor, {"pooled_output": pooled}]],)
+        return (clip.conditioning(clip.tokenize(text)),)
 
 
 class CLIPTextEncodeSDXL(Node):
@@ -68,8 +67,7 @@ class CLIPTextEncodeSDXL(Node):
         tokens["l"] = clip.tokenize(text_l)["l"]
         empty, longest = clip.tokenize(""), max(map(len, tokens.values()))
         tokens = {name: chunks + empty[name] * (longest - len(chunks)) for name, chunks in tokens.items()}
-        tensor, pooled = clip.encode_tokens(tokens)
-        return ([[tensor, {"pooled_output": pooled, **sizes}]],)
+        return (clip.conditioning(tokens, **sizes),)
 
 
 class CLIPTextEncodeSDXLRefiner(Node):
@@ -90,9 +88,8 @@ class CLIPTextEncodeSDXLRefiner(Node):
 
     def execute(self, clip: Any, ascore: float, width: int, height: int, text: str) -> tuple[Conditioning]:
         """A higher `ascore` asks for what people found more beautiful."""
-        tensor, pooled = clip.encode(text)
         told = {"aesthetic_score": ascore, "width": width, "height": height}
-        return ([[tensor, {"pooled_output": pooled, **told}]],)
+        return (clip.conditioning(clip.tokenize(text), **told),)
 
 
 class CLIPVisionEncode(Node):
