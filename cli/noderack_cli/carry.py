@@ -7,26 +7,27 @@ import os
 import shutil
 import sys
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import click
 from noderack_host.folder import Host
 from noderack_registry.client import RegistryClient
 
 from noderack_cli import generations, plan_view
-from noderack_cli.bring import Brought, bring
 from noderack_cli.errors import BadInput, NoSpace
 from noderack_cli.exits import Exit
 from noderack_cli.held import hold
 from noderack_cli.install import Applied, apply
-from noderack_cli.keys import stored
 from noderack_cli.plan import Plan
 from noderack_cli.policy import keep_few
 from noderack_cli.progress import Progress
 from noderack_cli.serving import tell_server
 from noderack_cli.show import count, size
-from noderack_cli.sources import Access
-from noderack_cli.streaming import Manner
 from noderack_cli.trust import refreshed, refuse_killed
+
+if TYPE_CHECKING:
+    from noderack_cli.bring import Brought
+    from noderack_cli.streaming import Manner
 
 
 def show_plan(plan: Plan, *, as_json: bool) -> None:
@@ -74,10 +75,20 @@ def carry_out(
             keep_few(host)
         if applied.installed:
             tell_server(host, progress)
-    brought = Brought()
-    if not (all_or_nothing and applied.failed):
-        brought = bring(plan.models, host, Access.of(os.environ, client.url, stored), progress, manner)
+    brought = None
+    if plan.models and not (all_or_nothing and applied.failed):
+        brought = _bring(plan, host, client, progress, manner)
     return _result(applied, brought, progress)
+
+
+def _bring(
+    plan: Plan, host: Host, client: RegistryClient, progress: Progress, manner: Manner | None
+) -> Brought:
+    from noderack_cli.bring import bring  # what downloads need is loaded where there are any
+    from noderack_cli.keys import stored
+    from noderack_cli.sources import Access
+
+    return bring(plan.models, host, Access.of(os.environ, client.url, stored), progress, manner)
 
 
 def _up_to_date(host: Host, client: RegistryClient, plan: Plan) -> Plan:
@@ -98,13 +109,14 @@ def refuse_if_full(host: Host, plan: Plan) -> None:
         raise NoSpace(told, "Free some space, for example with: nodes prune --keep 1")
 
 
-def _result(applied: Applied, brought: Brought, progress: Progress) -> int:
-    errors = [error for _, error in (*applied.failed, *brought.failed)]
-    done = {"packs": [p.pack for p in applied.installed], "models": [str(p) for p in brought.paths]}
+def _result(applied: Applied, brought: Brought | None, progress: Progress) -> int:
+    paths, refused = (brought.paths, brought.failed) if brought else ((), ())
+    errors = [error for _, error in (*applied.failed, *refused)]
+    done = {"packs": [p.pack for p in applied.installed], "models": [str(p) for p in paths]}
     if progress.as_json:
         progress("result", **done, generation=applied.generation, failed=[e.message for e in errors])
     else:
-        parts = [count(len(applied.installed), "pack"), count(len(brought.paths), "model")]
+        parts = [count(len(applied.installed), "pack"), count(len(paths), "model")]
         progress.line(f"Done: {' and '.join(parts)}; generation {applied.generation} is in use.")
     if not errors:
         return Exit.OK

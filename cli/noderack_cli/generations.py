@@ -2,6 +2,9 @@
 
 A generation is built in its final place (scripts and pyvenv.cfg hold that path) and exists once its record
 `generation.json` is there, which is written last. A folder without a record is what a killed installer left.
+
+Packs that were installed together are steps of one generation: each is a generation in the list, without
+files of its own until somebody goes back to it. Its files are then made from those of the one that holds it.
 """
 
 from __future__ import annotations
@@ -10,7 +13,7 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -18,7 +21,7 @@ from typing import Any
 
 from noderack_host.folder import Host
 
-from noderack_cli import links
+from noderack_cli import links, steps
 from noderack_cli.errors import BadInput, NotFound
 from noderack_cli.installed import installed
 
@@ -42,7 +45,8 @@ class InstalledPack:
 class Generation:
     """One generation; `made` is in seconds since 1970, `parent` the one it was cloned from.
 
-    `distributions` are the versions of all that was installed when it was made, packs and others.
+    `distributions` are the versions of all that was installed when it was made, packs and others. `steps` are
+    the generations between `parent` and this one; `held` is the path of the one that this is a step of.
     """
 
     number: int
@@ -53,16 +57,17 @@ class Generation:
     how: str = "links"
     packs: Mapping[str, InstalledPack] = field(default_factory=dict)
     distributions: Mapping[str, str] = field(default_factory=dict)
+    steps: tuple[Generation, ...] = ()
+    held: Path | None = None
 
     @property
     def python(self) -> Path:
         """This generation's own interpreter (not through `env`, which may move on)."""
         return self.path / links.SCRIPTS / ("python.exe" if os.name == "nt" else "python")
 
-    def record(self) -> str:
-        """The text of generation.json."""
-        data = {
-            "schema": SCHEMA,
+    def as_dict(self) -> dict[str, Any]:
+        """The facts of generation.json but the steps."""
+        return {
             "number": self.number,
             "parent": self.parent,
             "made": self.made,
@@ -71,6 +76,10 @@ class Generation:
             "packs": {name: asdict(pack) for name, pack in sorted(self.packs.items())},
             "distributions": dict(sorted(self.distributions.items())),
         }
+
+    def record(self) -> str:
+        """The text of generation.json."""
+        data = {"schema": SCHEMA, **self.as_dict(), "steps": [step.as_dict() for step in self.steps]}
         return json.dumps(data, indent=1)
 
 
@@ -78,13 +87,16 @@ def read(path: Path) -> Generation | None:
     """The generation at `path`, None where there is no (readable) record."""
     try:
         data = json.loads((path / RECORD).read_text("utf-8"))
-        packs = {name: _pack(pack) for name, pack in data["packs"].items()}
-        have = dict(data.get("distributions", {}))
-        return Generation(
-            data["number"], path, data["parent"], data["made"], data["why"], data["how"], packs, have
-        )
+        between = [_read(row, path.with_name(str(row["number"])), held=path) for row in data.get("steps", ())]
+        return _read(data, path, steps=tuple(between))
     except (OSError, ValueError, KeyError, TypeError):
         return None
+
+
+def _read(data: dict[str, Any], path: Path, **more: Any) -> Generation:
+    facts = (data["number"], path, data["parent"], data["made"], data["why"], data["how"])
+    packs = {name: _pack(pack) for name, pack in data["packs"].items()}
+    return Generation(*facts, packs, dict(data.get("distributions", {})), **more)
 
 
 def _pack(data: dict[str, Any]) -> InstalledPack:
@@ -92,11 +104,21 @@ def _pack(data: dict[str, Any]) -> InstalledPack:
 
 
 def every(host: Host) -> list[Generation]:
-    """All complete generations, oldest first."""
+    """All complete generations and their steps, oldest first."""
+    found: dict[int, Generation] = {}
+    for generation in _whole(host):
+        found |= {generation.number: generation}
+        for step in generation.steps:
+            found.setdefault(step.number, step)
+    return [found[number] for number in sorted(found)]
+
+
+def _whole(host: Host) -> list[Generation]:
+    """The generations that have files, newest first: a step's own files count before its row in another."""
     if not host.generations.is_dir():
         return []
     found = [read(path) for path in host.generations.iterdir() if path.name.isdigit()]
-    return sorted((g for g in found if g is not None), key=lambda g: g.number)
+    return sorted((g for g in found if g is not None), key=lambda g: -g.number)
 
 
 def unfinished(host: Host) -> list[Path]:
@@ -124,8 +146,11 @@ def numbered(host: Host, number: int) -> Generation:
     """Generation `number`; raises NotFound that names those there are."""
     generation = read(host.generations / str(number))
     if generation is None:
-        have = ", ".join(str(g.number) for g in every(host)) or "none"
-        raise NotFound(f"{host.root} has no generation {number}", f"There are: {have}.")
+        there = every(host)
+        generation = next((g for g in there if g.number == number), None)
+        if generation is None:
+            have = ", ".join(str(g.number) for g in there) or "none"
+            raise NotFound(f"{host.root} has no generation {number}", f"There are: {have}.")
     return generation
 
 
@@ -183,18 +208,54 @@ def next_number(host: Host) -> int:
     return max(taken, default=0) + 1
 
 
+def renumber(host: Host, made: Draft, number: int) -> Draft:
+    """The draft under another number, which no folder has."""
+    path = host.generations / str(number)
+    made.path.rename(path)
+    links.relocate(path, made.path)
+    return replace(made, number=number, path=path)
+
+
 def commit(
-    host: Host, made: Draft, why: str, packs: Mapping[str, InstalledPack], *, settled: bool = False
+    host: Host,
+    made: Draft,
+    why: str,
+    packs: Mapping[str, InstalledPack],
+    between: Sequence[Generation] = (),
 ) -> Generation:
-    """Put the draft's bytes on the disk (unless that was done), write its record, and switch to it."""
-    how = "copies" if made.cloned.refusal else "links"
-    have = {name: one.version for name, one in installed(made.path).items()}
-    generation = Generation(made.number, made.path, made.parent, time.time(), why, how, packs, have)
-    if not settled:
-        links.settle(made.path)
-    links.write_settled(made.path / RECORD, generation.record())
+    """Put the draft's bytes on the disk, write its record, `between` being its steps, and switch to it."""
+    facts = Generation(made.number, made.path, made.parent, time.time(), why, "", packs)
+    generation = keep(made, facts, between)
     switch(host, generation)
     return generation
+
+
+def keep(made: Draft, facts: Generation, between: Sequence[Generation] = ()) -> Generation:
+    """Make the draft a generation: its bytes and then its record go to the disk."""
+    how = "copies" if made.cloned.refusal else "links"
+    have = {name: one.version for name, one in installed(made.path).items()}
+    generation = replace(facts, how=how, distributions=have, steps=tuple(between), held=None)
+    steps.forget(made.path, min((step.number for step in between), default=made.number))
+    links.settle(made.path)
+    links.write_settled(made.path / RECORD, generation.record())
+    return generation
+
+
+def whole(host: Host, generation: Generation) -> Generation:
+    """The generation with its files, which are made in `host` if it is a step; raises OSError.
+
+    The caller holds the host.
+    """
+    if generation.held is None:
+        return generation
+    number, path = generation.number, host.generations / str(generation.number)
+    discard(host, number)
+    try:
+        made = begin(host, generation.held, number, generation.parent)
+        steps.undone(made.path, generation.held, number)
+        return keep(made, replace(generation, path=path))
+    finally:
+        discard(host, number)
 
 
 def accept(host: Host) -> Generation:
@@ -220,7 +281,7 @@ def rollback(host: Host, number: int | None = None) -> Generation:
     """Switch to generation `number`, or to the one that the one in use was made from; raises NotFound."""
     if number is None:
         number = _before(host)
-    generation = numbered(host, number)
+    generation = whole(host, numbered(host, number))
     switch(host, generation)
     return generation
 
@@ -255,10 +316,27 @@ def prune(host: Host, keep: int, older_than: float = 0.0, *, spare: Collection[i
     doomed = others[: max(0, len(others) - keep)]
     if older_than > 0:  # else clocks do not matter
         doomed = [g for g in doomed if time.time() - g.made >= older_than]
-    for generation in doomed:
-        (generation.path / RECORD).unlink()  # first: a kill from here on leaves an unfinished folder
-        remove(generation.path)
-    return [g.number for g in doomed]
+    numbers = {g.number for g in doomed}
+    for generation in _whole(host):
+        if generation.number in numbers:
+            numbers |= _files_gone(generation)
+        elif numbers & {step.number for step in generation.steps}:
+            _without_steps(generation, numbers)
+    return sorted(numbers)
+
+
+def _files_gone(generation: Generation) -> set[int]:
+    """Remove a generation; returns its number and those of the steps that went with it."""
+    (generation.path / RECORD).unlink()  # first: a kill from here on leaves an unfinished folder
+    remove(generation.path)
+    own = {step.number for step in generation.steps if not (step.path / RECORD).is_file()}
+    return {generation.number, *own}
+
+
+def _without_steps(generation: Generation, numbers: Collection[int]) -> None:
+    kept = tuple(step for step in generation.steps if step.number not in numbers)
+    links.write_settled(generation.path / RECORD, replace(generation, steps=kept).record())
+    steps.forget(generation.path, min((step.number for step in kept), default=generation.number))
 
 
 def remove(path: Path) -> None:

@@ -17,8 +17,7 @@ from noderack_host.folder import Host
 from noderack_cli import generations
 from noderack_cli.errors import InstallError
 from noderack_cli.generations import Generation, InstalledPack
-from noderack_cli.installed import installed
-from noderack_cli.reasons import Needs
+from noderack_cli.reasons import Needs, versions
 from noderack_cli.uv_tool import uv
 
 Verdict = Literal["good", "bad", "skip"]
@@ -88,9 +87,16 @@ def of_generation(host: Host, folder: Path, generation: Generation) -> Host:
     """A trial host that uses a generation of `host` as it is."""
     made = trial_host(host, folder, f"generation-{generation.number}")
     place = made.generations / str(generation.number)
-    place.symlink_to(generation.path, target_is_directory=True)
+    place.symlink_to(with_files(host, folder, generation).path, target_is_directory=True)
     made.env.symlink_to(Path("generations") / place.name, target_is_directory=True)
     return made
+
+
+def with_files(host: Host, folder: Path, generation: Generation) -> Generation:
+    """The generation itself, or where it is only a step of another, its files made in a trial host."""
+    if generation.held is None:
+        return generation
+    return generations.whole(trial_host(host, folder, f"files-{generation.number}"), generation)
 
 
 def without(host: Host, folder: Path, generation: Generation, names: Sequence[str]) -> Host:
@@ -109,7 +115,7 @@ def without(host: Host, folder: Path, generation: Generation, names: Sequence[st
 
 def _with_orphans(host: Host, generation: Generation, names: Sequence[str]) -> list[str]:
     needs = Needs.of(generation.path)
-    base = frozenset(installed(generations.every(host)[0].path)) | frozenset(generation.packs)
+    base = frozenset(versions(generations.every(host)[0])) | frozenset(generation.packs)
     orphans = {orphan for name in names for orphan in needs.orphans_without(name, base)}
     return sorted({*names, *orphans} & set(needs.have))
 

@@ -1,34 +1,35 @@
-"""Carries out the packs of a plan, one generation for each: clone, install, verify in a child, switch.
+"""Carries out the packs of a plan: one clone, and in it one step for each pack: put in, verify in a child.
 
-uv brings and unpacks everything once, into a stage; each generation links its part from there. While one
-pack is verified, the next clone is made. Whatever fails leaves the generation in use as it was; the packs
-before it stay. All-or-nothing makes one generation of all packs.
+uv brings and unpacks everything once, into a stage; each step moves its part from there. What fails is taken
+back, and the steps before it stay. When all were tried, the clone becomes a generation in one switch, and
+the steps in it generations of their own: see `generations` and `steps`. All-or-nothing is one step.
 """
 
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 from noderack_host.folder import Host
 
-from noderack_cli import generations, links, stage
+from noderack_cli import generations, stage
 from noderack_cli.errors import InstallError, NodesError, NoSpace
 from noderack_cli.generations import Draft, Generation, InstalledPack
-from noderack_cli.installed import Constraint, Installed, constraints, installed
+from noderack_cli.installed import Constraint, constraints, installed
 from noderack_cli.model_files import digest
 from noderack_cli.plan import PackChoice, Plan
 from noderack_cli.proof import touched, unbroken, verified
-from noderack_cli.solve import changes_of, run_install
-from noderack_cli.stage import Row, Stage, StageRefused, seal, staged, tops_of, wanted
+from noderack_cli.solve import changes_of
+from noderack_cli.stage import Stage, StageRefused, staged, wanted
+from noderack_cli.steps import Journal
 from noderack_cli.trust import refuse_killed, remembered
 from noderack_cli.uv_tool import Ran
-from noderack_cli.verify import Inspection
 from noderack_cli.warm import Verifier
 
 FULL = re.compile(r"No space left|os error 28|Read-only file system|os error 30")
@@ -72,22 +73,22 @@ def apply(
     refuse_killed(plan, remembered(host))
     for left in generations.unfinished(host):
         generations.remove(left)
-    steps = [plan.packs] if all_or_nothing or not plan.packs else [(pack,) for pack in plan.packs]
+    batches = [plan.packs] if all_or_nothing or not plan.packs else [(pack,) for pack in plan.packs]
     done: list[PackChoice] = []
     failed: list[tuple[PackChoice, NodesError]] = []
-    with Works(host, registry, plan, report) as works:
-        for number, packs in enumerate(steps):
+    with Works(host, registry, plan, report, len(batches)) as works:
+        for packs in batches:
             for pack in packs:
                 report("pack-started", pack=pack.pack, version=pack.version, reason=pack.reason)
             try:
-                made = works.install(packs, more=number + 1 < len(steps))
+                number = works.install(packs)
             except InstallError as error:
                 failed += [(pack, error) for pack in packs]
                 report("pack-failed", pack=_names(packs), version=packs[0].version, message=error.message)
             else:
                 done += packs
                 for pack in packs:
-                    report("pack-installed", pack=pack.pack, version=pack.version, generation=made.number)
+                    report("pack-installed", pack=pack.pack, version=pack.version, generation=number)
     return Applied(tuple(done), tuple(failed), generations.current(host).number)
 
 
@@ -96,22 +97,34 @@ def _names(packs: Sequence[PackChoice]) -> str:
 
 
 class Works:
-    """What installing needs while it goes on: the stage, the verifier, and the next clone being made."""
+    """What installing needs while it goes on: the stage, the clone, the verifier, and the steps taken.
 
-    def __init__(self, host: Host, registry: str | None, plan: Plan, report: Report) -> None:
+    At the end, whatever ended it, the steps that were taken become a generation.
+    """
+
+    def __init__(self, host: Host, registry: str | None, plan: Plan, report: Report, count: int) -> None:
         self._host, self._registry, self._plan, self._report = host, registry, plan, report
         self._start = generations.current(host)
         self._gone = [change.name for change in plan.distributions if change.new is None]
-        self._placed: frozenset[str] = frozenset()  # the distributions of the stage that are in already
+        self._first = generations.next_number(host)
+        self._draft_number = self._first + max(count, 1) - 1
+        self._packs: Mapping[str, InstalledPack] = {
+            name: pack for name, pack in self._start.packs.items() if name not in self._gone
+        }
+        self._steps: list[Generation] = []
+        self._placed: frozenset[str] = frozenset()  # the distributions that the steps put in
+        self._tops: frozenset[str] = frozenset()  # and the first parts of their paths
+        self._whole = True  # whether the draft is the one before the steps, and the steps
         self._stage: Stage | None = None
-        self._made: list[tuple[Path, str]] = []  # byte code that verifying the pack before wrote
-        self._clone: tuple[int, Future[Draft]] | None = None
         self._stack = ExitStack()
 
     def __enter__(self) -> Works:
         try:
-            self._pool = self._stack.enter_context(ThreadPoolExecutor(2, "noderack-clone"))
-            self._stack.callback(self._drop_clone)
+            pool = self._stack.enter_context(ThreadPoolExecutor(1, "noderack-clone"))
+            self._clone: Future[Draft] = pool.submit(
+                generations.begin, self._host, self._start.path, self._draft_number, self._start.number
+            )
+            self._stack.callback(self._discard)
             self._verifier = self._stack.enter_context(Verifier(self._host, self._start))
             self._stage = self._common_stage()
         except BaseException:  # a Ctrl-C too: what was begun is ended
@@ -120,95 +133,99 @@ class Works:
         return self
 
     def __exit__(self, *error: object) -> None:
-        self._stack.close()
+        try:
+            if self._steps and self._whole:
+                self._commit()
+        finally:
+            self._stack.close()
+
+    def _discard(self) -> None:
+        self._clone.exception()  # waits
+        generations.discard(self._host, self._draft_number)
 
     def _common_stage(self) -> Stage | None:
         """All of the plan unpacked in one go; None where that fails: then each pack tells for itself."""
-        rows = wanted(self._plan)
-        if rows is None:
-            return None
-        self._begin_clone(self._start.path)
+        packs = self._plan.packs
         try:
-            made = self._stack.enter_context(staged(self._host, self._start, rows, self._plan.packs))
+            made = self._stack.enter_context(
+                staged(self._host, self._registry, self._start, wanted(self._plan), packs)
+            )
         except StageRefused as refused:
-            _refuse_full(refused.ran, self._plan.packs, self._host)
-            self._drop_clone()
+            _refuse_full(refused.ran, packs, self._host)
             return None
-        self._verifier.preload(heavy(made, self._plan.packs))
+        self._verifier.preload(heavy(made, packs))
         return made
 
-    def _begin_clone(self, source: Path) -> None:
-        number = generations.next_number(self._host)
-        self._clone = number, self._pool.submit(generations.begin, self._host, source, number, None)
+    def install(self, packs: Sequence[PackChoice]) -> int:
+        """Add `packs` to the draft, verified; returns the number of the step. Raises InstallError.
 
-    def _drop_clone(self) -> None:
-        if self._clone is not None:
-            number, clone = self._clone
-            clone.exception()  # waits
-            generations.discard(self._host, number)
-            self._clone = None
-
-    def install(self, packs: Sequence[PackChoice], *, more: bool) -> Generation:
-        """A generation with `packs` added to those in use, verified, switched to; raises InstallError."""
+        Whatever is raised, the draft is as it was.
+        """
         for pack in packs:
             _check_given(pack)
-        if self._stage is None:
-            return self._install_alone(packs)
-        names: frozenset[str] = frozenset().union(*(self._stage.groups[pack.pack] for pack in packs))
-        if not packs:
-            names = frozenset(self._stage.have)
         self._tell("clone", packs)
-        draft = self._cloned()
-        try:
-            self._tell("install", packs)
-            replaced = self._stage.place(names, draft) | stage.take_out(self._gone, draft)
-            if more:
-                self._begin_clone(draft.path)
-            made = self._finish(draft, packs, self._stage.tops(self._placed | names), replaced)
-        except BaseException:  # whatever it was, the next clone holds what failed
-            self._drop_clone()
-            raise
-        finally:
-            generations.discard(self._host, draft.number)
+        draft = self._clone.result()
+        self._tell("install", packs)
+        with self._staged(packs, draft) as (here, names):
+            self._whole = False
+            journal = Journal(draft.path, self._first + len(self._steps))
+            try:
+                with journal:
+                    taken = self._step(packs, here, names, draft, journal)
+            finally:
+                self._whole = journal.closed
+        self._steps.append(taken)
+        self._packs = taken.packs
+        self._tops |= here.tops(names)
         self._placed |= names
-        return made
+        return taken.number
 
-    def _cloned(self) -> Draft:
-        """The clone that was begun while the pack before was verified, or one that is made now."""
-        if self._clone is None:
-            self._begin_clone(generations.current(self._host).path)
-        assert self._clone is not None
-        number, clone = self._clone
-        try:
-            draft = clone.result()
-        except OSError:
-            generations.discard(self._host, number)
-            raise
-        finally:
-            self._clone = None
-        stage.share(self._made, draft)
-        return draft
+    def _step(
+        self, packs: Sequence[PackChoice], here: Stage, names: frozenset[str], draft: Draft, journal: Journal
+    ) -> Generation:
+        replaced = here.place(names, draft, journal)
+        if self._gone:
+            replaced |= stage.take_out(self._gone, draft, journal)
+        tops = self._tops | here.tops(names)
+        self._tell("verify", packs)
+        proven = self._proven(packs, draft, tops, replaced)
+        have = {name: one.version for name, one in installed(draft.path).items()}
+        told = [f"install {pack.pack} {pack.version}" for pack in packs]
+        why = "; ".join([*told, *(f"remove {name}" for name in self._gone)]) or "change what packs need"
+        parent = journal.number - 1 if self._steps else self._start.number
+        packs_now = {**self._packs, **proven}
+        return Generation(journal.number, draft.path, parent, time.time(), why, "", packs_now, have)
 
-    def _install_alone(self, packs: Sequence[PackChoice]) -> Generation:
-        """Without a common stage: what these packs change is asked for anew, and installed on its own."""
-        now = generations.current(self._host)
-        self._tell("clone", packs)
-        with generations.draft(self._host, now.path, now.number) as draft:
-            self._tell("install", packs)
-            have = installed(draft.path)
-            leaving = [pack.pack for pack in packs]
-            bounds = (*constraints(have, leaving), *_solved(self._plan, packs))
-            rows = wanted(self._plan, self._names(draft, packs, bounds))
-            if rows is not None:
-                replaced, tops = self._placed_alone(now, draft, packs, rows)
-            else:
-                self._uv(draft, packs, bounds)
-                changed = [one for one in installed(draft.path).values() if not _was(one, have)]
-                for one in changed:
-                    seal(one, draft.path)
-                replaced = {one.name for one in changed if one.name in have}
-                tops = tops_of(changed)
-            return self._finish(draft, packs, tops, replaced)
+    def _proven(
+        self, packs: Sequence[PackChoice], draft: Draft, tops: Collection[str], replaced: Collection[str]
+    ) -> dict[str, InstalledPack]:
+        """The records of `packs` when they are imported and break no other; raises InstallError."""
+        found = {}
+        for pack in packs:
+            types = verified(self._verifier.inspect, draft, pack, tops)
+            origin = pack.wheel or "registry"
+            found[pack.pack] = InstalledPack(pack.pack, pack.version, types, origin, pack.sha256)
+        for other in touched(self._packs, draft, replaced, list(found)):
+            unbroken(self._verifier.inspect, draft, other, tops, packs)
+        return found
+
+    @contextmanager
+    def _staged(self, packs: Sequence[PackChoice], draft: Draft) -> Iterator[tuple[Stage, frozenset[str]]]:
+        """Where the distributions of `packs` are, and their names."""
+        if self._stage is not None:
+            groups = [self._stage.groups[pack.pack] for pack in packs] or [frozenset(self._stage.have)]
+            yield self._stage, frozenset().union(*groups) - self._placed
+            return
+        have = installed(draft.path)
+        bounds = (*constraints(have, [pack.pack for pack in packs]), *_solved(self._plan, packs))
+        rows = wanted(self._plan, self._names(draft, packs, bounds))
+        with ExitStack() as stack:
+            try:
+                own = stack.enter_context(staged(self._host, self._registry, self._start, rows, packs))
+            except StageRefused as refused:
+                _refuse_full(refused.ran, packs, self._host)
+                raise _not_installed(packs, refused.ran) from refused
+            yield own, frozenset(own.have)
 
     def _names(self, draft: Draft, packs: Sequence[PackChoice], bounds: Sequence[Constraint]) -> list[str]:
         """What installing these packs alone changes."""
@@ -217,57 +234,14 @@ class Works:
         )
         return list(dict.fromkeys([*(pack.pack for pack in packs), *(c.name for c in changes if c.new)]))
 
-    def _placed_alone(
-        self, now: Generation, draft: Draft, packs: Sequence[PackChoice], rows: Sequence[Row]
-    ) -> tuple[set[str], set[str]]:
-        try:
-            with staged(self._host, now, rows, packs) as own:
-                return own.place(own.have, draft), own.tops(own.have)
-        except StageRefused as refused:
-            _refuse_full(refused.ran, packs, self._host)
-            raise _not_installed(packs, refused.ran) from refused
-
-    def _uv(self, draft: Draft, packs: Sequence[PackChoice], bounds: Sequence[Constraint]) -> None:
-        """uv into the draft itself: for an index that tells no hashes."""
-        ran = run_install(
-            self._host,
-            self._registry,
-            draft.python,
-            requirements=[pack.requirement for pack in packs],
-            bounds=bounds,
-            args=["--quiet"],
-            left_out=self._plan.left_out,
-        )
-        if ran.code != 0:
-            _refuse_full(ran, packs, self._host)
-            raise _not_installed(packs, ran)
-
-    def _finish(
-        self, draft: Draft, packs: Sequence[PackChoice], tops: Collection[str], replaced: Collection[str]
-    ) -> Generation:
-        """Verify the packs while the draft's bytes go to the disk; then commit it."""
-        now = generations.current(self._host)
-        self._tell("verify", packs)
-        settled, self._made = self._pool.submit(links.settle, draft.path), []
-        records = {name: pack for name, pack in now.packs.items() if name not in self._gone}
-        for pack in packs:
-            types = verified(self._inspect, draft, pack, tops)
-            origin = pack.wheel or "registry"
-            records[pack.pack] = InstalledPack(pack.pack, pack.version, types, origin, pack.sha256)
-        for other in touched(now, draft, replaced, packs):
-            unbroken(self._inspect, draft, other, tops, packs)
-        settled.result()
-        if self._made:
-            links.settle(draft.path)
-        draft.parent = now.number
-        told = [f"install {pack.pack} {pack.version}" for pack in packs]
-        why = "; ".join([*told, *(f"remove {name}" for name in self._gone)]) or "change what packs need"
-        return generations.commit(self._host, draft, why, records, settled=True)
-
-    def _inspect(self, draft: Draft, packs: Sequence[str], changed: Collection[str]) -> Inspection:
-        found = self._verifier.inspect(draft, packs, changed)
-        self._made += [(draft.path, file) for file in found.byte_code]
-        return found
+    def _commit(self) -> None:
+        """The draft becomes the generation of the last step, and is switched to."""
+        *between, last = self._steps
+        draft = self._clone.result()
+        if last.number != draft.number:
+            draft = generations.renumber(self._host, draft, last.number)
+            self._draft_number = last.number
+        generations.commit(self._host, draft, last.why, last.packs, between)
 
     def _tell(self, step: str, packs: Sequence[PackChoice]) -> None:
         for pack in packs:
@@ -285,11 +259,6 @@ def _solved(plan: Plan, packs: Sequence[PackChoice]) -> Iterator[Constraint]:
     for change in plan.distributions:
         if change.new is not None and change.name not in names:
             yield Constraint(change.name, f"=={change.new}", "the plan says so")
-
-
-def _was(one: Installed, have: Mapping[str, Installed]) -> bool:
-    old = have.get(one.name)
-    return old is not None and old.info.name == one.info.name
 
 
 def _refuse_full(ran: Ran, packs: Sequence[PackChoice], host: Host) -> None:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Protocol
 
 from noderack_cli.errors import InstallError
-from noderack_cli.generations import Draft, Generation, InstalledPack
+from noderack_cli.generations import Draft, InstalledPack
 from noderack_cli.installed import installed
 from noderack_cli.plan import PackChoice
 from noderack_cli.stage import closure
@@ -38,15 +38,15 @@ def verified(inspect: Inspect, draft: Draft, pack: PackChoice, changed: Collecti
 
 
 def touched(
-    now: Generation, draft: Draft, replaced: Collection[str], packs: Sequence[PackChoice]
+    packs: Mapping[str, InstalledPack], draft: Draft, replaced: Collection[str], new: Collection[str]
 ) -> list[InstalledPack]:
-    """The packs in use that need a distribution of which the draft has another version."""
+    """Those of `packs` but the `new` that need a distribution of which the draft has another version."""
     if not replaced:
         return []
-    have, new = installed(draft.path), {pack.pack for pack in packs}
+    have = installed(draft.path)
     return [
         pack
-        for name, pack in now.packs.items()
+        for name, pack in packs.items()
         if name not in new and not pack.disabled and pack.origin != "host" and pack.node_types
         if (closure(have, name) - {name}) & set(replaced)
     ]

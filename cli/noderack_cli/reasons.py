@@ -9,6 +9,7 @@ from pathlib import Path
 
 from packaging.utils import canonicalize_name
 
+from noderack_cli.generations import Generation
 from noderack_cli.installed import Installed, installed
 from noderack_cli.plan import Distribution
 
@@ -74,13 +75,16 @@ class Needs:
         return sorted(gone - {name})
 
 
-def difference(old: Path, new: Path) -> list[Distribution]:
+def difference(old: Generation, new: Generation) -> list[Distribution]:
     """What changed between two generations' environments."""
-    before, after = installed(old), installed(new)
+    before, after = versions(old), versions(new)
     names = sorted(before.keys() | after.keys())
-    changes = [Distribution(name, _version(before.get(name)), _version(after.get(name))) for name in names]
+    changes = [Distribution(name, before.get(name), after.get(name)) for name in names]
     return [change for change in changes if change.old != change.new]
 
 
-def _version(one: Installed | None) -> str | None:
-    return one.version if one else None
+def versions(generation: Generation) -> Mapping[str, str]:
+    """The distributions of a generation: as they are, or as recorded where it has no files of its own."""
+    if generation.held is not None:
+        return generation.distributions
+    return {name: one.version for name, one in installed(generation.path).items()}

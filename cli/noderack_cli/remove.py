@@ -10,9 +10,8 @@ from noderack_host.folder import Host
 from noderack_cli import generations
 from noderack_cli.errors import InstallError, NotFound, Unresolvable
 from noderack_cli.generations import Generation
-from noderack_cli.installed import installed
 from noderack_cli.links import write_settled
-from noderack_cli.reasons import Needs
+from noderack_cli.reasons import Needs, versions
 from noderack_cli.uv_tool import uv
 
 
@@ -67,4 +66,4 @@ def disable_pack(host: Host, name: str) -> Generation:
 def _base(host: Host) -> frozenset[str]:
     """What the oldest generation has: it came with the environment, not with a pack."""
     oldest = generations.every(host)[0]
-    return frozenset(installed(oldest.path)) - frozenset(p for p in oldest.packs if p != "noderack")
+    return frozenset(versions(oldest)) - frozenset(p for p in oldest.packs if p != "noderack")

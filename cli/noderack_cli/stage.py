@@ -1,17 +1,17 @@
-"""What a plan brings, unpacked once by uv beside the generations, for each draft to link its part from.
+"""What a plan brings, unpacked once by uv beside the generations, for each step to take its part from.
 
-uv fetches, checks hashes and unpacks everything in one call; a draft links what its pack needs. Byte code is
-made by the import that verifies a pack: of what is really imported, and for all later clones.
+uv fetches, checks hashes and unpacks everything in one call. Byte code is made by the import that verifies a
+pack: of what is really imported, and for all later clones.
 """
 
-# A Path object for each of tens of thousands of files would cost more than the link.
-# ruff: noqa: PTH101, PTH103, PTH106, PTH108, PTH114, PTH120
+# A Path object for each of tens of thousands of files would cost more than moving it.
+# ruff: noqa: PTH101, PTH120
 from __future__ import annotations
 
 import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,6 +24,8 @@ from noderack_cli.generations import Draft, Generation
 from noderack_cli.installed import Installed, installed, records
 from noderack_cli.model_files import digest
 from noderack_cli.plan import PackChoice, Plan
+from noderack_cli.solve import run_install
+from noderack_cli.steps import Journal, drop_empty
 from noderack_cli.uv_tool import Ran, cache_for, uv
 from noderack_cli.wheels import Wheel, pylock
 
@@ -47,8 +49,8 @@ class Stage:
     firsts: Mapping[str, set[str]]  # the first part of every path of a distribution
     owners: Mapping[str, int]  # how many distributions have files under such a first part
 
-    def place(self, names: Iterable[str], draft: Draft) -> set[str]:
-        """Put distributions into a draft in place of their other versions; returns the names replaced.
+    def place(self, names: Iterable[str], draft: Draft, journal: Journal) -> set[str]:
+        """Move distributions into a draft in place of their other versions; returns the names replaced.
 
         Raises OSError, and InstallError for a wheel that leads out of the environment.
         """
@@ -58,8 +60,10 @@ class Stage:
             new, old = self.have[name], before.get(name)
             if old is not None and _same(old, new):
                 continue
-            replaced |= take_out([name], draft)
-            self._put_in(new, draft)
+            if old is not None:
+                _take_out(old, draft.path, journal)
+                replaced.add(name)
+            self._put_in(new, draft, journal)
         return replaced
 
     def tops(self, names: Iterable[str]) -> set[str]:
@@ -71,25 +75,21 @@ class Stage:
         one = self.have[name]
         yield from (one.info.parent / row for row in records(one.info) if row.endswith(".py"))
 
-    def _put_in(self, new: Installed, draft: Draft) -> None:
-        """Link a distribution's files: whole folders where they are its own, else file by file."""
+    def _put_in(self, new: Installed, draft: Draft, journal: Journal) -> None:
+        """Move a distribution's files: whole folders where they are its own, else file by file."""
         packages, home = links.site_packages(draft.path)[0], new.info.parent
+        rows = list(records(new.info))
         whole: set[str] = set()
         for top in self.firsts[new.name]:
             if self.owners[top] == 1 and (home / top).is_dir() and not (packages / top).exists():
-                links.clone(home / top, packages / top, done=draft.cloned)
+                journal.bring(f"{home}{os.sep}{top}", f"{packages}{os.sep}{top}")
                 whole.add(top)
-        for row in records(new.info):
+        for row in rows:
             if row.partition("/")[0] not in whole:
-                self._put_file(inside(home, row, self.root), inside(packages, row, draft.path), draft)
-
-    def _put_file(self, source: str, target: str, draft: Draft) -> None:
-        os.makedirs(os.path.dirname(target), exist_ok=True)
-        with suppress(FileNotFoundError):  # two distributions with one file: the later stays, as with pip
-            os.unlink(target)
-        links.link_or_copy(source, target, draft.cloned)
-        if os.path.dirname(source) == str(self.root / links.SCRIPTS):
-            links.rewrite(Path(target), os.fsencode(self.base), os.fsencode(draft.path))
+                source, target = inside(home, row, self.root), inside(packages, row, draft.path)
+                journal.bring(source, target)
+                if os.path.dirname(source) == f"{self.root}{os.sep}{links.SCRIPTS}":
+                    links.rewrite(Path(target), os.fsencode(self.base), os.fsencode(draft.path))
 
 
 def tops_of(distributions: Iterable[Installed]) -> set[str]:
@@ -98,12 +98,14 @@ def tops_of(distributions: Iterable[Installed]) -> set[str]:
 
 
 @contextmanager
-def staged(host: Host, now: Generation, rows: Sequence[Row], packs: Sequence[PackChoice]) -> Iterator[Stage]:
+def staged(
+    host: Host, registry: str | None, now: Generation, rows: Sequence[Row], packs: Sequence[PackChoice]
+) -> Iterator[Stage]:
     """Those wheels, unpacked; gone afterwards. Raises StageRefused with what uv said."""
     root = host.generations / NAME
     generations.remove(root)
     try:
-        yield _unpack(host, now, rows, packs, root)
+        yield _unpack(host, registry, now, rows, packs, root)
     finally:
         generations.remove(root)
 
@@ -117,15 +119,26 @@ class StageRefused(Exception):
 
 
 def _unpack(
-    host: Host, now: Generation, rows: Sequence[Row], packs: Sequence[PackChoice], root: Path
+    host: Host,
+    registry: str | None,
+    now: Generation,
+    rows: Sequence[Row],
+    packs: Sequence[PackChoice],
+    root: Path,
 ) -> Stage:
     if not rows:
         return Stage(root, now.path, {}, {}, {}, {})
     root.mkdir(parents=True)
-    lock = root / "pylock.toml"
-    lock.write_text(pylock(rows), "utf-8")
-    command = ["pip", "install", "--quiet", "--no-index", "--python", str(now.python)]
-    ran = uv([*command, "--prefix", str(root), "-r", str(lock)], cache_at=cache_for(host.root))
+    into = ["--quiet", "--no-deps", "--prefix", str(root)]
+    if all(wheels for _, _, wheels in rows):
+        lock = root / "pylock.toml"
+        lock.write_text(pylock(rows), "utf-8")
+        command = ["pip", "install", *into, "--no-index", "--python", str(now.python), "-r", str(lock)]
+        ran = uv(command, cache_at=cache_for(host.root))
+    else:  # an index that tells no hashes
+        pins = {name: f"{name}=={version}" for name, version, _ in rows}
+        pins |= {pack.pack: pack.requirement for pack in packs}
+        ran = run_install(host, registry, now.python, requirements=list(pins.values()), bounds=(), args=into)
     if ran.code != 0:
         raise StageRefused(ran)
     have = installed(root)
@@ -136,8 +149,8 @@ def _unpack(
     return Stage(root, now.path, have, groups, firsts, owners)
 
 
-def wanted(plan: Plan, names: Iterable[str] | None = None) -> list[Row] | None:
-    """All that the plan brings (or those of `names`); None where it does not know a place or a hash."""
+def wanted(plan: Plan, names: Iterable[str] | None = None) -> list[Row]:
+    """All that the plan brings (or those of `names`); without wheels where it knows no place or no hash."""
     packs = {pack.pack: pack for pack in plan.packs}
     found: dict[str, Row] = {
         change.name: (change.name, change.new, change.wheels)
@@ -146,8 +159,7 @@ def wanted(plan: Plan, names: Iterable[str] | None = None) -> list[Row] | None:
     }
     for name, pack in packs.items():
         found[name] = (name, pack.version, _wheels_of(pack, found.get(name, ("", "", ()))[2]))
-    rows = [found[name] for name in (found if names is None else names) if name in found]
-    return rows if all(wheels for _, _, wheels in rows) else None
+    return [found[name] for name in (found if names is None else names) if name in found]
 
 
 def _wheels_of(pack: PackChoice, known: Sequence[Wheel]) -> Sequence[Wheel]:
@@ -171,29 +183,12 @@ def _seal_tree(folder: str) -> None:
                 os.chmod(entry.path, mode & ~0o222)
 
 
-def seal(one: Installed, root: Path) -> None:
-    """Make a distribution's files read-only."""
-    for row in records(one.info):
-        with suppress(OSError, InstallError):
-            file = inside(one.info.parent, row, root)
-            os.chmod(file, os.lstat(file).st_mode & ~0o222, follow_symlinks=os.path.islink(file))
-
-
 def inside(packages: Path, row: str, root: Path) -> str:
     """Where a RECORD row leads; raises InstallError for one that leaves the environment."""
     path = os.path.normpath(f"{packages}{os.sep}{row}")
     if not path.startswith(f"{root}{os.sep}"):
         raise InstallError(f"A wheel wants to put {row} outside the environment")
     return path
-
-
-def share(made: Iterable[tuple[Path, str]], draft: Draft) -> None:
-    """Link byte code into a draft that was cloned before it was made; each is (its environment, the file)."""
-    for root, file in made:
-        target = f"{draft.path}{file[len(str(root)) :]}"
-        with suppress(OSError):  # it only spares work
-            os.makedirs(os.path.dirname(target), exist_ok=True)
-            links.link_or_copy(file, target, draft.cloned)
 
 
 def _same(old: Installed, new: Installed) -> bool:
@@ -206,37 +201,24 @@ def _own_rows(one: Installed) -> set[str]:
     return {line for line in lines if line.partition(",")[0].rpartition("/")[2] not in ADDED}
 
 
-def take_out(names: Iterable[str], draft: Draft) -> set[str]:
-    """Remove distributions from a draft; returns those that were there."""
+def take_out(names: Iterable[str], draft: Draft, journal: Journal) -> set[str]:
+    """Put distributions of a draft aside; returns those that were there."""
     have = installed(draft.path)
     there = {name for name in names if name in have}
     for name in there:
-        _take_out(have[name], draft.path)
+        _take_out(have[name], draft.path, journal)
     return there
 
 
-def _take_out(old: Installed, root: Path) -> None:
-    """Remove what a distribution's RECORD lists, its byte code, and the folders that are empty then."""
+def _take_out(old: Installed, root: Path, journal: Journal) -> None:
+    """Put aside what a distribution's RECORD lists; folders that are empty then are removed."""
     folders = {str(old.info)}
-    for row in records(old.info):
+    for row in list(records(old.info)):
         file = inside(old.info.parent, row, root)
-        with suppress(FileNotFoundError):
-            os.unlink(file)
-        folder = os.path.dirname(file)
-        if file.endswith(".py"):
-            _remove_byte_code(file)
-        while folder not in folders and folder.startswith(f"{root}{os.sep}"):
-            folders |= {folder, f"{folder}{os.sep}__pycache__"}
-            folder = os.path.dirname(folder)
+        journal.put_aside(file)
+        folders.add(os.path.dirname(file))
     for folder in sorted(folders, key=len, reverse=True):
-        with suppress(OSError):
-            os.rmdir(folder)
-
-
-def _remove_byte_code(source: str) -> None:
-    folder, name = os.path.split(source)
-    for file in Path(folder, "__pycache__").glob(f"{name.removesuffix('.py')}.*.pyc"):
-        file.unlink()
+        drop_empty(folder, str(root))
 
 
 def _groups(

@@ -9,7 +9,7 @@ import subprocess
 import tempfile
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -56,7 +56,6 @@ class Failure:
 class Inspection:
     """What a child found. `node_types` maps a type to its object_info entry, `packs` a pack to its types.
 
-    `byte_code` are the files that it wrote into the environment's `__pycache__` folders.
     `seconds` is how long each pack took to import; `lacking` which names of the field's host interface packs
     asked for that are not provided: {"pack", "name", "count"} each.
     """
@@ -64,7 +63,6 @@ class Inspection:
     node_types: Mapping[str, Any] = field(default_factory=dict)
     packs: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     failures: tuple[Failure, ...] = ()
-    byte_code: tuple[str, ...] = ()
     seconds: Mapping[str, float] = field(default_factory=dict)
     lacking: tuple[Mapping[str, Any], ...] = ()
 
@@ -99,8 +97,7 @@ class Place:
         if code != 0 and not said:
             last = _last_words(_text(self.err, 1 << 20))
             raise InstallError(f"Importing {what} {_ending(code, limits.seconds)}{last}")
-        byte_code = tuple(_text(self.path / ".made", 64 << 20).splitlines())
-        return replace(_inspection(said, what), byte_code=byte_code)
+        return _inspection(said, what)
 
 
 def inspect(python: Path, host: Host, packs: Sequence[str] = ()) -> Inspection:

@@ -18,19 +18,17 @@ import tempfile
 import traceback
 from collections.abc import Callable
 from contextlib import suppress
-from pathlib import Path
 from typing import Any
 
 WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
-MADE: list[str] = []  # the byte code that this process wrote
 # Audit events that change a folder → how many of their first arguments are paths.
 CHANGES = {"os.remove": 1, "os.rename": 2, "os.mkdir": 1, "os.rmdir": 1, "os.link": 2, "os.symlink": 2}
 
 
-def guard(allowed: list[str], made: list[str]) -> Callable[[str, tuple[Any, ...]], None]:
+def guard(allowed: list[str]) -> Callable[[str, tuple[Any, ...]], None]:
     """An audit hook that refuses to write anywhere but under `allowed`, and to start pip.
 
-    Byte code may be written into this environment; `made` collects what was, for other clones to share.
+    Byte code may be written into this environment: clones share it.
     """
 
     def refuse_outside(path: Any, what: str) -> None:
@@ -48,8 +46,6 @@ def guard(allowed: list[str], made: list[str]) -> Callable[[str, tuple[Any, ...]
         elif event in CHANGES:
             for path in args[: CHANGES[event]]:
                 refuse_outside(path, "change this")
-            if event == "os.rename" and os.fsdecode(args[1]).endswith(".pyc"):
-                made.append(os.fsdecode(args[1]))
         elif event == "subprocess.Popen" and _is_pip(args[1]):
             raise PermissionError(13, "a pack may not run pip while it is imported", "pip")
 
@@ -129,7 +125,7 @@ def _fork(run: dict[str, Any]) -> None:
         tempfile.tempdir = None
         _move(run["from"], run["to"])
         begin(run["seconds"], run["memory"], run["allowed"])
-        code = _program(run["arguments"], run["allowed"][0])
+        code = _program(run["arguments"])
     except BaseException:  # whatever a pack raises is an end of this process
         traceback.print_exc()
     finally:
@@ -152,14 +148,12 @@ def _move(old: str, new: str) -> None:
     importlib.invalidate_caches()
 
 
-def _program(arguments: list[str], private: str) -> int:
+def _program(arguments: list[str]) -> int:
     sys.argv = ["noderack_host", *arguments]
     try:
         runpy.run_module("noderack_host", run_name="__main__", alter_sys=True)
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else int(end.code is not None)
-    finally:
-        Path(private, ".made").write_text("\n".join(MADE), "utf-8")
     return 0
 
 
@@ -167,7 +161,7 @@ def begin(seconds: int, memory: int, allowed: list[str]) -> None:
     """Put the limits and the guard on this process."""
     if os.name != "nt":
         limit(seconds, memory)
-    sys.addaudithook(guard([os.path.realpath(folder) for folder in allowed], MADE))
+    sys.addaudithook(guard([os.path.realpath(folder) for folder in allowed]))
 
 
 def main() -> None:
@@ -176,9 +170,8 @@ def main() -> None:
         warm()
         return
     seconds, memory, allowed, *rest = sys.argv[1:]
-    folders = allowed.split(os.pathsep)
-    begin(int(seconds), int(memory), folders)
-    sys.exit(_program(rest, folders[0]))
+    begin(int(seconds), int(memory), allowed.split(os.pathsep))
+    sys.exit(_program(rest))
 
 
 if __name__ == "__main__":

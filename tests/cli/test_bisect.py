@@ -98,16 +98,25 @@ def test_the_pack_is_found_where_only_one_generation_is_left(
     assert said["found"]["packs"] == ["rude"] and untouched(rack) == before
 
 
-def test_a_command_may_judge(shop: Any, rack: Host, capsys: pytest.CaptureFixture[str]) -> None:
-    for pack in ("one", "two", "three"):
+@pytest.mark.parametrize("together", [False, True])
+def test_a_command_may_judge(
+    shop: Any, rack: Host, capsys: pytest.CaptureFixture[str], together: bool
+) -> None:
+    packs = ["one", "two", "three"]
+    for pack in packs:
         shop.sell(pack, types=[pack.title()])
-        assert run(["install", pack, "--yes"]) == 0
+    for wanted in [packs] if together else [[pack] for pack in packs]:
+        assert run(["install", *wanted, "--yes"]) == 0
+    before = untouched(rack)
     capsys.readouterr()
     test = "! ls $NODERACK_HOST/env/lib/python*/site-packages/ | grep -q '^two-'"
     assert run(["bisect", "--test", test]) == 0
     assert "two broke it" in capsys.readouterr().out
     assert run(["bisect", "--test", test, "--packs"]) == 0
     assert "two broke it" in capsys.readouterr().out
+    assert run(["bisect", "--test", test, "--bad", "3"]) == 0
+    assert "Generation 2 works, 3 (install two 1.0) does not" in capsys.readouterr().out
+    assert untouched(rack) == before
 
 
 def test_what_works_is_said_to_work_and_what_cannot_be_blamed_too(

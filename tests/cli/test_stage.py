@@ -1,4 +1,4 @@
-"""The stage: what a plan brings, unpacked once; drafts link their part, and nothing is ever half replaced."""
+"""The stage: what a plan brings, unpacked once; steps take their part, and nothing is ever half replaced."""
 
 import hashlib
 import subprocess
@@ -13,6 +13,7 @@ from noderack_cli.exits import Exit
 from noderack_cli.installed import installed
 from noderack_cli.main import run
 from noderack_cli.plan import PackChoice
+from noderack_cli.steps import Journal
 from noderack_cli.warm import FORKS, Verifier
 from noderack_cli.wheels import Wheel, fitting
 from noderack_host.folder import Host
@@ -38,11 +39,12 @@ def test_each_pack_gets_itself_and_what_it_needs(host: Host, tmp_path: Path) -> 
         row(wheel(tmp_path, "two", types=["B"], requires=["one"])),
     ]
     now = generations.current(host)
-    with stage.staged(host, now, rows, [choice("one"), choice("two")]) as made:
+    with stage.staged(host, None, now, rows, [choice("one"), choice("two")]) as made:
         assert made.groups["one"] == {"one", "lib", "extra-lib"}, "what nobody asks for goes with each"
         assert made.groups["two"] == {"two", "one", "lib", "extra-lib"}
         with generations.draft(host, now.path, 1) as draft:
-            assert made.place(made.groups["one"], draft) == set()
+            with Journal(draft.path, 2) as journal:
+                assert made.place(made.groups["one"], draft, journal) == set()
             file = Path(installed(draft.path)["lib"].info.parent, "lib/__init__.py")
             assert file.stat().st_mode & 0o222 == 0 and file.stat().st_nlink > 1, "shared, so read-only"
     assert not (host.generations / stage.NAME).exists()
@@ -53,14 +55,15 @@ def test_another_version_takes_the_place_whole(host: Host, tmp_path: Path) -> No
     old = row(wheel(tmp_path, "lib", files={"sub/gone.py": b"x = 1\n"}, library=True))
     new = row(wheel(tmp_path, "lib", "2.0", files={"come.py": b"x = 2\n"}, library=True))
     with generations.draft(host, now.path, 1) as draft:
-        for rows, replaced in (([old], set()), ([old], set()), ([new], {"lib"})):
-            with stage.staged(host, now, rows, []) as made:
-                assert made.place(made.have, draft) == replaced
+        for number, (rows, replaced) in enumerate((([old], set()), ([old], set()), ([new], {"lib"}))):
+            with stage.staged(host, None, now, rows, []) as made, Journal(draft.path, number) as journal:
+                assert made.place(made.have, draft, journal) == replaced
             subprocess.run([draft.python, "-c", "import lib"], check=True)
         folder = installed(draft.path)["lib"].info.parent / "lib"
         assert not (folder / "sub").exists() and (folder / "come.py").exists()
         assert [d.name for d in folder.parent.glob("lib-*")] == ["lib-2.0.dist-info"]
-        assert stage.take_out(["lib", "nobody"], draft) == {"lib"} and not folder.exists()
+        with Journal(draft.path, 9) as journal:
+            assert stage.take_out(["lib", "nobody"], draft, journal) == {"lib"} and not folder.exists()
 
 
 def test_a_record_never_leads_out(host: Host, tmp_path: Path) -> None:

@@ -19,7 +19,16 @@ from noderack_cli.child_run import Child
 from noderack_cli.errors import BadInput, NotFound
 from noderack_cli.exits import Exit
 from noderack_cli.generations import Generation
-from noderack_cli.halving import Verdict, before, halve, of_generation, removable, trial_folder, without
+from noderack_cli.halving import (
+    Verdict,
+    before,
+    halve,
+    of_generation,
+    removable,
+    trial_folder,
+    with_files,
+    without,
+)
 from noderack_cli.held import hold
 from noderack_cli.options import FOLDER, host_option, json_option, wait_option
 from noderack_cli.reasons import difference
@@ -118,7 +127,8 @@ def bisect(
     host = open_host(folder)
     trials = Trials(file, command, as_json)
     with hold(host.root, "nodes bisect", wait=0 if no_wait else 600), trial_folder(host) as place:
-        last = gens.numbered(host, bad) if bad is not None else gens.current(host)
+        named = gens.numbered(host, bad) if bad is not None else gens.current(host)
+        last = with_files(host, place, named)
         if trials(of_generation(host, place, last), f"generation {last.number}") != "bad":
             return _tell({"found": None, "works": last.number}, trials, f"Generation {last.number} works.")
         error = trials.last_error
@@ -146,7 +156,7 @@ def _by_generation(
     if found is None:
         return None
     old, new = every[found.last_good], every[found.first_bad]
-    changes = difference(old.path, new.path)
+    changes = difference(old, new)
     packs = [c.name for c in changes if c.name in new.packs or c.name in old.packs]
     rows = [[c.name, c.old, c.new] for c in changes]
     return {"generation": new.number, "why": new.why, "good": old.number, "packs": packs, "changes": rows}

@@ -78,11 +78,19 @@ def generations(folder: Path | None, as_json: bool) -> None:
     host = open_host(folder)
     now, every = gens.current(host).number, gens.every(host)
     if as_json:
-        listed = [json.loads(g.record()) | {"in_use": g.number == now} for g in every]
+        listed = [g.as_dict() | {"in_use": g.number == now, "step_of": _holder(g)} for g in every]
         click.echo(json.dumps({"generations": listed}))
         return
-    rows = [("→" if g.number == now else "", str(g.number), day(g.made), g.why) for g in every]
+    rows = [("→" if g.number == now else "", str(g.number), day(g.made), _why(g)) for g in every]
     click.echo(table(rows, indent=""))
+
+
+def _holder(generation: gens.Generation) -> int | None:
+    return int(generation.held.name) if generation.held else None
+
+
+def _why(generation: gens.Generation) -> str:
+    return f"{generation.why} (a step of {_holder(generation)})" if generation.held else generation.why
 
 
 @click.command()
@@ -91,7 +99,10 @@ def generations(folder: Path | None, as_json: bool) -> None:
 @host_option
 @json_option
 def rollback(number: int | None, no_wait: bool, folder: Path | None, as_json: bool) -> None:
-    """Go back to generation NUMBER, or to the one before the one in use. Takes no network and no time.
+    """Go back to generation NUMBER, or to what there was before the last command that changed packs.
+
+    Takes no network and no time; for a step of another generation (see nodes generations) as long as a copy
+    of the environment by links, which is a second at most.
 
     \b
     nodes rollback

@@ -66,7 +66,7 @@ def install(
     now = gens.current(host)
     with open_registry(host, registry) as client:
         policy = Policy.of(host)
-        choices = tuple(_choice(host, client, now, policy, text) for text in wanted)
+        choices = tuple(_choice(host, client, now, policy, text) for text in dict.fromkeys(wanted))
         fresh = tuple(c for c in choices if c.replaces != c.version or c.wheel)
         plan = solved(host, client, Plan(fresh, generation=now.number))
         show_plan(plan, as_json=as_json)
@@ -300,7 +300,7 @@ def diff(old: int, new: int | None, folder: Path | None, as_json: bool) -> None:
     host = open_host(folder)
     one = gens.numbered(host, old)
     other = gens.numbered(host, new) if new is not None else gens.current(host)
-    changes = difference(one.path, other.path)
+    changes = difference(one, other)
     if as_json:
         click.echo(json.dumps({"changes": [asdict(change) for change in changes]}))
         return
