@@ -93,7 +93,7 @@ def write_new(place: SaveName, number: int, extension: str, write: Callable[[Pat
     beside = place.folder / f".{name}.{os.getpid()}.part"
     try:
         write(beside)
-        while not _claim(beside, place.folder / name):  # another process took this name meanwhile
+        while not claim(beside, place.folder / name):  # another process took this name meanwhile
             number += 1
             name = place.file_name(number, extension)
     finally:
@@ -101,7 +101,8 @@ def write_new(place: SaveName, number: int, extension: str, write: Callable[[Pat
     return name
 
 
-def _claim(beside: Path, final: Path) -> bool:
+def claim(beside: Path, final: Path) -> bool:
+    """Gives a file its final name in one step; False if another has that name."""
     try:
         os.link(beside, final)
     except FileExistsError:

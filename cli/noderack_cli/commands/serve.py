@@ -50,6 +50,16 @@ SUPERVISED = "NODERACK_SUPERVISED"
 @click.option("--webhook", multiple=True, metavar="URL", help="Call this address when a prompt is over.")
 @click.option("--webhook-origin", multiple=True, help="Let prompts name webhooks of this origin.")
 @click.option("--fair", is_flag=True, help="Let clients take turns.")
+@click.option(
+    "--engine", metavar="local|ray[=ADDRESS]", help="What runs prompts: this process, or a Ray cluster."
+)
+@click.option("--workers", type=click.IntRange(1), help="How many workers on the cluster (one for each GPU).")
+@click.option(
+    "--worker-root", metavar="FOLDER", help="Where workers keep hosts of their own, on each machine."
+)
+@click.option(
+    "--outputs", metavar="s3://BUCKET/PREFIX", help="Where workers put outputs (this host's folder)."
+)
 @click.option("--cache", metavar="POLICY", help="Results to keep: classic (default), none, lru:N, bytes:2G.")
 @click.option("--keep", metavar="BYTES", help="Keep results on disk for the next start, up to so much: 2G.")
 @click.option("--manager", is_flag=True, help="Let packs be installed from the editor, by the address told.")
@@ -64,6 +74,7 @@ def serve(folder: Path | None, token: str | None, as_json: bool, **options: Any)
     nodes serve --port 9000 --lost failed
     nodes serve --cache bytes:8G --keep 20G
     nodes serve --manager
+    nodes serve --engine ray=10.0.0.5:6379 --workers 4
     nodes serve --fair --waiting-of-client 20 --webhook https://bot.example/done
     nodes serve --listen 0.0.0.0 --token "$TOKEN" --certificate cert.pem --key key.pem
     """

@@ -87,8 +87,10 @@ def lines(now: dict[str, Any], address: str) -> list[str]:
         f"prompts: {ended}; {now['waiting_in_all']} waiting",
         f"memory: {_memory(now)}",
         "",
-        *_running(now["running"]),
+        *(line for one in now.get("runs") or [now["running"]] for line in _running(one)),
     ]
+    if now.get("workers"):
+        found += ["", "workers", table([_worker(one) for one in now["workers"]])]
     if now["waiting"]:
         found += ["", "waiting", table([_waiting(one) for one in now["waiting"][:10]])]
     if now["node_types"]:
@@ -123,6 +125,12 @@ def _running(one: dict[str, Any] | None) -> list[str]:
 
 def _slow(rate: float) -> str:
     return f"{1 / rate:.1f} s/it" if rate > 0 else ""
+
+
+def _worker(one: dict[str, Any]) -> tuple[str, ...]:
+    lost = f"lost {count(one['lost'], 'time')}" if one["lost"] else ""
+    at = (one["prompt"] or "")[:36]
+    return str(one["number"]), one["host"], one["state"], at, count(one["runs"], "prompt"), lost, one["why"]
 
 
 def _waiting(one: dict[str, Any]) -> tuple[str, ...]:

@@ -17,6 +17,7 @@ from pathlib import Path
 
 from aiohttp import web
 
+from noderack_host.cluster.joining import ClusterError
 from noderack_host.folder import Host, HostError
 from noderack_host.isolate import for_host
 from noderack_host.packs import Packs, load_packs
@@ -50,9 +51,10 @@ def main(args: Sequence[str] | None = None) -> int:
         if settings.webhooks or settings.webhook_origins:
             settings = replace(settings, webhook_secret=webhook_secret(host))
         code, port = asyncio.run(_serve(host, settings, asked.certificate, asked.key))
-    except (HostError, OSError, ValueError) as error:
+    except (HostError, ClusterError, OSError, ValueError) as error:
         sys.stderr.write(f"{error}\n")
-        return 4 if isinstance(error, HostError) else 3 if isinstance(error, ValueError) else 11
+        kinds = {HostError: 4, ClusterError: 4, ValueError: 3}
+        return next((code for kind, code in kinds.items() if isinstance(error, kind)), 11)
     if code == RESTART and SUPERVISED not in os.environ:
         again(host, list(sys.argv[1:] if args is None else args), port)
     return code
@@ -80,6 +82,10 @@ def _settings(asked: argparse.Namespace) -> ServerSettings:
         webhooks=tuple(asked.webhook),
         webhook_origins=tuple(asked.webhook_origin),
         fair=asked.fair,
+        engine=asked.engine,
+        workers=asked.workers,
+        worker_root=asked.worker_root,
+        outputs=asked.outputs,
         cache=asked.cache,
         keep=asked.keep,
         manager=asked.manager,
@@ -124,6 +130,10 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--fair", action="store_true", help="clients take turns")
     parser.add_argument("--manager", action="store_true", help="packs may be installed from the editor")
+    parser.add_argument("--engine", default="local", help="local, ray or ray=ADDRESS")
+    parser.add_argument("--workers", type=int, help="how many workers on the cluster (all it has room for)")
+    parser.add_argument("--worker-root", help="where workers keep hosts of their own, even on this machine")
+    parser.add_argument("--outputs", metavar="s3://BUCKET/PREFIX", help="where workers put outputs")
     parser.add_argument("--cache", default="classic", help="classic, none, lru:N or bytes:2G")
     parser.add_argument("--keep", metavar="BYTES", help="keep results on disk for the next start: 2G")
     parser.add_argument("--certificate", type=Path, help="TLS certificate (PEM)")

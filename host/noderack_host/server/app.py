@@ -8,6 +8,8 @@ from typing import Any
 
 from aiohttp import web
 
+from noderack_host.cluster.bucket import Bucket
+from noderack_host.cluster.engine import RayEngine, Wishes
 from noderack_host.execute import Executor
 from noderack_host.folder import Host
 from noderack_host.folders import ModelFolders
@@ -74,18 +76,16 @@ def make_app(
     clients = Clients(features(settings))
     queue = Queue(host.user / QUEUE_FILE, settings.limits, settings.lost)
     folders = ModelFolders.of(host)
-    if engine is None:
-        cache = cache_for(settings.cache, settings.keep, host)
-        engine = Local(Executor(packs.nodes, cache, host, packs.versions()))
+    routes = PackRoutes(clients)
+    engine = engine or engine_for(settings, host, packs, routes)
     logs, hooks = Logs(), Webhooks(queue, settings.webhook_secret)
     worker = Worker(queue, engine, clients, settings.fair, logs, settings.webhooks)
     shelf = Shelf(host, packs, engine, for_host(host))
-    routes = PackRoutes(clients)
     installer = Installer(host.root, lambda *told: _heard(server, *told), lambda _: take_in(server))
     running = Running(host=host, folders=folders)
     server = Server(
         *(host, folders, settings, shelf, queue, running, engine, clients, worker, logs),
-        *(routes, installer, hooks),
+        *(routes, installer, hooks, Bucket(settings.outputs) if settings.outputs else None),
     )
     app = web.Application(middlewares=[guard(settings)], client_max_size=settings.max_body)
     app[SERVER] = server
@@ -97,6 +97,20 @@ def make_app(
     add_pages(app, editor, routes)
     app.cleanup_ctx.append(_life)
     return app
+
+
+def engine_for(settings: ServerSettings, host: Host, packs: Packs, routes: PackRoutes) -> Engine:
+    """What runs prompts, as the settings say; raises ValueError for an engine that is none."""
+    kind, _, address = settings.engine.partition("=")
+    if kind == "ray":
+        places = (settings.workers, settings.worker_root, settings.outputs)
+        return RayEngine(host, Wishes(address or None, *places, settings.cache, settings.keep), routes.send)
+    if settings.engine != "local":
+        raise ValueError(f"the engine is {settings.engine!r}; say local, ray or ray=ADDRESS")
+    if settings.workers or settings.worker_root or settings.outputs:
+        raise ValueError("workers, their folders and a bucket for outputs belong to --engine ray")
+    cache = cache_for(settings.cache, settings.keep, host)
+    return Local(Executor(packs.nodes, cache, host, packs.versions()))
 
 
 def features(settings: ServerSettings) -> dict[str, Any]:

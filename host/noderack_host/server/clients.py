@@ -6,18 +6,16 @@ Every method is called in the event loop's thread; `Clients.tell` may be called 
 import asyncio
 import json
 import socket
-import struct
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from io import BytesIO
 from typing import Any
 
 from aiohttp import WSMsgType, web
 
-PREVIEW_IMAGE, TEXT, PREVIEW_WITH_METADATA = 1, 3, 4
-_FORMATS = {"JPEG": 1, "PNG": 2}
+from noderack_host.preview import Picture
+
 CORK: int | None = getattr(socket, "TCP_CORK", None)  # Linux has it
 _PATIENCE = 256  # messages that may wait for a slow client before previews are left out
 
@@ -117,7 +115,7 @@ class Clients:
         for client in self._chosen(client_id):
             client.waiting.put_nowait(frame)
 
-    def preview(self, picture: "Picture", about: Mapping[str, Any], client_id: str | None = None) -> None:
+    def preview(self, picture: Picture, about: Mapping[str, Any], client_id: str | None = None) -> None:
         """Sends a picture in the form that each client announced; slow clients go without."""
         for client in self._chosen(client_id):
             if client.waiting.qsize() < _PATIENCE:
@@ -157,37 +155,6 @@ class Greeting:
             if client == client_id:
                 messages.append({"type": "executing", "data": {"node": node, "prompt_id": prompt_id}})
         return messages
-
-
-@dataclass(frozen=True, slots=True)
-class Picture:
-    """An encoded preview: the format's name as Pillow has it, and the bytes."""
-
-    form: str
-    data: bytes
-
-    @classmethod
-    def of(cls, preview: Any) -> "Picture | None":
-        """The picture of a preview (format, image, longest side or None); None for anything else."""
-        if not isinstance(preview, tuple) or len(preview) != 3 or not hasattr(preview[1], "save"):
-            return None
-        form, image, longest = preview
-        form = form if form in _FORMATS else "JPEG"
-        if longest and max(image.size) > longest:
-            share = longest / max(image.size)
-            image = image.resize((max(1, round(image.width * share)), max(1, round(image.height * share))))
-        buffer = BytesIO()
-        (image.convert("RGB") if form == "JPEG" else image).save(buffer, format=form, quality=90)
-        return cls(form, buffer.getvalue())
-
-    def plain(self) -> bytes:
-        """Event 1: kind of picture, picture."""
-        return struct.pack(">II", PREVIEW_IMAGE, _FORMATS[self.form]) + self.data
-
-    def with_metadata(self, about: Mapping[str, Any]) -> bytes:
-        """Event 4: length of the JSON, JSON that says whose picture it is, picture."""
-        told = json.dumps({**about, "image_type": f"image/{self.form.lower()}"}).encode()
-        return struct.pack(">II", PREVIEW_WITH_METADATA, len(told)) + told + self.data
 
 
 def _json(text: str) -> Any:

@@ -42,6 +42,14 @@ class Logs(logging.Handler):
         if self.listener is not None:
             self.listener([line])
 
+    def take_from(self, prompt_id: str, lines: list[Line], node: str) -> None:
+        """Takes lines that a prompt said elsewhere."""
+        self._lines.extend(lines)
+        kept = self._prompts.setdefault(prompt_id, deque(maxlen=LINES_OF_A_PROMPT))
+        kept.extend({**line, "node": node} for line in lines)
+        if self.listener is not None:
+            self.listener(lines)
+
     def of(self, prompt_id: str) -> list[Line]:
         """What a prompt that runs has said so far."""
         return list(self._prompts.get(prompt_id, ()))

@@ -37,7 +37,7 @@ class PackRoutes:
         self._own = web.UrlDispatcher()
         for route in {_place(route): route for route in instance.routes}.values():
             self._add(route)
-        instance.sender = self._send
+        instance.sender = self.send
 
     def _add(self, route: web.AbstractRouteDef) -> None:
         if not isinstance(route, web.RouteDef):
@@ -46,7 +46,8 @@ class PackRoutes:
         self._own.add_route(route.method, route.path, route.handler, **route.kwargs)
         self._own.add_route(route.method, "/api" + route.path, route.handler)
 
-    def _send(self, event: str | int, data: Any, client_id: str | None) -> None:
+    def send(self, event: str | int, data: Any, client_id: str | None) -> None:
+        """A pack's own message to a client, or to all; from any thread."""
         if isinstance(event, str):
             self._clients.tell({"type": event, "data": data}, client_id)
         else:

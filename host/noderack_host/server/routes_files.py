@@ -11,13 +11,15 @@ from typing import Any
 from aiohttp import web
 from PIL import Image, PngImagePlugin
 
+from noderack_host.cluster.files import Made
 from noderack_host.server.places import annotated, folder_of, inside, write_whole
-from noderack_host.server.state import SERVER
+from noderack_host.server.state import SERVER, Server
 
 # What a browser would run if it were shown as a page of this server.
 ACTIVE = frozenset({".html", ".htm", ".xhtml", ".js", ".mjs", ".css", ".svg", ".xml", ".xsl"})
 CHANNELS = ("rgb", "a", "rgba")
 _PREVIEW_FORMATS = ("webp", "jpeg")
+KEPT_OF_BUCKET = ".bucket"  # below temp/
 MAX_HEADER = 100 << 20
 MAX_PIXELS = 100_000_000  # larger pictures are served as they are, but not decoded here
 
@@ -30,7 +32,7 @@ async def view(request: web.Request) -> web.StreamResponse:
         raise web.HTTPBadRequest(text="filename is missing")
     path = inside(folder_of(request.app[SERVER].host, kind), query.get("subfolder", ""), name)
     if not path.is_file():
-        raise web.HTTPNotFound(text=f"there is no file {name!r} in {kind}/")
+        path = await asyncio.to_thread(_from_bucket, request.app[SERVER], path, kind)
     if "preview" in query or query.get("channel", "rgba") != "rgba":
         return await asyncio.to_thread(_picture, path, query.get("preview"), query.get("channel", "rgba"))
     disposition = "attachment" if path.suffix.lower() in ACTIVE else "inline"
@@ -38,6 +40,21 @@ async def view(request: web.Request) -> web.StreamResponse:
     if disposition == "attachment":
         headers["Content-Type"] = "application/octet-stream"
     return web.FileResponse(path, headers=headers)
+
+
+def _from_bucket(server: Server, path: Path, kind: str) -> Path:
+    """A file that lies in the bucket of outputs, brought here to be looked at; raises HTTPNotFound."""
+    folder = folder_of(server.host, kind)
+    relative = path.relative_to(folder)
+    here = server.host.temp / KEPT_OF_BUCKET / kind / relative
+    if server.bucket is not None and not here.is_file():
+        below = relative.parent.as_posix()
+        data = server.bucket.read(Made(kind, "" if below == "." else below, relative.name))
+        if data is not None:
+            write_whole(here, data)
+    if server.bucket is None or not here.is_file():
+        raise web.HTTPNotFound(text=f"there is no file {relative.as_posix()!r} in {kind}/")
+    return here
 
 
 def _plain(name: str) -> str:

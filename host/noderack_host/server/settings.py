@@ -21,6 +21,8 @@ class ServerSettings:
     webhooks: addresses that are called when a prompt is over. webhook_origins: origins that a prompt may
     name an address of. webhook_secret: what calls are signed with.
     fair: clients take turns. manager: whether packs may be installed from the editor.
+    engine: "local", "ray" or "ray=ADDRESS"; workers, worker_root, outputs: how many there are, where those
+    keep hosts of their own, the bucket that outputs go to (cluster.engine.Wishes).
     cache, keep: which results are kept in memory, and how many bytes of them on disk for the next start
     (None: none), as texts such as "lru:100" and "2G".
     start_token: what this start's own helpers carry: the installer that tells of a new generation, and the
@@ -40,6 +42,10 @@ class ServerSettings:
     webhook_secret: str = field(default="", repr=False)
     fair: bool = False
     manager: bool = False
+    engine: str = "local"
+    workers: int | None = None
+    worker_root: str | None = None
+    outputs: str | None = None
     cache: str = "classic"
     keep: str | None = None
     start_token: str = field(default_factory=lambda: secrets.token_urlsafe(24), repr=False)

@@ -9,6 +9,7 @@ from typing import Any
 
 from aiohttp import web
 
+from noderack_host.cluster.bucket import Bucket
 from noderack_host.folder import Host
 from noderack_host.folders import ModelFolders
 from noderack_host.packs import Packs
@@ -59,6 +60,7 @@ class Server:
     pack_routes: PackRoutes
     installer: Installer
     hooks: Webhooks
+    bucket: Bucket | None = None
     log_readers: set[str] = field(default_factory=set)
     prompt_handlers: list[Callable[[Any], Any]] = field(default_factory=list)
     templates: Templates = field(default_factory=Templates)

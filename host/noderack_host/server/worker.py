@@ -11,8 +11,10 @@ from typing import Any
 
 from noderack_host.events import Executing
 from noderack_host.execute import NodeError, PromptStopped, RunResult
-from noderack_host.server.clients import Clients, Greeting, Picture
-from noderack_host.server.engine import Engine, Message
+from noderack_host.outlet import LOG, Message
+from noderack_host.preview import Picture
+from noderack_host.server.clients import Clients, Greeting
+from noderack_host.server.engine import Engine
 from noderack_host.server.figures import Figures, Step
 from noderack_host.server.logs import Logs
 from noderack_host.server.queue import CANCELLED, DONE, FAILED, Entry, Queue
@@ -122,7 +124,7 @@ class Worker:
         self.idle.clear()
         under = self.under[entry.id] = Under(entry)
         self.figures.steps[entry.id] = under.step
-        teller = _Teller(under, self._clients)
+        teller = _Teller(under, self._clients, self._logs)
         try:
             result, error = await self._result(entry, teller)
             teller.bring()
@@ -165,10 +167,10 @@ class Worker:
 class _Teller:
     """Takes what a prompt says in any thread, and brings it to clients and history in the event loop's."""
 
-    def __init__(self, under: Under, clients: Clients) -> None:
+    def __init__(self, under: Under, clients: Clients, logs: Logs) -> None:
         self.messages: list[list[Any]] = []
         self.outputs: dict[str, Any] = {}
-        self._under, self._clients = under, clients
+        self._under, self._clients, self._logs = under, clients, logs
         self._loop = asyncio.get_running_loop()
         self._waiting: deque[tuple[Message, Picture | None]] = deque()
         self._called = False
@@ -200,6 +202,8 @@ class _Teller:
             self._under.step.heard(str(data["node"]), data["value"], data["max"])
         if name == "executed":
             self.outputs[data["node"]] = data["output"]
+        if name == LOG:
+            self._logs.take_from(self._under.entry.id, data["lines"], data["node"])
         if name.startswith(OWN_EVENTS):
             return
         for client_id in self._listeners(name):

@@ -1,0 +1,1 @@
+"""Runs prompts on the machines of a Ray cluster: `nodes serve --engine ray[=ADDRESS]`."""
