@@ -60,6 +60,8 @@ class Condition:
     last: float = 0.0
     """... down to this one."""
     control: Any = None
+    places: Any = None
+    """Words with a place, and the gates that know of places."""
     default: bool = False
     hooks: Hooked | None = None
     entry: Mapping[str, Any] = field(default_factory=dict)
@@ -85,10 +87,28 @@ def prepare(
     seeded = [[(text, {**entry, "seed": seed}) for text, entry, *_ in rows] for rows in lists]
     ready = [[_ready(model, row, latent, i == 0, mask) for row in rows] for i, rows in enumerate(seeded)]
     whole = [_with_areas(own, [c for other in ready if other is not own for c in other]) for own in ready]
-    shared = next((row[1].get("control") for row in lists[0] if row[1].get("control_apply_to_uncond")), None)
-    if shared is not None:
-        whole[1:] = [[c if c.control else replace(c, control=shared) for c in own] for own in whole[1:]]
+    shared = [c.control for c in _everywhere(whole[0]) if c.entry.get("control_apply_to_uncond")]
+    placed = [c.places for c in _everywhere(whole[0])]
+    for i, own in enumerate(whole[1:], 1):
+        whole[i] = _handed_on(_handed_on(own, "control", shared), "places", placed)
     return tuple(tuple(own) for own in whole)
+
+
+def _everywhere(own: Sequence[Condition]) -> list[Condition]:
+    return [c for c in own if c.area is None]
+
+
+def _handed_on(own: list[Condition], name: str, values: Sequence[Any]) -> list[Condition]:
+    """``own``, with what the other side has for the whole picture, if no entry of ``own`` has such."""
+    wanted = [value for value in values if value is not None]
+    bare = [i for i, c in enumerate(own) if c.area is None]
+    if not wanted or not bare or any(getattr(own[i], name) is not None for i in bare):
+        return own
+    found = list(own)
+    for n, value in enumerate(wanted):
+        at = bare[n % len(bare)]
+        found[at] = replace(own[at], **{name: value})
+    return found
 
 
 def _ready(
@@ -106,6 +126,7 @@ def _ready(
         first=first,
         last=last,
         control=entry.get("control"),
+        places=entry.get("gligen"),
         default=bool(entry.get("default", False)),
         hooks=entry.get("hooks") if hasattr(entry.get("hooks"), "patches") else None,
         entry=entry,
@@ -167,6 +188,7 @@ class Guide:
     def predict(self, sides: Sequence[Sequence[Condition]], x: Tensor, sigma: float) -> list[Tensor]:
         """For each list the clean latent that it asks for, where conditions overlap their weighted mean."""
         calls = [c for i, side in enumerate(sides) for c in _calls(i, side, x, sigma)]
+        calls += [c for i, side in enumerate(sides) for c in _rest(i, side, x, sigma, calls)]
         if any(call.condition.hooks is not None for call in calls):
             calls = self._hooked(calls, sigma)
         totals = [torch.zeros_like(x) for _ in sides]
@@ -211,6 +233,8 @@ class Guide:
         }
         if group[0].condition.control is not None:
             extras["control"] = group[0].condition.control
+        if group[0].condition.places is not None:
+            extras["places"] = group[0].condition.places
         if getattr(self.model, "wants_sides", False):
             extras["sides"] = [call.side for call in group]
         sigmas = torch.full((x.shape[0],), sigma, dtype=torch.float32, device=x.device)
@@ -227,12 +251,28 @@ def _calls(side: int, conditions: Sequence[Condition], x: Tensor, sigma: float) 
     size = (x.shape[-2], x.shape[-1])
     found = []
     for c in conditions:
-        if c.active(sigma):
+        if c.active(sigma) and not c.default:
             area = None if c.area is None else areas.clip(c.area, size)
             part = areas.crop(x, area)
             weight = areas.influence(part, size, area, c.mask, c.strength)
             found.append(_Call(c, side, part, weight, area))
     return found
+
+
+def _rest(
+    side: int, conditions: Sequence[Condition], x: Tensor, sigma: float, calls: Sequence[_Call]
+) -> list[_Call]:
+    """Conditions that hold where, and as far as, no other of their side does."""
+    fallback = [replace(c, default=False) for c in conditions if c.default]
+    if not fallback:
+        return []
+    left = torch.ones_like(x)
+    for call in calls:
+        if call.side == side:
+            areas.crop(left, call.area).sub_(call.weight)
+    left = left.clamp(min=0)
+    found = _calls(side, fallback, x, sigma) if left.any() else []
+    return [replace(call, weight=areas.crop(left, call.area)) for call in found]
 
 
 def _groups(calls: list[_Call]) -> list[list[_Call]]:
@@ -251,7 +291,9 @@ def _groups(calls: list[_Call]) -> list[list[_Call]]:
 
 def _fits(a: _Call, b: _Call) -> bool:
     one, two = a.condition, b.condition
-    if a.x.shape != b.x.shape or one.control is not two.control or one.extras.keys() != two.extras.keys():
+    if one.control is not two.control or one.places is not two.places:
+        return False
+    if a.x.shape != b.x.shape or one.extras.keys() != two.extras.keys():
         return False
     if a.patches is not b.patches and a.patches.key != b.patches.key:
         return False

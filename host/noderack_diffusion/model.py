@@ -81,6 +81,7 @@ class Model(Patchable):
         y: Tensor | None = None,
         concat: Tensor | None = None,
         control: Control | None = None,
+        places: Any = None,
         sides: Sequence[int] = (),
     ) -> Tensor:
         """The clean latent of ``x [B, C, h, w]`` at ``sigma [B]`` given ``context [B, n, D]``, in fp32.
@@ -88,20 +89,20 @@ class Model(Patchable):
         ``y [B, n]`` is the label vector, ``concat [B, c, h, w]`` goes beside the input's channels; ``sides``
         says which conditioning list each equal part of the batch is of.
         """
-        if self.changes.steers or (control is not None and not isinstance(control, Control)):
+        foreign = control is not None and not isinstance(control, Control)
+        if self.changes.steers or foreign or places is not None:
             options, labels = self.changes.sampling_options(), {} if y is None else {"y": y}
-            return self.predict_under(
-                options, x, sigma, context, sides=sides, control=control, concat=concat, **labels
-            )
+            given = {"control": control, "concat": concat, "places": places}
+            return self.predict_under(options, x, sigma, context, sides=sides, **given, **labels)
         network, dtype = self.network(), self.dtype
         self._fits(context)
-        given = self.param.input(x, sigma)
+        scaled = self.param.input(x, sigma)
         if concat is not None:
-            given = torch.cat([given, concat.to(given)], dim=1)
+            scaled = torch.cat([scaled, concat.to(scaled)], dim=1)
         time = self.param.times.time(sigma).float()
-        steer = control and control.residuals(self.param, given, sigma, context=context, y=y)
+        steer = control and control.residuals(self.param, scaled, sigma, context=context, y=y)
         out = network(
-            given.to(dtype), time, context.to(x.device, dtype), y=y, control=steer, skip_hook=self.hooks.skip
+            scaled.to(dtype), time, context.to(x.device, dtype), y=y, control=steer, skip_hook=self.hooks.skip
         )
         return self.param.clean(x, out.float(), sigma)
 

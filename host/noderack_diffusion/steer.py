@@ -29,6 +29,9 @@ class Steer:
     def block(self, index: int) -> None:
         """A transformer block of the stage begins."""
 
+    def transformed(self) -> None:
+        """A transformer, all its blocks, is through."""
+
     def embedding(self, emb: Tensor, width: int) -> Tensor:
         """The time embedding, before labels are added."""
         return emb

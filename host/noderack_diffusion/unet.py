@@ -220,6 +220,8 @@ class SpatialTransformer(nn.Module):
             if steer is not None:
                 steer.block(index)
             h = block(h, context, steer)
+        if steer is not None:
+            steer.transformed()
         if self.linear:
             h = self.proj_out(h).transpose(1, 2).unflatten(2, size)
         else:

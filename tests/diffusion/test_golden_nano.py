@@ -30,6 +30,7 @@ class Fixed:
 
     def __init__(self, network: UNet) -> None:
         self.network, self.key, self.dtype, self.device = network, "fixed", torch.float32, torch.device("cpu")
+        self.shared: dict[str, object] = {}
 
     def use(self, patches: object) -> UNet:
         return self.network

@@ -83,3 +83,31 @@ def test_inpainting_models_see_the_mask_and_the_picture() -> None:
     assert beside(0, {}, latent, mask, SD) is None
     other = beside(4, {"concat_latent_image": torch.randn(1, 4, 10, 12)}, latent, None, SD)
     assert other.shape == latent.shape
+
+
+def test_a_default_fills_what_the_others_leave() -> None:
+    model, mask = Echo(), torch.zeros(1, 4, 4)
+    mask[:, :2] = 0.25
+    ask = {"start_percent": 0.5}  # not yet at this sigma
+    rows = [
+        [torch.full((1, 1, 1), 8.0), {"mask": mask}],
+        [torch.full((1, 1, 1), 5.0), {"default": True}],
+        [torch.full((1, 1, 1), 9.0), ask],
+    ]
+    got = Guide(model).predict(prepare(model, [rows], X), X, 10.0)[0]
+    assert got[:, :, :2].unique().tolist() == [0.25 * 8 + 0.75 * 5]
+    assert got[:, :, 2:].unique().tolist() == [5.0]
+    full = [rows[1], [torch.full((1, 1, 1), 2.0), {}]]
+    assert Guide(model).predict(prepare(model, [full], X), X, 10.0)[0].unique().tolist() == [2.0]
+
+
+def test_a_control_for_all_is_handed_to_the_other_side() -> None:
+    one = torch.zeros(1, 1, 1)
+    told = {"control": "a", "control_apply_to_uncond": True}
+    bare, area = [one, {}], [one, {"area": (2, 2, 0, 0)}]
+    _, no = prepare(Echo(), [[[one, told]], [bare, bare, area]], X)
+    assert [c.control for c in no[:3]] == ["a", None, None]
+    _, no = prepare(Echo(), [[[one, told]], [[one, {"control": "own"}], bare]], X)
+    assert [c.control for c in no] == ["own", None]
+    _, no = prepare(Echo(), [[[one, {"control": "a"}]], [bare]], X)
+    assert no[0].control is None

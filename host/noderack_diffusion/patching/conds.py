@@ -80,7 +80,8 @@ def dict_of(condition: Condition) -> Cond:
         models[NAMES.get(name, name)] = kind(value)
     found: Cond = {**condition.entry, "cross_attn": condition.context, "model_conds": models}
     found.update(uuid=uuid.uuid4(), strength=condition.strength)
-    for name, told in (("area", condition.area), ("mask", condition.mask), ("control", condition.control)):
+    own = {"area": condition.area, "mask": condition.mask}
+    for name, told in {**own, "control": condition.control, "gligen": condition.places}.items():
         found.pop(name, None)
         if told is not None:
             found[name] = told
@@ -110,6 +111,7 @@ def condition_of(found: Cond) -> Condition:
         first=float(found.get("timestep_start", math.inf)),
         last=float(found.get("timestep_end", 0.0)),
         control=found.get("control"),
+        places=found.get("gligen"),
         default=bool(found.get("default", False)),
         hooks=found.get("hooks") if hasattr(found.get("hooks"), "patches") else None,
         entry=found,

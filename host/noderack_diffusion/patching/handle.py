@@ -343,12 +343,17 @@ class Patchable(Steering):
         sides: Sequence[int] = (),
         control: Any = None,
         concat: Tensor | None = None,
+        places: Any = None,
         **more: Any,
     ) -> Tensor:
         """As ``predict``, with what ``options`` hold put around and into the network."""
         chunks = max(1, len(sides))
         told: Options = merged({}, options.get("transformer_options", {}))
         told.update(cond_or_uncond=list(sides), sigmas=sigma[: len(sigma) // chunks])
+        if places is not None:
+            kind, gates, rows = places
+            patch = gates.patch(rows if kind == "position" else (), x.shape)
+            told["patches"] = {**told.get("patches", {}), "middle_patch": [patch]}
         carried = {"c_crossattn": context, "transformer_options": told, **more}
         if concat is not None:
             carried["c_concat"] = concat

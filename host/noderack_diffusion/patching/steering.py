@@ -30,6 +30,9 @@ class OptionSteer(Steer):
     def block(self, index: int) -> None:
         self.options["block_index"] = index
 
+    def transformed(self) -> None:
+        self.options["transformer_index"] += 1
+
     def embedding(self, emb: Tensor, width: int) -> Tensor:
         for function in self._patches.get("emb_patch", ()):
             emb = function(emb, width, self.options)

@@ -286,6 +286,32 @@ class InstructPixToPixConditioning(Node):
         return yes, no, {"samples": seen.new_zeros(seen.shape)}
 
 
+class ConditioningSetDefaultCombine(Node):
+    """Adds what holds wherever no other entry does, as far as their masks and strengths leave room."""
+
+    INPUTS: ClassVar[Inputs] = {
+        "required": {"cond": CONDITIONING, "cond_DEFAULT": CONDITIONING},
+        "optional": {"hooks": ("HOOKS",)},
+    }
+    RETURN_TYPES = ("CONDITIONING",)
+    CATEGORY = "advanced/hooks/cond single"
+    FUNCTION = "set_default_and_combine"
+
+    def set_default_and_combine(
+        self,
+        cond: Conditioning,
+        cond_DEFAULT: Conditioning,
+        hooks: Any = None,
+    ) -> tuple[Conditioning]:
+        """`hooks` go onto the default alone."""
+        added = with_options(cond_DEFAULT, default=True)
+        if hooks is not None:
+            joined = [options.get("hooks") for _, options in added]
+            own = [hooks if had is None else had.clone_and_combine(hooks) for had in joined]
+            added = [[text, {**o, "hooks": h}] for (text, o), h in zip(added, own, strict=True)]
+        return (cond + added,)
+
+
 _ALL: tuple[type[Node], ...] = (
     ConditioningCombine,
     ConditioningConcat,
@@ -298,6 +324,7 @@ _ALL: tuple[type[Node], ...] = (
     ConditioningSetTimestepRange,
     InpaintModelConditioning,
     InstructPixToPixConditioning,
+    ConditioningSetDefaultCombine,
 )
 NODES: Mappings = {node.__name__: node for node in _ALL}
 NAMES = {
@@ -306,4 +333,5 @@ NAMES = {
     "ConditioningSetArea": "Conditioning (Set Area)",
     "ConditioningSetAreaPercentage": "Conditioning (Set Area with Percentage)",
     "ConditioningSetMask": "Conditioning (Set Mask)",
+    "ConditioningSetDefaultCombine": "Cond Set Default Combine",
 }

@@ -1,4 +1,4 @@
-"""ControlNets: a picture that steers what a conditioning asks for."""
+"""ControlNets and GLIGEN: a picture, or boxes, that steer what a conditioning asks for."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from noderack_nodes.places import model_names, model_path
 from noderack_nodes.sockets import (
+    CLIP,
     CONDITIONING,
     CONTROL_NET,
     IMAGE,
@@ -15,6 +16,8 @@ from noderack_nodes.sockets import (
     Mappings,
     Node,
     number,
+    pixels,
+    text,
 )
 
 if TYPE_CHECKING:
@@ -65,7 +68,7 @@ class ControlNetApply(Node):
         if strength == 0:
             return (conditioning,)
         steered = _steered(conditioning, control_net, image, (strength, 0.0, 1.0))
-        return ([[text, {**options, "control_apply_to_uncond": True}] for text, options in steered],)
+        return ([[tensor, {**options, "control_apply_to_uncond": True}] for tensor, options in steered],)
 
 
 class ControlNetApplyAdvanced(Node):
@@ -108,6 +111,65 @@ class ControlNetApplyAdvanced(Node):
         return one, other
 
 
+class GLIGENLoader(Node):
+    """Gates that let words have a place."""
+
+    RETURN_TYPES = ("GLIGEN",)
+    CATEGORY = "loaders"
+    FUNCTION = "load_gligen"
+
+    @classmethod
+    def INPUT_TYPES(cls) -> Inputs:
+        """The files in models/gligen now."""
+        return {"required": {"gligen_name": (model_names("gligen"),)}}
+
+    def load_gligen(self, gligen_name: str) -> tuple[Any]:
+        """For Stable Diffusion 1 as a rule: gates belong to one kind of U-Net."""
+        from noderack_diffusion.gligen import load_gligen
+
+        return (load_gligen(model_path("gligen", gligen_name)),)
+
+
+class GLIGENTextBoxApply(Node):
+    """A text that shall be drawn within a box."""
+
+    INPUTS: ClassVar[Inputs] = {
+        "required": {
+            "conditioning_to": CONDITIONING,
+            "clip": CLIP,
+            "gligen_textbox_model": ("GLIGEN",),
+            "text": text(dynamicPrompts=True),
+            "width": pixels(64, 8, 8),
+            "height": pixels(64, 8, 8),
+            "x": pixels(0, 0, 8),
+            "y": pixels(0, 0, 8),
+        }
+    }
+    RETURN_TYPES = ("CONDITIONING",)
+    CATEGORY = "conditioning/gligen"
+    FUNCTION = "append"
+
+    def append(
+        self,
+        conditioning_to: Conditioning,
+        clip: Any,
+        gligen_textbox_model: Any,
+        text: str,
+        width: int,
+        height: int,
+        x: int,
+        y: int,
+    ) -> tuple[Conditioning]:
+        """The text is in the whole prompt too, as a rule; several nodes place several texts."""
+        row = (clip.encode(text)[1], height // 8, width // 8, y // 8, x // 8)
+        found = []
+        for tensor, options in conditioning_to:
+            before = options.get("gligen", ("position", None, []))[2]
+            placed = ("position", gligen_textbox_model, [*before, row])
+            found.append([tensor, {**options, "gligen": placed}])
+        return (found,)
+
+
 def _steered(
     conditioning: Conditioning,
     control_net: Any,
@@ -118,15 +180,21 @@ def _steered(
     """Every entry with this control after those that it has; entries which share one can be batched."""
     made = {} if made is None else made
     found = []
-    for text, options in conditioning:
+    for tensor, options in conditioning:
         before = options.get("control")
         if id(before) not in made:
             made[id(before)] = control_net.given(image, *how).after(before)
-        found.append([text, {**options, "control": made[id(before)], "control_apply_to_uncond": False}])
+        found.append([tensor, {**options, "control": made[id(before)], "control_apply_to_uncond": False}])
     return found
 
 
-NODES: Mappings = {n.__name__: n for n in (ControlNetLoader, ControlNetApply, ControlNetApplyAdvanced)}
+NODES: Mappings = {
+    node.__name__: node
+    for node in (
+        *(ControlNetLoader, ControlNetApply, ControlNetApplyAdvanced),
+        *(GLIGENLoader, GLIGENTextBoxApply),
+    )
+}
 NAMES = {
     "ControlNetLoader": "Load ControlNet Model",
     "ControlNetApply": "Apply ControlNet (OLD)",
