@@ -3,6 +3,9 @@
 import functools
 import http.server
 import json
+import os
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -34,6 +37,24 @@ def served(folder: Path) -> Iterator[str]:
     finally:
         server.shutdown()
         server.server_close()
+
+
+@contextmanager
+def host_served(root: Path) -> Iterator[str]:
+    """The address of a server of our own on the host in that folder, as `nodes serve` starts it."""
+    (root / "host.toml").write_text('python_index = "none"\n')
+    (root / "env").symlink_to(Path(sys.executable).parents[1])
+    words = [Path(sys.executable).with_name("nodes"), "serve", "--host", root, "--port", "0", "--json"]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as child:
+        assert child.stdout is not None
+        yield json.loads(child.stdout.readline())["url"]
+        child.terminate()
+
+
+def keep(page: Any, name: str) -> None:
+    """Leaves a screenshot where continuous integration collects them, if it says where."""
+    if folder := os.environ.get("NODERACK_SCREENSHOTS"):
+        page.screenshot(path=f"{folder}/{name}.png")
 
 
 def small_export() -> Any:

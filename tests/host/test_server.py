@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
-from aiohttp import ClientWebSocketResponse, FormData, web
+from aiohttp import ClientWebSocketResponse, FormData, WSCloseCode, WSMsgType, web
 from aiohttp.test_utils import TestClient, TestServer
 from noderack_host import running
 from noderack_host.folder import Host, HostConfig
-from noderack_host.packs import LoadedPack, Packs
+from noderack_host.packs import LoadedPack, Packs, load_packs
+from noderack_host.server import templates
 from noderack_host.server.app import api_routes, make_app
 from noderack_host.server.settings import ServerSettings
 from PIL import Image, PngImagePlugin
@@ -282,14 +283,46 @@ async def test_settings_and_files_of_the_user(client: Client) -> None:
     assert (await client.get("/user.css")).content_type == "text/css"
 
 
-async def test_templates_are_served_where_they_are_installed_else_none(client: Client) -> None:
-    assert isinstance(await (await client.get("/templates/index.json")).json(), list)
-    assert (await client.get("/templates/nothing.webp")).status == 404
+async def test_templates_that_run_here_come_first_and_pictures_are_drawn(host: Host) -> None:
+    pytest.importorskip("comfyui_workflow_templates_json", reason="noderack[ui] is not installed")
+    client = Client(TestServer(make_app(host, load_packs(only=["core"]))))
+    await client.start_server()
+    first, *rest = await (await client.get("/templates/index.json")).json()
+    name = "basic_mask_operations_and_compositing"
+    assert name in [item["name"] for item in first["templates"]] and first["title"] == "Runs here"
+    assert name not in [item["name"] for category in rest for item in category["templates"]]
+    assert (await (await client.get(f"/templates/{name}.json")).json())["nodes"]
+    picture = await client.get(f"/templates/{name}-1.webp")
+    assert picture.content_type == "image/svg+xml" and "MaskComposite" in await picture.text()
+    assert "sdxl" not in (await (await client.get("/templates/index_logo.json")).json())
+    for missing in ("nothing.webp", "nothing-1.webp", "index_logo-1.webp", "nothing.json", "..%2Fa.json"):
+        assert (await client.get(f"/templates/{missing}")).status == 404
+    await client.close()
+
+
+async def test_without_the_templates_package_their_list_is_empty(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(templates, "FILES_PACKAGE", "no_such_package")
+    monkeypatch.setattr(templates, "CORE_PACKAGE", "no_such_package")
+    assert await (await client.get("/templates/index.fr.json")).json() == []
+    assert await (await client.get("/templates/index_logo.json")).json() == {}
 
 
 async def test_the_small_page_is_served_without_an_editor(client: Client) -> None:
     assert "Noderack" in await (await client.get("/")).text()
     assert (await client.get("/page.js")).status == 200
+
+
+async def test_it_ends_at_once_though_editors_are_open(host: Host, packs: Packs) -> None:
+    client = Client(TestServer(make_app(host, packs)))
+    await client.start_server()
+    socket = await client.ws_connect("/ws?clientId=a")
+    assert (await socket.receive_json())["type"] == "status"
+    heard = asyncio.create_task(socket.receive())
+    await asyncio.wait_for(client.server.runner.cleanup(), 10)
+    assert (await heard).type is WSMsgType.CLOSE and socket.close_code == WSCloseCode.GOING_AWAY
+    await client.close()
 
 
 async def test_the_queue_survives_a_restart(host: Host, packs: Packs) -> None:

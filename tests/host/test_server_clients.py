@@ -50,9 +50,8 @@ def test_a_library_of_scripts_runs_a_workflow(url: str, workflow: Path) -> None:
     assert list(pictures) == ["client_00001_.png"] and next(iter(pictures.values()))[:4] == b"\x89PNG"
 
 
-@pytest.mark.slow
 def test_comfy_cli_runs_a_workflow(url: str, workflow: Path, tmp_path: Path) -> None:
-    comfy = shutil.which("comfy")
+    comfy = shutil.which("comfy", path=Path(sys.executable).parent)
     if comfy is None:
         pytest.skip("comfy-cli is not installed")
     port = url.rpartition(":")[2]

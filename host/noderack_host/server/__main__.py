@@ -33,6 +33,7 @@ from noderack_host.server.state import RESTART, SERVER, Ending, Server
 
 TOKEN_VARIABLE = "NODERACK_SERVE_TOKEN"
 WEBHOOK_VARIABLE = "NODERACK_WEBHOOK_SECRET"
+PATIENCE = 10.0  # seconds that answers under way have when the server ends
 SUPERVISED = "NODERACK_SUPERVISED"  # set by who starts the server again when it exits with RESTART
 
 
@@ -148,7 +149,7 @@ async def _serve(
     packs = load_packs(load=for_host(host))
     app = make_app(host, packs, settings, editor_folder())
     server = app[SERVER]
-    runner = web.AppRunner(app, access_log=None)
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=PATIENCE)
     await runner.setup()
     secure = _secure(certificate, key)
     site = web.TCPSite(runner, settings.listen, settings.port, ssl_context=secure)

@@ -96,6 +96,7 @@ def make_app(
     routes.adopt()
     add_pages(app, editor, routes)
     app.cleanup_ctx.append(_life)
+    app.on_shutdown.append(_end_sockets)
     return app
 
 
@@ -135,6 +136,10 @@ def add_routes(app: web.Application, twice: Iterable[web.RouteDef], once: Iterab
         app.router.add_route(route.method, "/api" + route.path, route.handler)
     for route in once:
         app.router.add_route(route.method, route.path, route.handler)
+
+
+async def _end_sockets(app: web.Application) -> None:
+    await app[SERVER].clients.close()
 
 
 async def _life(app: web.Application) -> AsyncIterator[None]:

@@ -12,7 +12,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
-from aiohttp import WSMsgType, web
+from aiohttp import WSCloseCode, WSMsgType, web
 
 from noderack_host.preview import Picture
 
@@ -131,6 +131,11 @@ class Clients:
         """`send_bytes` from any thread."""
         if self._loop is not None and not self._loop.is_closed():
             self._loop.call_soon_threadsafe(self.send_bytes, frame, client_id)
+
+    async def close(self) -> None:
+        """Ends every socket: a server that stops would wait for them."""
+        open_ones = [client.socket for client in self._by_id.values()]
+        await asyncio.gather(*(one.close(code=WSCloseCode.GOING_AWAY) for one in open_ones))
 
     def _chosen(self, client_id: str | None) -> list[Client]:
         if client_id is None:

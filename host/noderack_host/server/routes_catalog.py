@@ -19,6 +19,7 @@ from noderack_host.server.places import inside
 from noderack_host.server.state import SERVER, Server
 
 OWN_NAME, OWN_FOLDER = "noderack", Path(__file__).parent / "editor"
+_LIST = re.compile(r"index(?:\.[a-z]{2}(?:-[A-Z]{2})?)?\.json")
 EXAMPLE_FOLDERS = ("example_workflows", "example", "examples", "workflow", "workflows")
 
 
@@ -157,13 +158,20 @@ def example_folders(server: Server) -> list[tuple[str, Path]]:
 
 
 async def template(request: web.Request) -> web.StreamResponse:
-    """One file of the templates; an index that is not there is an empty one."""
-    name = request.match_info["name"]
-    path = request.app[SERVER].templates.find(name)
+    """One file of the templates; a list that is not there is an empty one, and a picture is drawn."""
+    name, server = request.match_info["name"], request.app[SERVER]
+    if _LIST.fullmatch(name):
+        return web.json_response(await asyncio.to_thread(server.templates.listed, name, server.packs.nodes))
+    path = server.templates.find(name)
     if path is not None:
         return web.FileResponse(path)
-    if name.startswith("index") and name.endswith(".json"):
-        return web.json_response([])
+    drawn = await asyncio.to_thread(server.templates.drawn, name)
+    if drawn is not None:
+        return web.Response(
+            text=drawn, content_type="image/svg+xml", headers={"Cache-Control": "max-age=3600"}
+        )
+    if name == "index_logo.json":
+        return web.json_response({})
     raise web.HTTPNotFound(text=f"there is no template file {name!r}")
 
 
