@@ -155,8 +155,12 @@ class RayEngine:
     # -- workers
 
     async def _grow(self) -> None:
-        """Keeps as many workers as were asked for, or as the machines have room for."""
+        """Keeps as many workers as were asked for, or as the machines have room for; sees a new lock."""
         while True:
+            if (
+                site := self._site_of_now(Path(self._site.mark), self._site.number + 1)
+            ).lock != self._site.lock:
+                self._renew(site)
             wanted = self._wishes.workers
             room = await asyncio.to_thread(joining.room) if wanted is None else wanted
             while len(self._seats) < room:
@@ -346,7 +350,7 @@ def _brought(reads: Iterable[tuple[Made, Path]]) -> list[tuple[dict[str, str], A
 def _lacking(seats: Iterable[Seat], types: Iterable[str]) -> str:
     have = frozenset().union(*(seat.node_types for seat in seats))
     lacking = ", ".join(sorted(set(types) - have)) or "all of them together"
-    return f"no worker has these node types: {lacking}; run nodes lock on the server's host and serve again"
+    return f"no worker has these node types: {lacking}; run nodes lock in the server's host"
 
 
 def _failed(entry: Entry, kind: str, why: str, hear: Hear) -> NodeError:
