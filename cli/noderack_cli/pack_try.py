@@ -66,21 +66,6 @@ def look(job: Mapping[str, Any]) -> dict[str, Any]:
     return result
 
 
-def together(job: Mapping[str, Any]) -> dict[str, Any]:
-    """Brings a host up and imports many packs into it, as it does when it starts: seconds for each part."""
-    started = time.perf_counter()
-    prepare(job)
-    up = time.perf_counter()
-    failed = []
-    for pack in job["packs"]:
-        sys.path[:0] = pack.get("paths", [])
-        try:
-            _import(pack)
-        except BaseException as error:  # pack code
-            failed.append(f"{pack}: {type(error).__name__}: {error}")
-    return {"start": up - started, "packs": time.perf_counter() - up, "failed": failed}
-
-
 def _is_there(name: str) -> bool:
     try:
         return name in sys.modules or importlib.util.find_spec(name) is not None
@@ -354,4 +339,4 @@ if __name__ == "__main__":
         serve()
     else:
         asked = json.loads(sys.argv[1])
-        answer(asked, together if "packs" in asked else main)
+        answer(asked, main)
