@@ -26,6 +26,14 @@ CASES = [
     ("nobody uses the other", {"downloads": 10}, {}, MUCH, "original", False),
     ("chosen", {"preferred": True, "stars": 50}, {"stars": 1}, "its editors chose this pack", MUCH, False),
     ("had it first", {"stars": 50}, {"newcomer": True, "stars": 1}, "one of 2 claims", MUCH, False),
+    (
+        "listed first, hardly used",
+        {"stars": 1},
+        {"newcomer": True, "origin": "declared"},
+        "1 stars",
+        MUCH,
+        True,
+    ),
     ("trusted more", {"origin": "declared", "stars": 50}, {"stars": 1}, "declared by the pack", MUCH, False),
 ]
 

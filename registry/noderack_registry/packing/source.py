@@ -180,6 +180,13 @@ def _safe(archive: Path, info: zipfile.ZipInfo) -> PurePosixPath:
     return path
 
 
+def _git_said(stderr: str) -> str:
+    """Git's last word: its last line that tells of a failure, else its last line."""
+    lines = [line for text in stderr.splitlines() if (line := text.strip().strip("'").strip())]
+    fatal = [line for line in lines if line.startswith(("fatal:", "error:"))]
+    return (fatal or lines or [""])[-1]
+
+
 @contextmanager
 def _open_git(url: str, ref: str | None, shown: str) -> Iterator[Source]:
     """A clone of `url` at `ref` (branch, tag, commit; the default branch if None), submodules included."""
@@ -199,9 +206,8 @@ def _open_git(url: str, ref: str | None, shown: str) -> Iterator[Source]:
                 if (root / ".gitmodules").is_file():
                     repository.git.submodule("update", "--init", "--recursive")
         except GitCommandError as cause:
-            said = str(cause.stderr).strip().splitlines()
             raise SourceError(
-                f"{shown}: git says: {said[-1] if said else cause}", "check address and ref"
+                f"{shown}: git says: {_git_said(str(cause.stderr)) or cause}", "check address and ref"
             ) from cause
         source = _with_files(Source(root, name, shown))
         yield replace(_with_git(source), repository=public_url(url))

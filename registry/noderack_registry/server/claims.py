@@ -244,6 +244,8 @@ def _outvoted(first: Claimant, others: Sequence[Claimant]) -> bool:
 
 def _clearly_first(first: Claimant, second: Claimant) -> bool:
     """True if no reasonable rule would put the second one first."""
+    if _maybe_the_original(first, second):
+        return False
     return _stands_better(first, second) or _much_more_popular(first, second) or _named(first, second)
 
 
@@ -256,6 +258,12 @@ def _stands_better(first: Claimant, second: Claimant) -> bool:
     if first.preferred and not second.preferred:
         return True
     return _TRUST[first.origin] + 1 < _TRUST[second.origin]
+
+
+def _maybe_the_original(first: Claimant, second: Claimant) -> bool:
+    """True if a catalogue's word for a pack that hardly anyone uses stands before a published pack."""
+    hearsay = _TRUST[first.origin] >= _TRUST["catalogue"] and not (first.preferred or first.stands)
+    return hearsay and _TRUST[second.origin] < _TRUST["catalogue"] and not second.yanked
 
 
 def _named(first: Claimant, second: Claimant) -> bool:
@@ -276,7 +284,9 @@ def _much_more_popular(first: Claimant, second: Claimant) -> bool:
 
 def _by_popularity(ordered: Sequence[Claimant]) -> str:
     """What the first says of itself when it is clear by popularity alone; else empty."""
-    if len(ordered) < 2 or _stands_better(*ordered[:2]) or not _much_more_popular(*ordered[:2]):
+    if len(ordered) < 2 or _maybe_the_original(*ordered[:2]) or _stands_better(*ordered[:2]):
+        return ""
+    if not _much_more_popular(*ordered[:2]):
         return ""
     said = f"at least {_MUCH} times as popular as the next claim"
     if ordered[0].share < 0.5:
