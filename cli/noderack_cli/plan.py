@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from noderack_registry.schema import ModelManifest, TypeClaim
 
 from noderack_cli.wheels import Wheel, fitting
 
-UNPACKED = 3  # times a wheel's size is what it takes when it is unpacked and compiled, roughly
+if TYPE_CHECKING:
+    from noderack_cli.wheel_facts import WheelFacts
+
+UNPACKED = 3  # times a wheel's size is what it takes unpacked and compiled, roughly, where nobody can look
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,22 +49,41 @@ class Distribution:
     """A change to the Python environment: `old` is None for what comes, `new` for what goes.
 
     `wheels` are the new version's, for every platform; none where the index does not tell their hashes.
+    `facts` are those of the one that this platform takes, where it could be looked into.
     """
 
     name: str
     old: str | None
     new: str | None
     wheels: tuple[Wheel, ...] = ()
+    facts: WheelFacts | None = None
 
     @property
     def wheel(self) -> Wheel | None:
         """The wheel that this platform takes."""
         return fitting(self.wheels)
 
+    @property
+    def licence(self) -> str:
+        """Its licence, empty where it is not known."""
+        return self.facts.licence if self.facts else ""
+
+    @property
+    def download(self) -> int:
+        """Bytes to download: none for what uv's cache holds."""
+        return self.wheel.size if self.wheel and not (self.facts and self.facts.cached) else 0
+
+    @property
+    def disk(self) -> int:
+        """Bytes that it takes on the disk, about."""
+        return self.facts.disk if self.facts else UNPACKED * (self.wheel.size if self.wheel else 0)
+
     def as_dict(self) -> dict[str, Any]:
         """The `--json` form."""
         wheel = self.wheel
         about = {"url": wheel.url, "sha256": wheel.sha256, "size": wheel.size} if wheel else {}
+        if self.facts and self.new:
+            about |= {"licence": self.licence or None, "disk": self.disk, "cached": self.facts.cached}
         return {"name": self.name, "old": self.old, "new": self.new, **about}
 
 
@@ -128,11 +150,9 @@ class Plan:
     solved: bool = False
 
     @property
-    def wheel_bytes(self) -> int:
-        """Bytes of all wheels that come, packs and what they need, as far as they are known."""
-        names = {p.pack for p in self.packs}
-        others = (d.wheel.size for d in self.distributions if d.name not in names and d.wheel)
-        return sum(p.size for p in self.packs) + sum(others)
+    def _looked_into(self) -> dict[str, Distribution]:
+        """The distributions whose wheel is known, packs among them."""
+        return {d.name: d for d in self.distributions if d.wheel}
 
     @property
     def model_bytes(self) -> int:
@@ -141,14 +161,17 @@ class Plan:
 
     @property
     def download(self) -> int:
-        """Bytes to download at most: what uv's cache has already is not fetched again."""
-        given = sum(p.size for p in self.packs if p.wheel is not None)
-        return self.wheel_bytes - given + self.model_bytes
+        """Bytes to download: what uv's cache has already is not fetched again."""
+        known = self._looked_into
+        packs = sum(p.size for p in self.packs if p.wheel is None and p.pack not in known)
+        return packs + sum(d.download for d in known.values()) + self.model_bytes
 
     @property
     def disk(self) -> int:
-        """Bytes that the host grows by, about: wheels unpacked and compiled, and models."""
-        return UNPACKED * self.wheel_bytes + self.model_bytes
+        """Bytes that the disk fills by, about: wheels unpacked and compiled, less what is linked; models."""
+        known = self._looked_into
+        packs = sum(UNPACKED * p.size for p in self.packs if p.pack not in known)
+        return packs + sum(d.disk for d in known.values()) + self.model_bytes
 
     def __bool__(self) -> bool:
         return bool(self.packs or self.models or self.distributions)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Sequence
 
 from noderack_cli.plan import Distribution, ModelChoice, PackChoice, Plan
 from noderack_cli.plan_open import open_lines
 from noderack_cli.show import count, size, table
+
+_PLACE = re.compile(r"\S+:\d+: ")  # file and line of a finding
 
 
 def lines(plan: Plan) -> Iterator[str]:
@@ -41,7 +44,18 @@ def _pack(pack: PackChoice) -> Iterator[str]:
         yield f"      also claimed by: {', '.join(pack.alternatives[:5])}"
     if pack.capabilities:
         yield f"      its code can: {', '.join(pack.capabilities)}"
-    yield from (f"      careful: {risk}" for risk in pack.risks)
+    yield from (f"      careful: {risk}" for risk in _summed(pack.risks))
+
+
+def _summed(risks: Sequence[str]) -> Iterator[str]:
+    """Each risk; those that say the same of many places once, with the first place."""
+    groups: dict[str, list[str]] = {}
+    for risk in risks:
+        kind, colon, place = risk.partition(": ")
+        groups.setdefault(kind if colon and _PLACE.match(place) else risk, []).append(place)
+    for kind, places in groups.items():
+        more = f" (and in {len(places) - 1} more places)" if len(places) > 1 else ""
+        yield f"{kind}: {places[0]}{more}" if kind + ": " + places[0] in risks else kind
 
 
 def _beside_packs(plan: Plan) -> list[Distribution]:
@@ -51,11 +65,12 @@ def _beside_packs(plan: Plan) -> list[Distribution]:
 
 def _distribution(change: Distribution) -> tuple[str, ...]:
     much = size(change.wheel.size) if change.wheel and change.wheel.size else ""
+    much = "in the cache" if change.facts and change.facts.cached else much
     if change.old is None:
-        return "+", change.name, change.new or "", much
+        return "+", change.name, change.new or "", much, change.licence
     if change.new is None:
         return "-", change.name, change.old
-    return "~", change.name, f"{change.old} → {change.new}", much
+    return "~", change.name, f"{change.old} → {change.new}", much, change.licence
 
 
 def _model(model: ModelChoice) -> Iterator[str]:

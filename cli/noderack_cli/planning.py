@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -21,10 +21,12 @@ from noderack_cli.generations import Generation
 from noderack_cli.missing import Have, Missing, MissingType, missing
 from noderack_cli.model_files import Index, find_content
 from noderack_cli.pack_names import normal
-from noderack_cli.plan import Claims, ModelChoice, PackChoice, Plan
+from noderack_cli.plan import Claims, Distribution, ModelChoice, PackChoice, Plan
 from noderack_cli.solve import solve
 from noderack_cli.trust import refreshed, refuse_killed
+from noderack_cli.uv_tool import cache_of
 from noderack_cli.ways import told, ways_out
+from noderack_cli.wheel_facts import facts_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,9 +91,16 @@ def solved(host: Host, client: RegistryClient, plan: Plan, again: str = "nodes i
         solution = solve(host, client.url, generation, plan.packs)
     except Unresolvable as error:
         raise told(error, ways_out(host, client, generation, plan.packs, again)) from error
-    found = replace(plan, distributions=solution.changes, notes=solution.notes)
+    found = replace(plan, distributions=_with_facts(host, solution.changes), notes=solution.notes)
     refuse_killed(found, refreshed(host, client, keep=False))
     return replace(found, left_out=solution.left_out, solved=True)
+
+
+def _with_facts(host: Host, changes: Sequence[Distribution]) -> tuple[Distribution, ...]:
+    """The distributions with what their wheels tell: how large they are unpacked, which licence they have."""
+    wheels = [change.wheel for change in changes if change.wheel]
+    facts = facts_of(wheels, cache_of(host.root))
+    return tuple(replace(c, facts=facts.get(c.wheel.sha256) if c.wheel else None) for c in changes)
 
 
 def _ask(client: RegistryClient, lacking: Missing, wishes: Wishes) -> Claims:

@@ -73,6 +73,11 @@ def cache_for(root: Path) -> Path | None:
     return None if usual.stat().st_dev == root.stat().st_dev else root / ".uv-cache"
 
 
+def cache_of(root: Path) -> Path:
+    """The cache that a host uses, its own or uv's."""
+    return cache_for(root) or _usual_cache()
+
+
 @cache
 def _usual_cache() -> Path:
     ran = uv(["cache", "dir"])

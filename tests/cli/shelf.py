@@ -103,7 +103,8 @@ class ShelfHandler(BaseHTTPRequestHandler):
         part = body
         if wanted and shelf.ranges and not changed:
             first, _, last = wanted.removeprefix("bytes=").partition("-")
-            start, end = int(first), int(last) + 1 if last else len(body)
+            start = int(first) if first else max(0, len(body) - int(last))
+            end = int(last) + 1 if first and last else len(body)
             if start >= len(body):
                 return self._head(416, {}, 0)
             part = body[start:end]

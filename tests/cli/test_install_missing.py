@@ -12,6 +12,7 @@ from noderack_cli import generations
 from noderack_cli.exits import Exit
 from noderack_cli.main import run
 from noderack_host.folder import Host
+from pack_wheels import wheel
 
 BODY = os.urandom(100_000)
 
@@ -178,6 +179,26 @@ def test_a_pack_that_is_here_and_stands_against_it_is_named(
     assert run(["install-missing", workflow(tmp_path, ["Two"]), "--yes"]) == Exit.UNRESOLVABLE
     err = capsys.readouterr().err
     assert "nodes uninstall here && nodes install-missing" in err and "nodes update here && " in err
+
+
+def test_a_newer_host_is_offered_where_one_would_do(
+    shop: Any, rack: Host, shelf: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    newer = wheel(tmp_path / "index", "torch", "2.14.0", library=True)
+    shelf.kind = "text/html"
+    shelf.files["/simple/torch/"] = f'<a href="/{newer.name}">{newer.name}</a>'.encode()
+    shelf.files[f"/{newer.name}"] = newer.read_bytes()
+    rack.with_config(python_index=f"{shelf.url}/simple")
+    shop.sell("modern", types=["Modern"], requires=["torch>=2.14"])
+    flow = workflow(tmp_path, ["Modern"])
+    assert run(["install-missing", flow, "--yes"]) == Exit.UNRESOLVABLE
+    err = capsys.readouterr().err
+    assert "modern 1.0 → needs torch>=2.14; this host has torch 2.13.0" in err
+    command = f"nodes init FOLDER --torch auto && nodes install-missing {flow} --host FOLDER"
+    assert f"a newer host, made beside this one, with newer torch and core:\n      {command}" in err
+    shop.sell("modern", "1.1", types=["Modern"], requires=["torch>=3"])
+    assert run(["install-missing", flow, "--yes"]) == Exit.UNRESOLVABLE
+    assert "newer host" not in capsys.readouterr().err
 
 
 def test_of_two_opencvs_one_is_left_out(
