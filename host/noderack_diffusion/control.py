@@ -2,53 +2,74 @@
 
 A ControlNet is a copy of the U-Net's first half with a head that reads the picture; its outputs are added
 where the U-Net joins its halves. The handle that a conditioning entry carries under "control" is a
-``Control``.
+``Control``; networks of another make are other handles that give residuals too.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from noderack_diffusion.errors import MismatchError
 from noderack_diffusion.ops import timestep_embedding
 from noderack_diffusion.patch import PatchSet
+from noderack_diffusion.residual import ResidualAttention
 from noderack_diffusion.sigma import Parametrisation
 from noderack_diffusion.unet import Stage, UNetConfig, input_stages, middle_layers
 from noderack_diffusion.weights import Live
 
 Residuals = dict[str, list["Tensor | None"]]
 HINT_WIDTHS = (16, 16, 32, 32, 96, 96, 256)
+FACTOR = 8
+"""Pixels of the picture to one cell of the latent."""
+_UNION_HEADS, _UNION_EMBED = 8, 256
 
 
 class ControlNet(nn.Module):
-    """x ``[B, in, h, w]``, hint ``[B, 3, 8h, 8w]`` in 0..1, t, context, y -> residuals, deepest last."""
+    """x ``[B, in, h, w]``, hint ``[B, 3, 8h, 8w]`` in 0..1, t, context, y -> residuals, deepest last.
 
-    def __init__(self, config: UNetConfig, hint_channels: int = 3) -> None:
+    One that serves several kinds of pictures (``kinds``, "union") is told which ones it gets.
+    """
+
+    def __init__(self, config: UNetConfig, hint_channels: int = 3, kinds: int = 0) -> None:
         super().__init__()
-        self.config = config
+        self.config, self.kinds = config, kinds
         emb = config.width * 4
-        self.time_embed = nn.Sequential(nn.Linear(config.width, emb), nn.SiLU(), nn.Linear(emb, emb))
+        self.time_embed = _mlp(config.width, emb)
         if config.adm:
-            mlp = nn.Sequential(nn.Linear(config.adm, emb), nn.SiLU(), nn.Linear(emb, emb))
-            self.label_emb = nn.Sequential(mlp)
+            self.label_emb = nn.Sequential(_mlp(config.adm, emb))
         skips: list[int] = []
         self.input_blocks = nn.ModuleList(input_stages(config, skips))
         self.zero_convs = nn.ModuleList(nn.Sequential(nn.Conv2d(c, c, 1)) for c in skips)
         self.input_hint_block = _hint_block(hint_channels, config.width)
         self.middle_block = Stage(middle_layers(config, skips[-1]))
         self.middle_block_out = nn.Sequential(nn.Conv2d(skips[-1], skips[-1], 1))
+        if kinds:
+            self.task_embedding = nn.Parameter(torch.zeros(kinds, config.width))
+            self.transformer_layes = nn.Sequential(ResidualAttention(config.width, _UNION_HEADS))
+            self.spatial_ch_projs = nn.Linear(config.width, config.width)
+            self.control_add_embedding = _KindEmbedding(kinds, emb)
 
     def forward(
-        self, x: Tensor, hint: Tensor, t: Tensor, context: Tensor, y: Tensor | None = None
+        self,
+        x: Tensor,
+        hint: Tensor,
+        t: Tensor,
+        context: Tensor,
+        y: Tensor | None = None,
+        kinds: Sequence[int] = (),
     ) -> tuple[list[Tensor], Tensor]:
         """The residuals of each input stage, and the middle's."""
         dtype = next(self.parameters()).dtype
         emb = self.time_embed(timestep_embedding(t, self.config.width).to(dtype))
         if self.config.adm and y is not None:
             emb = emb + self.label_emb(y.to(dtype))
-        guide: Tensor | None = self.input_hint_block(hint.to(dtype))
+        if self.kinds:
+            emb = emb + self.control_add_embedding(self._among(kinds))
+        guide: Tensor | None = self._read(hint.to(dtype), kinds)
         h, outs = x, []
         for stage, zero in zip(self.input_blocks, self.zero_convs, strict=True):
             h = stage(h, emb, context)
@@ -56,6 +77,43 @@ class ControlNet(nn.Module):
                 h, guide = h + guide, None
             outs.append(zero(h))
         return outs, self.middle_block_out(self.middle_block(h, emb, context))
+
+    def _read(self, hint: Tensor, kinds: Sequence[int]) -> Tensor:
+        """The picture in the latent's size; what kind it is shifts each channel."""
+        seen: Tensor = self.input_hint_block(hint)
+        if not self.kinds or not kinds:
+            return seen
+        told = seen.mean(dim=(2, 3)) + self.task_embedding[kinds[0]]
+        shift = self.spatial_ch_projs(self.transformer_layes(told[:, None])[:, 0])
+        shifted: Tensor = seen + shift[:, :, None, None]
+        return shifted
+
+    def _among(self, kinds: Sequence[int]) -> Tensor:
+        if any(kind >= self.kinds for kind in kinds):
+            raise MismatchError(
+                f"this ControlNet knows {self.kinds} kinds of pictures, and number {max(kinds)} is none of "
+                "them; take one that knows more (ProMax) or another kind"
+            )
+        told: Tensor = self.task_embedding.new_zeros(self.kinds)
+        told[list(kinds)] = 1.0
+        return told
+
+
+class _KindEmbedding(nn.Module):
+    """Which kinds there are, each 0 or 1, as an embedding beside the time's."""
+
+    def __init__(self, kinds: int, emb: int) -> None:
+        super().__init__()
+        self.linear_1, self.linear_2 = nn.Linear(kinds * _UNION_EMBED, emb), nn.Linear(emb, emb)
+
+    def forward(self, told: Tensor) -> Tensor:
+        waves = timestep_embedding(told, _UNION_EMBED).to(told.dtype).flatten()[None]
+        out: Tensor = self.linear_2(F.silu(self.linear_1(waves)))
+        return out
+
+
+def _mlp(inner: int, outer: int) -> nn.Sequential:
+    return nn.Sequential(nn.Linear(inner, outer), nn.SiLU(), nn.Linear(outer, outer))
 
 
 def _hint_block(channels: int, width: int) -> nn.Sequential:
@@ -67,28 +125,28 @@ def _hint_block(channels: int, width: int) -> nn.Sequential:
     return nn.Sequential(*layers, nn.Conv2d(channels, width, 3, padding=1))
 
 
-@dataclass(frozen=True, eq=False)
-class Control:
-    """A control network with its picture, strength and range; a value that conditioning entries carry.
+Handle = TypeVar("Handle", bound="Steering")
 
-    ``rising`` weakens the residuals of the outer stages: of n, number i counts ``strength ** (n - i)``.
+
+@dataclass(frozen=True, eq=False)
+class Steering:
+    """A picture with its strength and range, and a network that reads it; a value that conditioning
+    entries carry.
     """
 
-    live: Live
     hint: Tensor | None = None
     strength: float = 1.0
     start: float = 0.0
     end: float = 1.0
-    rising: bool = False
-    before: "Control | None" = None
+    before: "Steering | None" = None
     _fitted: dict[tuple[int, ...], Tensor] = field(default_factory=dict, repr=False)
 
-    def given(self, hint: Tensor, strength: float, start: float = 0.0, end: float = 1.0) -> "Control":
+    def given(self: Handle, hint: Tensor, strength: float, start: float = 0.0, end: float = 1.0) -> Handle:
         """This network over the picture ``hint [B, H, W, 3]`` in 0..1, between two parts of the way."""
         picture = hint.movedim(-1, 1)[:, :3]
         return replace(self, hint=picture, strength=strength, start=start, end=end, _fitted={})
 
-    def after(self, other: "Control | None") -> "Control":
+    def after(self: Handle, other: "Steering | None") -> Handle:
         """This control and another one, both."""
         return replace(self, before=other)
 
@@ -97,27 +155,65 @@ class Control:
         return param.times.percent(self.end) <= sigma <= param.times.percent(self.start)
 
     def residuals(self, param: Parametrisation, x: Tensor, sigma: Tensor, **given: Any) -> Residuals | None:
-        """What to add in the U-Net for the scaled input ``x [B, C, h, w]``; None if it does not steer now."""
+        """What to add in the U-Net for the scaled input ``x [B, C, h, w]``; None if it does not steer now.
+
+        ``given``: "context" and "y" as the network gets them, "base" (the Model that is steered), perhaps
+        "text" (a context for the control alone).
+        """
         found = None if self.before is None else self.before.residuals(param, x, sigma, **given)
         if self.hint is None or not self.strength or not self.active(param, float(sigma[0])):
             return found
-        network = cast(ControlNet, self.live.use(PatchSet()))
-        hint, dtype = self._hint(x), self.live.dtype
-        context, y = given["context"].to(x.device, dtype), given.get("y")
-        time = param.times.time(sigma).float()
-        outs, middle = network(x[:, : network.config.in_channels].to(dtype), hint, time, context, y)
-        powers = range(len(outs), 0, -1) if self.rising else [1] * len(outs)
-        scaled = [out * self.strength**power for out, power in zip(outs, powers, strict=True)]
-        return merged(found, {"output": list(scaled), "middle": [middle * self.strength]})
+        return merged(found, self.own(param, x, sigma, **given))
 
-    def _hint(self, x: Tensor) -> Tensor:
-        """The picture at eight times the latent's size, cut around its middle, once per size."""
-        size = (x.shape[-2] * 8, x.shape[-1] * 8)
-        if size not in self._fitted:
+    def own(self, param: Parametrisation, x: Tensor, sigma: Tensor, **given: Any) -> Residuals:
+        """The residuals of this network alone."""
+        raise NotImplementedError
+
+    def picture(self, x: Tensor, multiple: int = 1) -> Tensor:
+        """The picture at eight times the latent's size (up to a multiple), cut around its middle, once per
+        size.
+        """
+        high, wide = (-(-side * FACTOR // multiple) * multiple for side in x.shape[-2:])
+        if (high, wide) not in self._fitted:
             assert self.hint is not None
-            self._fitted[size] = _fit(self.hint, size).to(x.device)
-        fitted = self._fitted[size]
+            self._fitted[high, wide] = _fit(self.hint, (high, wide)).to(x.device)
+        fitted = self._fitted[high, wide]
         return fitted.repeat(-(-x.shape[0] // fitted.shape[0]), 1, 1, 1)[: x.shape[0]]
+
+
+@dataclass(frozen=True, eq=False)
+class Control(Steering):
+    """A ControlNet.
+
+    ``rising`` weakens the residuals of the outer stages: of n, number i counts ``strength ** (n - i)``.
+    ``pooled`` spreads each residual's mean over the picture; ``kinds`` are told to a network that wants it.
+    """
+
+    live: Live = field(kw_only=True)
+    rising: bool = False
+    pooled: bool = False
+    kinds: tuple[int, ...] = ()
+    patches: PatchSet = field(default_factory=PatchSet)
+
+    def network(self, base: Any) -> ControlNet:
+        """The network; ``base`` is the model that it steers."""
+        return cast(ControlNet, self.live.use(self.patches))
+
+    def own(self, param: Parametrisation, x: Tensor, sigma: Tensor, **given: Any) -> Residuals:
+        """What to add where the U-Net joins its halves."""
+        network = self.network(given.get("base"))
+        dtype, y = self.live.dtype, given.get("y")
+        text = given.get("text")
+        context = (given["context"] if text is None else text).to(x.device, dtype)
+        time = param.times.time(sigma).float()
+        inner = x[:, : network.config.in_channels].to(dtype)
+        outs, middle = network(inner, self.picture(x), time, context, y, self.kinds)
+        powers = range(len(outs), 0, -1) if self.rising else [1] * len(outs)
+        scaled = [self._even(out) * self.strength**n for out, n in zip(outs, powers, strict=True)]
+        return {"output": list(scaled), "middle": [self._even(middle) * self.strength]}
+
+    def _even(self, out: Tensor) -> Tensor:
+        return out.mean(dim=(2, 3), keepdim=True).expand_as(out) if self.pooled else out
 
 
 def _fit(picture: Tensor, size: tuple[int, int]) -> Tensor:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from noderack_diffusion.concat import beside
-from noderack_diffusion.control import Control
+from noderack_diffusion.control import Steering
 from noderack_diffusion.errors import MismatchError
 from noderack_diffusion.guiders import Hooks
 from noderack_diffusion.labels import LABELS
@@ -80,8 +80,9 @@ class Model(Patchable):
         *,
         y: Tensor | None = None,
         concat: Tensor | None = None,
-        control: Control | None = None,
+        control: Any = None,
         places: Any = None,
+        control_text: Tensor | None = None,
         sides: Sequence[int] = (),
     ) -> Tensor:
         """The clean latent of ``x [B, C, h, w]`` at ``sigma [B]`` given ``context [B, n, D]``, in fp32.
@@ -89,10 +90,10 @@ class Model(Patchable):
         ``y [B, n]`` is the label vector, ``concat [B, c, h, w]`` goes beside the input's channels; ``sides``
         says which conditioning list each equal part of the batch is of.
         """
-        foreign = control is not None and not isinstance(control, Control)
+        foreign = control is not None and not isinstance(control, Steering)
         if self.changes.steers or foreign or places is not None:
             options, labels = self.changes.sampling_options(), {} if y is None else {"y": y}
-            given = {"control": control, "concat": concat, "places": places}
+            given = {"control": control, "concat": concat, "places": places, "control_text": control_text}
             return self.predict_under(options, x, sigma, context, sides=sides, **given, **labels)
         network, dtype = self.network(), self.dtype
         self._fits(context)
@@ -100,7 +101,8 @@ class Model(Patchable):
         if concat is not None:
             scaled = torch.cat([scaled, concat.to(scaled)], dim=1)
         time = self.param.times.time(sigma).float()
-        steer = control and control.residuals(self.param, scaled, sigma, context=context, y=y)
+        told = {"context": context, "y": y, "base": self, "text": control_text}
+        steer = control and control.residuals(self.param, scaled, sigma, **told)
         out = network(
             scaled.to(dtype), time, context.to(x.device, dtype), y=y, control=steer, skip_hook=self.hooks.skip
         )
@@ -122,4 +124,5 @@ class Model(Patchable):
         y = LABELS[self.spec.family.label](entry, latent, positive, self.spec)
         extra = config.in_channels - form.channels if config else 0
         found = {"y": y, "concat": beside(extra, entry, latent, mask, form)}
+        found["control_text"] = entry.get("cross_attn_controlnet")
         return {name: value.to(latent.device) for name, value in found.items() if value is not None}

@@ -20,7 +20,7 @@ from noderack_diffusion.patching import wrap
 from noderack_diffusion.patching.changes import Options
 from noderack_diffusion.sigma import Parametrisation
 
-NAMES = {"concat": "c_concat"}
+NAMES = {"concat": "c_concat", "control_text": "crossattn_controlnet"}
 """Extras whose name in packs' dicts is another."""
 Cond = dict[str, Any]
 

@@ -344,6 +344,7 @@ class Patchable(Steering):
         control: Any = None,
         concat: Tensor | None = None,
         places: Any = None,
+        control_text: Tensor | None = None,
         **more: Any,
     ) -> Tensor:
         """As ``predict``, with what ``options`` hold put around and into the network."""
@@ -357,6 +358,8 @@ class Patchable(Steering):
         carried = {"c_crossattn": context, "transformer_options": told, **more}
         if concat is not None:
             carried["c_concat"] = concat
+        if control_text is not None:
+            carried["crossattn_controlnet"] = control_text
         if control is not None:
             carried["control"] = self._control(control, x, sigma, carried, chunks)
         inner, around = self.model, options.get("model_function_wrapper")
@@ -371,7 +374,8 @@ class Patchable(Steering):
         if not hasattr(control, "residuals"):
             return control.get_control(x, sigma, carried, chunks, carried["transformer_options"])
         given = self.param.input(x, sigma)
-        return control.residuals(self.param, given, sigma, context=carried["c_crossattn"], y=carried.get("y"))
+        told = {"context": carried["c_crossattn"], "y": carried.get("y"), "base": self}
+        return control.residuals(self.param, given, sigma, **told, text=carried.get("crossattn_controlnet"))
 
     @contextmanager
     def at_work(self) -> Iterator[BaseModel]:

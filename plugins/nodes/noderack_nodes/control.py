@@ -4,17 +4,21 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from noderack_nodes.errors import NodeInputError
 from noderack_nodes.places import model_names, model_path
 from noderack_nodes.sockets import (
     CLIP,
     CONDITIONING,
     CONTROL_NET,
     IMAGE,
+    MASK,
+    MODEL,
     VAE,
     Conditioning,
     Inputs,
     Mappings,
     Node,
+    choice,
     number,
     pixels,
     text,
@@ -111,6 +115,113 @@ class ControlNetApplyAdvanced(Node):
         return one, other
 
 
+class DiffControlNetLoader(Node):
+    """A file that holds how a ControlNet differs from the model that it was made from."""
+
+    RETURN_TYPES = ("CONTROL_NET",)
+    CATEGORY = "loaders"
+    FUNCTION = "load_controlnet"
+
+    @classmethod
+    def INPUT_TYPES(cls) -> Inputs:
+        """The ControlNets in the model folders now."""
+        return {"required": {"model": MODEL, "control_net_name": (model_names("controlnet"),)}}
+
+    def load_controlnet(self, model: Any, control_net_name: str) -> tuple[Any]:
+        """The model's weights are added; a file of another kind is loaded as it is."""
+        from noderack_diffusion.control_load import load_controlnet
+
+        return (load_controlnet(model_path("controlnet", control_net_name), model=model),)
+
+
+KINDS = {
+    "openpose": 0,
+    "depth": 1,
+    "hed/pidi/scribble/ted": 2,
+    "canny/lineart/anime_lineart/mlsd": 3,
+    "normal": 4,
+    "segment": 5,
+    "tile": 6,
+    "repaint": 7,
+}
+"""The kinds of pictures that a ControlNet for all of them was trained on."""
+
+
+class SetUnionControlNetType(Node):
+    """Tells a ControlNet for many kinds of pictures which kind it gets."""
+
+    INPUTS: ClassVar[Inputs] = {"required": {"control_net": CONTROL_NET, "type": choice("auto", *KINDS)}}
+    RETURN_TYPES = ("CONTROL_NET",)
+    CATEGORY = "conditioning/controlnet"
+    FUNCTION = "set_controlnet_type"
+
+    def set_controlnet_type(self, control_net: Any, type: str) -> tuple[Any]:
+        """`auto` tells it nothing."""
+        from dataclasses import replace
+
+        if not hasattr(control_net, "kinds"):
+            raise NodeInputError("this is no ControlNet, so it has no kinds of pictures")
+        return (replace(control_net, kinds=(KINDS[type],) if type in KINDS else ()),)
+
+
+class ControlNetApplySD3(ControlNetApplyAdvanced):
+    """The same, for ControlNets of families whose hint is a latent."""
+
+    INPUTS: ClassVar[Inputs] = {
+        "required": {
+            "positive": CONDITIONING,
+            "negative": CONDITIONING,
+            "control_net": CONTROL_NET,
+            "vae": VAE,
+            "image": IMAGE,
+            "strength": _STRENGTH,
+            "start_percent": number(0.0, **_PART),
+            "end_percent": number(1.0, **_PART),
+        }
+    }
+
+
+class ControlNetInpaintingAliMamaApply(ControlNetApplyAdvanced):
+    """The same with a mask, for ControlNets that fill holes."""
+
+    INPUTS: ClassVar[Inputs] = {
+        "required": {
+            "positive": CONDITIONING,
+            "negative": CONDITIONING,
+            "control_net": CONTROL_NET,
+            "vae": VAE,
+            "image": IMAGE,
+            "mask": MASK,
+            "strength": _STRENGTH,
+            "start_percent": number(0.0, **_PART),
+            "end_percent": number(1.0, **_PART),
+        }
+    }
+    FUNCTION = "apply_inpaint_controlnet"
+
+    def apply_inpaint_controlnet(
+        self, positive: Conditioning, negative: Conditioning, mask: Tensor, **given: Any
+    ) -> tuple[Conditioning, Conditioning]:
+        """The mask is for networks that take one beside the picture; those of these families take none."""
+        return self.apply_controlnet(positive, negative, **given)
+
+
+class CLIPTextEncodeControlnet(Node):
+    """A text for the ControlNet alone, beside the one that the model gets."""
+
+    INPUTS: ClassVar[Inputs] = {
+        "required": {"clip": CLIP, "conditioning": CONDITIONING, "text": text(dynamicPrompts=True)}
+    }
+    RETURN_TYPES = ("CONDITIONING",)
+    CATEGORY = "_for_testing/conditioning"
+
+    def run(self, clip: Any, conditioning: Conditioning, text: str) -> tuple[Conditioning]:
+        """Every entry gets it."""
+        tensor, pooled = clip.encode(text)
+        told = {"cross_attn_controlnet": tensor, "pooled_output_controlnet": pooled}
+        return ([[given, {**options, **told}] for given, options in conditioning],)
+
+
 class GLIGENLoader(Node):
     """Gates that let words have a place."""
 
@@ -191,12 +302,16 @@ def _steered(
 NODES: Mappings = {
     node.__name__: node
     for node in (
-        *(ControlNetLoader, ControlNetApply, ControlNetApplyAdvanced),
+        *(ControlNetLoader, ControlNetApply, ControlNetApplyAdvanced, DiffControlNetLoader),
+        *(SetUnionControlNetType, ControlNetApplySD3, ControlNetInpaintingAliMamaApply),
+        CLIPTextEncodeControlnet,
         *(GLIGENLoader, GLIGENTextBoxApply),
     )
 }
 NAMES = {
     "ControlNetLoader": "Load ControlNet Model",
+    "DiffControlNetLoader": "Load ControlNet Model (diff)",
+    "ControlNetApplySD3": "Apply Controlnet with VAE",
     "ControlNetApply": "Apply ControlNet (OLD)",
     "ControlNetApplyAdvanced": "Apply ControlNet",
 }
