@@ -111,6 +111,27 @@ def test_a_workflow_with_a_missing_pack_is_mended_and_run(shop: Any, served: Any
     assert page.evaluate(listed)["talk"] == {"ver": "1.0", "cnr_id": "talk", "aux_id": "", "enabled": True}
 
 
+def test_the_editors_own_manager_finds_packs_in_our_registry_and_installs_them(
+    shop: Any, served: Any, page: Any
+) -> None:
+    shop.sell("talk", types=["Talk"], source=SAY)
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    open_editor(page, served["open"])
+    named = {**NODE, "properties": {"cnr_id": "talk", "ver": "1.0"}}
+    page.evaluate("graph => window.app.loadGraphData(graph)", {**GRAPH, "nodes": [named]})
+    page.wait_for_selector("#noderack-missing li:has-text('talk 1.0')", timeout=60_000)
+    page.evaluate("() => document.getElementById('noderack-missing').remove()")
+    page.evaluate("() => window.app.extensionManager.command.execute('Comfy.Manager.ShowMissingPacks')")
+    page.wait_for_selector("[role=dialog] :text-is('talk')", timeout=60_000)
+    keep(page, "manager-dialog")
+    page.get_by_role("button", name="Install", exact=True).click()
+    page.wait_for_function("() => window.LiteGraph.registered_node_types.Talk", timeout=60_000)
+    keep(page, "manager-dialog-installed")
+    public = ("api.comfy.org/nodes", "api.comfy.org/comfy-nodes", "api.comfy.org/bulk", "algolia")
+    assert not [url for url in asked if any(part in url for part in public)]
+
+
 def test_a_page_that_was_opened_without_the_token_can_look_but_not_install(
     shop: Any, served: Any, page: Any
 ) -> None:

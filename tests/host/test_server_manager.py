@@ -48,6 +48,34 @@ async def test_what_a_workflow_lacks_is_told_to_everybody(tmp_path: Path) -> Non
     await client.close()
 
 
+@pytest.mark.parametrize(
+    ("path", "with_token", "registry", "status"),
+    [
+        ("nodes?node_id=a", False, None, 403),
+        ("nodes?node_id=a", True, None, 404),
+        ("nodes/search?search=a", True, "http://127.0.0.1:9", 502),
+        ("comfy-nodes/A%2FB/node", True, "http://127.0.0.1:9", 502),
+        ("api/v1/packs", True, "http://127.0.0.1:9", 404),
+        ("nodes/../api/v1/packs", True, "http://127.0.0.1:9", 404),
+    ],
+)
+async def test_the_hosts_registry_is_asked_for_those_who_may_install(
+    path: str,
+    with_token: bool,
+    registry: str | None,
+    status: int,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv("NODERACK_REGISTRY", raising=False)
+    if registry is not None:
+        monkeypatch.setenv("NODERACK_REGISTRY", registry)
+    client, token = await client_of(tmp_path, manager=True)
+    answer = await client.get(f"/noderack/registry/{path}", headers=token if with_token else {})
+    assert answer.status == status, await answer.text()
+    await client.close()
+
+
 async def test_the_dialogs_of_the_editor_are_served(tmp_path: Path) -> None:
     client, token = await client_of(tmp_path, manager=True)
     flags = await (await client.get("/features")).json()

@@ -48,6 +48,8 @@ def test_publish_list_install(bench):
     assert {"__init__.py", "requirements.txt"} <= set(archive.namelist())
     assert bench.client().node_type("FilmGrain")[0].pack == "film-grain"
     assert bench.http.get("/comfy-nodes/FilmGrain/node").json()["id"] == "film-grain"
+    for asked, found in (("node_id=Film_Grain&node_id=other", ["film-grain"]), ("node_id=other", [])):
+        assert [one["id"] for one in bench.http.get(f"/nodes?{asked}").json()["nodes"]] == found
     assert bench.http.put(told["signedUrl"], content=node_zip()).status_code == 404
 
 

@@ -26,6 +26,7 @@ from noderack_host.server import (
     routes_now,
     routes_open,
     routes_prompt,
+    routes_registry,
     routes_renew,
     routes_system,
     routes_user,
@@ -89,7 +90,13 @@ def make_app(
     )
     app = web.Application(middlewares=[guard(settings)], client_max_size=settings.max_body)
     app[SERVER] = server
-    own = (*routes_renew.ROUTES, *routes_manager.ROUTES, *routes_open.ROUTES, *routes_now.ROUTES)
+    own = (
+        *routes_renew.ROUTES,
+        *routes_manager.ROUTES,
+        *routes_registry.ROUTES,
+        *routes_open.ROUTES,
+        *routes_now.ROUTES,
+    )
     dialogs = routes_manager_dialogs.ROUTES if settings.manager else ()
     once = (*routes_system.INTERNAL_ROUTES, *routes_files.INTERNAL_ROUTES, *own)
     add_routes(app, [*api_routes(), *dialogs], once)

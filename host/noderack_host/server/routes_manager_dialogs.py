@@ -1,6 +1,6 @@
 """The routes below /v2 that the published editor's own manager dialogs call, served by our installer.
 
-The dialogs find packs in a public registry; installing takes the pack of that name from the host's own.
+The dialogs find packs in the host's registry (`routes_registry`), which installing takes them from.
 What they know and we do not do (updating the host from here, snapshots) is refused with a sentence.
 """
 

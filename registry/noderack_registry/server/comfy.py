@@ -6,9 +6,11 @@ import io
 import json
 import uuid
 import zipfile
+from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import func
+from packaging.utils import canonicalize_name
+from sqlalchemy import func, true
 from sqlmodel import Session, col, select
 
 from noderack_registry.gate.inspect import SHARED
@@ -68,10 +70,11 @@ def node_version(pack: Pack, version: Version, base: str) -> dict[str, Any]:
     }
 
 
-def listing(session: Session, base: str, page: int, limit: int) -> dict[str, Any]:
-    """One page of all nodes."""
-    total = session.exec(select(func.count()).select_from(Pack)).one()
-    query = select(Pack).order_by(Pack.key).offset((page - 1) * limit).limit(limit)
+def listing(session: Session, base: str, page: int, limit: int, names: Sequence[str] = ()) -> dict[str, Any]:
+    """One page of all nodes, or of those of these names."""
+    asked = col(Pack.key).in_([canonicalize_name(name) for name in names]) if names else true()
+    total = session.exec(select(func.count()).select_from(Pack).where(asked)).one()
+    query = select(Pack).where(asked).order_by(Pack.key).offset((page - 1) * limit).limit(limit)
     found = [node(session, pack, base) for pack in session.exec(query).all()]
     return _page(found, total, page, limit)
 

@@ -4,6 +4,7 @@ import { app } from "../../scripts/app.js";
 import { api } from "../../scripts/api.js";
 
 const token = () => sessionStorage.getItem("noderack-token") ?? "";
+let manager = { enabled: false, trusted: false };
 const link = document.createElement("link");
 Object.assign(link, { rel: "stylesheet", href: new URL("noderack.css", import.meta.url).href });
 document.head.append(link);
@@ -16,12 +17,17 @@ async function ask(path, body) {
   return answer.json();
 }
 
-// The editor's own manager dialogs send no token: theirs to this server carry it too.
+// The editor's own manager dialogs send no token: theirs to this server carry it too. They ask a registry that
+// is built in: where we may install, they ask this host's.
 const { open } = XMLHttpRequest.prototype;
+const PUBLIC = /^https:\/\/api\.comfy\.org(\/(?:nodes|comfy-nodes|publishers|bulk)\b.*)/;
+const INDEX = /^https:\/\/[\w-]+\.algolia(?:net\.com|\.net)(\/)/; // of that registry; refused, so that ours is searched
 XMLHttpRequest.prototype.open = function (method, url, ...rest) {
-  open.call(this, method, url, ...rest);
-  const { origin, pathname } = new URL(url, location.href);
-  if (token() && origin === location.origin && /\/v2\/(manager|customnode)\//.test(pathname)) {
+  const asked = manager.enabled && manager.trusted && (PUBLIC.exec(url) ?? INDEX.exec(url));
+  const target = asked ? `${api.api_base}/noderack/registry${asked[1]}` : url;
+  open.call(this, method, target, ...rest);
+  const { origin, pathname } = new URL(target, location.href);
+  if (token() && origin === location.origin && /\/(v2\/(manager|customnode)|noderack\/registry)\//.test(pathname)) {
     this.setRequestHeader("X-Noderack-Token", token());
   }
 };
@@ -60,7 +66,6 @@ class Panel {
 }
 
 const panel = new Panel();
-let manager = { enabled: false, trusted: false };
 let opened = null; // the workflow that the panel speaks of
 let running = null; // the id of our task
 
@@ -111,7 +116,8 @@ async function plan(choose) {
   ];
   const some = found.packs.length + found.models.length > 0 && !found.choose.length;
   const install = make("button", "Install", { className: "main", disabled: !some, onclick: () => begin(chosen, found.unknown.length > 0) });
-  panel.show(`Install ${count(found.packs.length, "pack")} and ${count(found.models.length, "model")}`, rows, [install]);
+  const parts = [found.packs.length && count(found.packs.length, "pack"), found.models.length && count(found.models.length, "model")];
+  panel.show(`Install ${parts.filter(Boolean).join(" and ") || "nothing"}`, rows, [install]);
   if (found.unknown.length) panel.say(`${count(found.unknown.length, "thing")} could not be found; the rest can be installed.`, true);
   else if (found.choose.length) panel.say("Several candidates: only you can choose.");
   else panel.say(found.download ? `Downloads ${size(found.download)}.` : "");

@@ -24,9 +24,15 @@ Limit = Annotated[int, Query(ge=1, le=200)]
 
 
 @router.get("/nodes", openapi_extra=says(dict, kept=True))
-async def nodes(request: Request, page: Page = 1, limit: Limit = 10) -> Response:
-    """One page of all packs."""
-    return send(await registry_of(request).database.read(comfy.listing, base_url(request), page, limit))
+async def nodes(
+    request: Request,
+    page: Page = 1,
+    limit: Limit = 10,
+    node_id: Annotated[list[str] | None, Query(max_length=200)] = None,
+) -> Response:
+    """One page of all packs, or of those asked for by name."""
+    asked = (base_url(request), page, max(limit, len(node_id or ())), node_id or ())
+    return send(await registry_of(request).database.read(comfy.listing, *asked))
 
 
 @router.get("/nodes/search", openapi_extra=says(dict, kept=True))
