@@ -11,11 +11,11 @@ from noderack_host.folder import Host
 
 from noderack_cli.errors import NodesError
 from noderack_cli.fetch import fetch, room
-from noderack_cli.install import Report
 from noderack_cli.model_files import Index, link, target_for
 from noderack_cli.plan import ModelChoice
 from noderack_cli.sources import Access
 from noderack_cli.streaming import Manner
+from noderack_cli.works import Report
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import sys
+import time
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -22,7 +23,7 @@ from noderack_cli.plan import Plan
 from noderack_cli.policy import keep_few
 from noderack_cli.progress import Progress
 from noderack_cli.serving import tell_server
-from noderack_cli.show import count, size
+from noderack_cli.show import count, seconds, size
 from noderack_cli.trust import refreshed, refuse_killed
 
 if TYPE_CHECKING:
@@ -30,13 +31,13 @@ if TYPE_CHECKING:
     from noderack_cli.streaming import Manner
 
 
-def show_plan(plan: Plan, *, as_json: bool) -> None:
-    """Print the plan."""
+def show_plan(plan: Plan, *, as_json: bool, nothing: str = "Nothing is missing.") -> None:
+    """Print the plan, or `nothing` where it is empty."""
     if as_json:
         click.echo(json.dumps({"event": "plan", "plan": plan.as_dict()}))
         return
     if not plan and not plan.tosses and not plan.unknown:
-        click.echo("Nothing is missing.")
+        click.echo(nothing)
     for line in plan_view.lines(plan):
         click.echo(line)
 
@@ -78,7 +79,7 @@ def carry_out(
     brought = None
     if plan.models and not (all_or_nothing and applied.failed):
         brought = _bring(plan, host, client, progress, manner)
-    return _result(applied, brought, progress)
+    return tell_result(applied, brought, progress)
 
 
 def _bring(
@@ -109,7 +110,8 @@ def refuse_if_full(host: Host, plan: Plan) -> None:
         raise NoSpace(told, "Free some space, for example with: nodes prune --keep 1")
 
 
-def _result(applied: Applied, brought: Brought | None, progress: Progress) -> int:
+def tell_result(applied: Applied, brought: Brought | None, progress: Progress) -> int:
+    """Say what came of it; returns the exit code, or raises the first error of a pack or a model."""
     paths, refused = (brought.paths, brought.failed) if brought else ((), ())
     errors = [error for _, error in (*applied.failed, *refused)]
     done = {"packs": [p.pack for p in applied.installed], "models": [str(p) for p in paths]}
@@ -117,10 +119,13 @@ def _result(applied: Applied, brought: Brought | None, progress: Progress) -> in
         progress("result", **done, generation=applied.generation, failed=[e.message for e in errors])
     else:
         parts = [count(len(applied.installed), "pack"), count(len(paths), "model")]
-        progress.line(f"Done: {' and '.join(parts)}; generation {applied.generation} is in use.")
+        took = seconds(time.monotonic() - progress.started)
+        progress.line(f"Done in {took}: {' and '.join(parts)}; generation {applied.generation} is in use.")
     if not errors:
         return Exit.OK
     first = errors[0]
     if len(errors) > 1:
         first.message += f" (and {len(errors) - 1} more, above)"
+    if applied.installed and applied.failed:
+        first.hint = f"It was left out; {count(len(applied.installed), 'other pack')} went in."
     raise first

@@ -33,12 +33,13 @@ NOT_PACKS = {
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A pack that another tool had: its name, and the version, repository and commit if those are told."""
+    """A pack that another tool had: its name, and the version, repository, commit and folder if told."""
 
     name: str
     version: str | None = None
     repository: str | None = None
     commit: str | None = None
+    folder: Path | None = None
 
 
 def read_snapshot(text: str, where: str) -> tuple[Found, ...]:
@@ -91,7 +92,8 @@ def _pack(folder: Path) -> Found:
         name, version = str(project.get("name") or name), project.get("version")
     except (OSError, ValueError):
         pass
-    return Found(name, str(version) if version else None, _remote(folder / ".git/config"))
+    remote = _remote(folder / ".git/config")
+    return Found(name, str(version) if version else None, remote, folder=folder)
 
 
 def _remote(config: Path) -> str | None:
@@ -108,14 +110,13 @@ def choose(
 ) -> tuple[tuple[PackChoice, ...], tuple[Unknown, ...]]:
     """A choice for each pack that the registry has; for the others the command that builds them."""
     choices, unknown = [], []
-    for one in found:
-        name = normal(one.name)
+    for name, one in {normal(one.name): one for one in reversed(found)}.items():
         try:
             pack = client.pack(name)
         except NotFound:
             pack = None
         if pack is None or not pack.versions:
-            place = f"{one.repository}@{one.commit}" if one.commit else one.repository
+            place = f"{one.repository}@{one.commit}" if one.commit else one.repository or one.folder
             hint = f"nodes install {place}" if place else ""
             unknown.append(Unknown("pack", one.name, "no version of it is in this registry", hint))
             continue
@@ -124,4 +125,4 @@ def choose(
             reason = "the version that was there" if version == one.version else "its newest version here"
             choice = PackChoice(name, version, (), reason, replaces=installed.get(name))
             choices.append(with_facts(client, choice))
-    return tuple(choices), tuple(unknown)
+    return tuple(reversed(choices)), tuple(reversed(unknown))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable
-from contextlib import suppress
 from importlib import metadata
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -41,10 +40,12 @@ def make_host(root: Path, config: HostConfig, source: Path | None, torch: str, t
 
 
 def _refuse_whole(host: Host) -> None:
-    with suppress(NotFound, BadInput):
+    try:
         number = generations.current(host).number
-        hint = f"Use it: nodes list --host {host.root}"
-        raise BadInput(f"{host.root} is a host already (generation {number} is in use)", hint) from None
+    except (NotFound, BadInput):
+        return
+    hint = f"Use it: nodes list --host {host.root}"
+    raise BadInput(f"{host.root} is a host already (generation {number} is in use)", hint)
 
 
 def environment_here() -> Path | None:

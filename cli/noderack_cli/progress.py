@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import click
@@ -19,7 +20,7 @@ class Progress:
     """Tells events as they come. On a terminal a running line is rewritten; in a file only results stand."""
 
     as_json: bool = False
-    started: float = field(default_factory=time.monotonic)
+    started: float = field(default_factory=time.monotonic)  # the whole work
     told: float = 0.0
     width: int = 0
     course: tuple[str, float, int] | None = None  # file, when it began, bytes that were there then
@@ -33,16 +34,17 @@ class Progress:
         if handler is not None:
             handler(**facts)
 
+    def _packs_together(self, packs: Sequence[str]) -> None:
+        self.running(f"  {len(packs)} packs: installing, and importing them in a child")
+
     def _pack_started(self, pack: str, version: str, **_: object) -> None:
-        self.started = time.monotonic()
         self.running(f"  {pack} {version}: starting")
 
     def _pack_step(self, pack: str, step: str) -> None:
         self.running(f"  {pack}: {STEPS.get(step, step)}")
 
     def _pack_installed(self, pack: str, version: str, generation: int) -> None:
-        took = seconds(time.monotonic() - self.started)
-        self.line(f"  installed {pack} {version}, imported and checked, generation {generation} ({took})")
+        self.line(f"  installed {pack} {version}, imported and checked, generation {generation}")
 
     def _pack_failed(self, pack: str, version: str, message: str) -> None:
         self.line(f"  left out {pack} {version}: {message}")

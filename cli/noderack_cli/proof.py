@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from typing import Protocol
 
+from packaging.utils import canonicalize_name
+
 from noderack_cli.errors import InstallError
 from noderack_cli.generations import Draft, InstalledPack
 from noderack_cli.installed import installed
@@ -35,6 +37,24 @@ def verified(inspect: Inspect, draft: Draft, pack: PackChoice, changed: Collecti
         hint = "The registry was wrong about it; choose another with --choose TYPE=PACK."
         raise InstallError(f"{pack.pack} {pack.version} imports, but has no {', '.join(lacking)}", hint)
     return tuple(sorted(seen.node_types))
+
+
+def verified_together(
+    inspect: Inspect, draft: Draft, packs: Sequence[PackChoice], changed: Collection[str]
+) -> dict[str, tuple[str, ...]]:
+    """The node types of each pack when all are imported in one process; raises InstallError if any is amiss.
+
+    The error says nothing of whose fault it is: that is for `verified` to find.
+    """
+    names = [pack.pack for pack in packs if not pack.library]
+    seen = inspect(draft, names, changed) if names else Inspection()
+    wanted = {type_ for pack in packs for type_ in pack.node_types}
+    brought = {str(canonicalize_name(name)): set(types) for name, types in seen.packs.items()}
+    found = {pack.pack: brought.get(pack.pack, set()) & set(seen.node_types) for pack in packs}
+    failed = [one for one in seen.failures if one.node_type is None or one.node_type in wanted]
+    if failed or any(set(pack.node_types) - found[pack.pack] for pack in packs if not pack.library):
+        raise InstallError("The packs do not all import together")
+    return {name: tuple(sorted(types)) for name, types in found.items()}
 
 
 def touched(

@@ -9,14 +9,17 @@ from noderack_host.folder import Host
 
 from noderack_cli import generations
 from noderack_cli.errors import InstallError, NotFound, Unresolvable
-from noderack_cli.generations import Generation
-from noderack_cli.links import write_settled
+from noderack_cli.generations import Generation, InstalledPack
 from noderack_cli.reasons import Needs, versions
 from noderack_cli.uv_tool import uv
 
 
-def remove_pack(host: Host, name: str) -> tuple[list[str], Generation]:
-    """What was removed, and the new generation. The caller holds the host.
+def remove_pack(
+    host: Host, name: str, why: str = "uninstall", kept: InstalledPack | None = None
+) -> tuple[list[str], Generation]:
+    """What was removed, and the new generation, which goes on knowing the pack as `kept`.
+
+    The caller holds the host.
 
     Raises NotFound, Unresolvable when another pack needs it, InstallError.
     """
@@ -39,7 +42,7 @@ def remove_pack(host: Host, name: str) -> tuple[list[str], Generation]:
         if ran.code != 0:
             raise InstallError(f"{name} could not be removed: {ran.err.strip()[:500]}")
         packs = {key: value for key, value in now.packs.items() if key != name}
-        return gone, generations.commit(host, draft, f"uninstall {name}", packs)
+        return gone, generations.commit(host, draft, f"{why} {name}", packs | ({name: kept} if kept else {}))
 
 
 def dependents_first(host: Host, names: Sequence[str]) -> list[str]:
@@ -57,10 +60,7 @@ def disable_pack(host: Host, name: str) -> Generation:
     before = generations.current(host).packs.get(name)
     if before is None or before.disabled:
         raise NotFound(f"{name} is not installed" if before is None else f"{name} is disabled already")
-    _, made = remove_pack(host, name)
-    kept = replace(made, packs={**made.packs, name: replace(before, disabled=True)})
-    write_settled(made.path / generations.RECORD, kept.record())
-    return kept
+    return remove_pack(host, name, "disable", replace(before, disabled=True))[1]
 
 
 def _base(host: Host) -> frozenset[str]:

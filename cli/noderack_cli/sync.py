@@ -81,7 +81,7 @@ def _choice(package: Locked, generation: Generation, bundle: Path | None) -> Pac
         package.version,
         package.node_types,
         "the lock says so",
-        replaces=here.version if here else None,
+        replaces=here.version if here and not here.disabled else None,
         sha256=wheel.sha256,
         size=wheel.size,
         wheel=None if "://" in wheel.url else wheel.url,

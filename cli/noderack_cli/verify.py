@@ -100,9 +100,9 @@ class Place:
         return _inspection(said, what)
 
 
-def inspect(python: Path, host: Host, packs: Sequence[str] = ()) -> Inspection:
+def inspect(python: Path, host: Host, packs: Sequence[str] = (), limits: Limits | None = None) -> Inspection:
     """Import `packs` (all when empty) with that Python, in a new process; raises InstallError."""
-    limits = Limits.of(host)
+    limits = limits or Limits.of(host)
     with Place(host.root) as place:
         command = [str(python), "-I", str(CHILD), str(limits.seconds), str(limits.memory)]
         command += [os.pathsep.join(place.allowed), *place.arguments]

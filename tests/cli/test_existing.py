@@ -57,7 +57,11 @@ def installation(tmp_path: Path) -> Path:
 
 def test_an_installation_is_read(installation: Path) -> None:
     packs, models = read_installation(installation)
-    assert packs == (Found("film", "1.0"), Found("other", None, "https://example.org/o/other"))
+    film, other = installation / "custom_nodes/ComfyUI-Film", installation / "custom_nodes/other"
+    assert packs == (
+        Found("film", "1.0", folder=film),
+        Found("other", None, "https://example.org/o/other", folder=other),
+    )
     assert models == (installation / "models", installation / "extra_model_paths.yaml")
 
 
@@ -74,6 +78,31 @@ def test_adopt_takes_packs_and_leaves_models(
     assert "old.safetensors" in capsys.readouterr().out
     assert ModelFolders.of(Host.open(rack.root)).find("vae", "shared.safetensors") is not None
     assert sorted(installation.rglob("*")) == before
+
+
+def test_adopt_names_the_models_even_if_a_pack_fails(
+    shop: Any, rack: Host, installation: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shop.sell("film", "1.0", source="import nobody_has_this", declared=["FilmGrain"])
+    (installation / "custom_nodes/Mine").mkdir()
+    assert run(["adopt", str(installation), "--dry-run"]) == 0
+    assert Host.open(rack.root).config.model_paths == ()
+    assert run(["adopt", str(installation), "--yes"]) == Exit.INSTALL_FAILED
+    assert len(Host.open(rack.root).config.model_paths) == 2
+    assert f"nodes install {installation}/custom_nodes/Mine" in capsys.readouterr().out
+
+
+def test_a_pack_that_a_snapshot_lists_twice_counts_once(
+    shop: Any, rack: Host, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for version in ("1.0", "2.0"):
+        shop.sell("film", version, types=["FilmGrain"])
+    twice = {**SNAPSHOT, "git_custom_nodes": {"https://example.org/o/Film": {"hash": "f00"}}}
+    (tmp_path / "s.json").write_text(json.dumps(twice))
+    assert run(["snapshot", "import", str(tmp_path / "s.json"), "--yes"]) == 0
+    assert generations.current(rack).packs["film"].version == "1.0"
+    assert run(["snapshot", "import", str(tmp_path / "s.json")]) == 0
+    assert "No pack is there that is not here as well." in capsys.readouterr().out
 
 
 def test_a_folder_that_is_no_installation(rack: Host, tmp_path: Path) -> None:

@@ -44,7 +44,7 @@ def codes(host: Host, *, deep: bool = False) -> list[str]:
     return [ill.code for ill in look(host, deep=deep)]
 
 
-def test_a_lock_builds_the_host_again(full: Host) -> None:
+def test_a_lock_builds_the_host_again(full: Host, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["lock"]) == 0
     made = lock_file.read(full.lockfile.read_text(), "nodes.lock")
     film = next(p for p in made.packages if p.name == "film")
@@ -54,7 +54,9 @@ def test_a_lock_builds_the_host_again(full: Host) -> None:
     assert run(["uninstall", "film", "--yes"]) == 0
     assert run(["sync", "--yes"]) == 0
     assert generations.current(full).packs["film"].version == "1.0"
-    assert run(["sync", "--yes"]) == 0, "nothing left to do"
+    capsys.readouterr()
+    assert run(["sync", "--yes"]) == 0
+    assert capsys.readouterr().out.strip() == f"The host is as {full.lockfile} says."
 
 
 def test_a_lock_is_one_that_pip_and_uv_read(full: Host, shop: Any, tmp_path: Path) -> None:
@@ -69,7 +71,9 @@ def test_a_lock_is_one_that_pip_and_uv_read(full: Host, shop: Any, tmp_path: Pat
     assert done.code == 0 and "+ film==1.0" in done.err and "+ lib==1.0" in done.err
 
 
-def test_a_sync_takes_out_what_the_lock_has_not(full: Host, shop: Any) -> None:
+def test_a_sync_takes_out_what_the_lock_has_not(
+    full: Host, shop: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert run(["lock"]) == 0
     shop.sell("grain", library=True)
     shop.sell("later", types=["Later"], requires=["grain"])
@@ -78,14 +82,24 @@ def test_a_sync_takes_out_what_the_lock_has_not(full: Host, shop: Any) -> None:
     now = generations.current(full)
     assert set(now.packs) == {"noderack", "film"} and not {"later", "grain"} & set(installed(now.path))
     assert now.why == "remove grain; remove later"
+    assert f"generation {now.number} is in use" in capsys.readouterr().out
 
 
-def test_a_bundle_needs_no_network(full: Host, tmp_path: Path) -> None:
+def test_a_bundle_is_a_folder(full: Host, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["bundle", "create", str(tmp_path / "stick.zip")]) == Exit.BAD_INPUT
+    assert "nodes bundle create" in capsys.readouterr().err and not (tmp_path / "stick.zip").exists()
+
+
+def test_a_bundle_needs_no_network(full: Host, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["bundle", "create", str(tmp_path / "stick")]) == 0
     assert run(["uninstall", "film", "--yes"]) == 0
     shutil.rmtree(full.models / "checkpoints")
     full.with_config(registry="http://127.0.0.1:9")
+    assert run(["bundle", "apply", str(tmp_path / "stick"), "--dry-run"]) == 0
+    assert "film" not in generations.current(full).packs
     assert run(["bundle", "apply", str(tmp_path / "stick"), "--yes"]) == 0
+    out = capsys.readouterr().out
+    assert "On the other machine: nodes bundle apply stick" in out and ": 1 pack and 1 model; gen" in out
     assert "film" in generations.current(full).packs
     assert (full.models / "checkpoints/shapes.safetensors").read_bytes() == BODY
 

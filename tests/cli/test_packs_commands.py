@@ -1,6 +1,7 @@
 """install, uninstall, update, pin, hold, why, diff, against a real registry."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -55,9 +56,45 @@ def test_update_respects_pin_and_hold(shop: Any, rack: Host, capsys: pytest.Capt
     assert said(capsys, "update", "--dry-run")["plan"]["packs"] == []
     assert run(["free", "film"]) == 0 and run(["pin", "film==1.1"]) == 0
     assert said(capsys, "update", "--dry-run")["plan"]["packs"][0]["version"] == "1.1"
+    assert said(capsys, "list", "--outdated")["packs"][0]["newer"] == "1.1"
     assert run(["free", "film"]) == 0 and run(["update", "--yes"]) == 0
     assert generations.current(rack).packs["film"].version == "2.0"
     assert run(["update", "--yes"]) == 0, "nothing more to do"
+
+
+def test_what_the_user_decided_is_told(shop: Any, rack: Host, capsys: pytest.CaptureFixture[str]) -> None:
+    shop.sell("film", types=["FilmGrain"])
+    shop.sell("sheets", types=["Sheet"])
+    assert run(["install", "film", "sheets", "--yes"]) == 0
+    shop.sell("film", "2.0", types=["FilmGrain"])
+    for command, told in [
+        (["pin", "film==2.0"], "and here is 1.0; go there with: nodes update film"),
+        (["hold", "sheets"], "sheets is held; `nodes free sheets` lets it change again."),
+        (["list"], "registry, pinned at 2.0"),
+        (["list"], "registry, held"),
+        (["list", "--outdated"], "film  1.0  →  2.0\n1 pack could be newer: nodes update"),
+        (["update", "--dry-run"], "because: you pinned it there"),
+        (["update", "--dry-run"], "Held, so left as it is: sheets"),
+        (["update", "--yes"], "Done in "),
+        (["update"], "All is as new as it gets."),
+        (["install", "film", "film"], "Nothing to do: film 2.0 is here already."),
+    ]:
+        assert run(command) == 0
+        assert told in capsys.readouterr().out, command
+    assert run(["free", "nobody"]) == Exit.NOT_FOUND
+
+
+def test_an_update_passes_over_packs_that_the_registry_does_not_have(shop: Any, rack: Host) -> None:
+    shop.sell("film", types=["FilmGrain"])
+    assert run(["install", "film", "--yes"]) == 0 and run(["disable", "film"]) == 0
+    shop.sell("film", "2.0", types=["FilmGrain"])
+    assert run(["update", "--yes"]) == 0
+    now = generations.current(rack)
+    assert now.packs["film"].disabled and now.why == "disable film", "a disabled pack is not brought back"
+    lost = replace(now.packs["film"], name="lost", disabled=False)
+    with generations.draft(rack, now.path, now.number) as draft:
+        generations.commit(rack, draft, "test", {**now.packs, "lost": lost})
+    assert run(["list", "--outdated"]) == 0 and run(["update", "lost"]) == Exit.NOT_FOUND
 
 
 def test_an_update_that_does_not_import_leaves_the_old_one(shop: Any, rack: Host) -> None:

@@ -97,9 +97,12 @@ def test_a_pack_that_fails_is_taken_out_again_to_the_last_file(shop: Any, versio
     assert look(versions) == [] and "bad" not in now.packs
 
 
-def test_what_two_packs_share_stays_for_the_second_when_the_first_fails(shop: Any, versions: Host) -> None:
+def test_what_two_packs_share_stays_for_the_second_when_the_first_fails(
+    shop: Any, versions: Host, capsys: pytest.CaptureFixture[str]
+) -> None:
     shop.sell("bad", source=BROKEN, types=["Bad"], requires=["lib"])
     assert run(["install", "bad", "two", "--yes"]) == 6
+    assert "It was left out; 1 other pack went in." in capsys.readouterr().err
     now = generations.current(versions)
     assert {"two", "lib"} <= set(installed(now.path)) and look(versions) == []
     assert (installed(now.path)["lib"].info.parent / "lib/deep/a.py").is_file()
@@ -163,3 +166,12 @@ def test_what_cannot_be_taken_back_makes_no_generation(tmp_path: Path) -> None:
         (draft / "file").unlink()
         raise RuntimeError
     assert not journal.closed
+
+
+def test_packs_that_only_fail_together_are_tried_one_by_one(shop: Any, rack: Host) -> None:
+    """Together they raise; alone each of them imports, as it did when only one was tried at a time."""
+    claim = "import os\nif os.environ.get('TAKEN'): raise RuntimeError\nos.environ['TAKEN'] = 'yes'"
+    for name in ("left", "right"):
+        shop.sell(name, types=[name.title()], source=nodes_source([name.title()], claim))
+    assert run(["install", "left", "right", "--yes"]) == 0
+    assert set(generations.current(rack).packs) == {"noderack", "left", "right"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import click
@@ -55,11 +56,14 @@ def adopt(
     packs, models = read_installation(installation.expanduser().resolve())
     new = tuple(path for path in models if path not in host.config.model_paths)
     if not as_json:
-        click.echo("\n".join(f"Models stay in {path}." for path in new))
-    code = _take(host, packs, registry, Agreed(dry_run, yes, as_json))
-    if new and not dry_run:
-        host.with_config(model_paths=(*host.config.model_paths, *new))
-    return code
+        named = "would be named" if dry_run else "are named"
+        click.echo("\n".join(f"Models stay where they are, and {named} in host.toml: {path}" for path in new))
+
+    def agreed() -> None:  # before the packs: one that fails is no reason to leave the models out
+        if new:
+            host.with_config(model_paths=(*host.config.model_paths, *new))
+
+    return _take(host, packs, registry, Agreed(dry_run, yes, as_json), agreed)
 
 
 @click.command("import")
@@ -96,14 +100,25 @@ class Agreed:
         self.dry_run, self.yes, self.as_json = dry_run, yes, as_json
 
 
-def _take(host: Host, found: tuple[Found, ...], registry: str | None, agreed: Agreed) -> int:
+def _take(
+    host: Host,
+    found: tuple[Found, ...],
+    registry: str | None,
+    agreed: Agreed,
+    first: Callable[[], None] = lambda: None,
+) -> int:
+    """Show what installs them, and once it is agreed to do `first`, then that."""
     now = gens.current(host)
     with open_registry(host, registry) as client:
         here = {pack.name: pack.version for pack in now.packs.values()}
         packs, unknown = choose(found, client, here)
         plan = solved(host, client, Plan(packs, unknown=unknown, generation=now.number))
-        show_plan(plan, as_json=agreed.as_json)
-        if agreed.dry_run or not plan:
+        show_plan(plan, as_json=agreed.as_json, nothing="No pack is there that is not here as well.")
+        if agreed.dry_run:
             return Exit.OK
-        confirm(agreed.yes or agreed.as_json)
+        if plan:
+            confirm(agreed.yes or agreed.as_json)
+        first()
+        if not plan:
+            return Exit.OK
         return carry_out(host, client, plan, Progress(agreed.as_json), wait=True)

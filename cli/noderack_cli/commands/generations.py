@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 
 import click
@@ -44,26 +44,41 @@ def list_packs(
         return
     generation = gens.current(host)
     packs = sorted(generation.packs.values(), key=lambda pack: pack.name)
+    policy = Policy.of(host)
     if outdated:
-        newer = _newer(host, registry, generation)
-        packs = [pack for pack in packs if pack.name in newer]
-        generation = replace(generation, why=f"{count(len(packs), 'pack')} could be newer: nodes update")
+        _tell_outdated(host, registry, generation, policy, as_json=as_json)
+        return
     if as_json:
         click.echo(json.dumps({"generation": generation.number, "packs": [asdict(pack) for pack in packs]}))
         return
     click.echo(f"Generation {generation.number}, made {day(generation.made)}: {generation.why}")
-    rows = [
-        (p.name, p.version, count(len(p.node_types), "node type"), "disabled" if p.disabled else p.origin)
-        for p in packs
-    ]
+    rows = [(p.name, p.version, count(len(p.node_types), "node type"), _state(p, policy)) for p in packs]
     click.echo(table(rows))
 
 
-def _newer(host: Host, registry: str | None, generation: gens.Generation) -> set[str]:
+def _state(pack: gens.InstalledPack, policy: Policy) -> str:
+    pinned = policy.pins.get(pack.name)
+    said = ["disabled" if pack.disabled else pack.origin]
+    said += [f"pinned at {pinned}"] if pinned else []
+    return ", ".join([*said, *(["held"] if pack.name in policy.holds else [])])
+
+
+def _tell_outdated(
+    host: Host, registry: str | None, generation: gens.Generation, policy: Policy, *, as_json: bool
+) -> None:
     from noderack_cli.commands.packs import outdated
 
     with open_registry(host, registry) as client:
-        return {choice.pack for choice in outdated(client, generation, Policy.of(host), [])}
+        newer = {choice.pack: choice for choice in outdated(client, generation, policy, [])}
+    packs = [generation.packs[name] for name in sorted(newer)]
+    if as_json:
+        rows = [{**asdict(pack), "newer": newer[pack.name].version} for pack in packs]
+        click.echo(json.dumps({"generation": generation.number, "packs": rows}))
+    elif packs:
+        click.echo(table([(p.name, p.version, "→", newer[p.name].version) for p in packs]))
+        click.echo(f"{count(len(packs), 'pack')} could be newer: nodes update")
+    else:
+        click.echo("All is as new as it gets.")
 
 
 @click.command()

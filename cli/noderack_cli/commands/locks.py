@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,12 +13,12 @@ from noderack_host.folder import Host
 
 from noderack_cli import generations as gens
 from noderack_cli import lock_file
-from noderack_cli.bring import bring
-from noderack_cli.carry import confirm, show_plan
-from noderack_cli.errors import InstallError, NotFound
+from noderack_cli.bring import Brought, bring
+from noderack_cli.carry import confirm, show_plan, tell_result
+from noderack_cli.errors import BadInput, NotFound
 from noderack_cli.exits import Exit
 from noderack_cli.held import hold
-from noderack_cli.install import apply
+from noderack_cli.install import Applied, apply
 from noderack_cli.keys import stored
 from noderack_cli.links import write_settled
 from noderack_cli.model_files import Index, link, scan, target_for
@@ -101,29 +102,32 @@ def _apply(host: Host, file: Path, bundle: Path | None, registry: str | None, ch
     if not file.is_file():
         raise NotFound(f"There is no lock {file}", "Write one with: nodes lock")
     made = lock_file.read(file.read_text("utf-8"), str(file))
-    plan = plan_of(made, host, gens.current(host), bundle / "wheels" if bundle else None)
-    show_plan(plan, as_json=choices.as_json)
+    wheels = bundle / "wheels" if bundle else None
+    plan = plan_of(made, host, gens.current(host), wheels)
+    show_plan(plan, as_json=choices.as_json, nothing=f"The host is as {file} says.")
     if choices.dry_run or not plan:
         return Exit.OK
     confirm(choices.yes or choices.as_json)
     progress = Progress(choices.as_json)
     url = registry or host.config.registry or made.registry
-    with hold(host.root, "nodes sync", tell=progress.line):
-        applied = apply(plan, host, progress, registry=None if bundle else url, all_or_nothing=True)
+    applied = Applied(generation=plan.generation)
+    if plan.packs or plan.distributions:
+        with hold(host.root, "nodes sync", tell=progress.line):
+            plan = plan_of(made, host, gens.current(host), wheels)  # another process may have changed it
+            applied = apply(plan, host, progress, registry=None if bundle else url, all_or_nothing=True)
     if applied.failed:
         raise applied.failed[0][1]
-    if applied.installed:
+    if applied.generation != plan.generation:
         tell_server(host, progress)
     if bundle is not None:
-        _place_models(host, bundle)
-        return Exit.OK
-    brought = bring(plan.models, host, Access.of(os.environ, url, stored), progress)
-    if brought.failed:
-        raise InstallError(brought.failed[0][1].message)
-    return Exit.OK
+        brought = Brought(paths=tuple(_place_models(host, bundle)))
+    else:
+        brought = bring(plan.models, host, Access.of(os.environ, url, stored), progress)
+    return tell_result(applied, brought, progress)
 
 
-def _place_models(host: Host, bundle: Path) -> None:
+def _place_models(host: Host, bundle: Path) -> Iterator[Path]:
+    """Link the models of a bundle that are not there yet."""
     index = Index.open(host)
     for source in sorted(p for p in (bundle / "models").rglob("*") if p.is_file()):
         category, *rest = source.relative_to(bundle / "models").parts
@@ -131,6 +135,7 @@ def _place_models(host: Host, bundle: Path) -> None:
         if not target.exists():
             link(source, target)
             index.sha256(target)
+            yield target
     index.save()
 
 
@@ -148,6 +153,9 @@ def bundle_create(
     \b
     nodes bundle create ~/stick/pictures
     """
+    if out.suffix in (".zip", ".tar", ".gz"):
+        told = f"A bundle is a folder, and {out.name} is the name of an archive"
+        raise BadInput(told, f"Say: nodes bundle create {out.with_suffix('')} (and pack that yourself)")
     host = open_host(folder)
     made = _lock(host, registry)
     files = make_bundle(
@@ -157,19 +165,22 @@ def bundle_create(
     click.echo(
         json.dumps({"bundle": str(out), "files": len(files)})
         if as_json
-        else f"{out}: {count(len(files), 'file')}."
+        else f"{out}: {count(len(files), 'file')}. On the other machine: nodes bundle apply {out.name}"
     )
 
 
 @click.command("apply")
 @click.argument("bundle", type=FOLDER)
+@dry_run_option
 @yes_option
 @host_option
 @json_option
-def bundle_apply(bundle: Path, yes: bool, folder: Path | None, as_json: bool) -> int:
+def bundle_apply(bundle: Path, dry_run: bool, yes: bool, folder: Path | None, as_json: bool) -> int:
     """Make the host what a bundle holds, without any network.
 
     \b
+    nodes bundle apply /media/stick/pictures --dry-run
     nodes bundle apply /media/stick/pictures
     """
-    return _apply(open_host(folder), bundle / LOCK_NAME, bundle.resolve(), None, Choices(False, yes, as_json))
+    bundle = bundle.expanduser().resolve()
+    return _apply(open_host(folder), bundle / LOCK_NAME, bundle, None, Choices(dry_run, yes, as_json))

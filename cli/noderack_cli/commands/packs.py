@@ -8,6 +8,7 @@ from pathlib import Path
 
 import click
 from noderack_host.folder import Host
+from noderack_registry.client import NotFound as RegistryMissed
 from noderack_registry.client import RegistryClient
 from packaging.version import InvalidVersion, Version
 
@@ -69,7 +70,8 @@ def install(
         choices = tuple(_choice(host, client, now, policy, text) for text in dict.fromkeys(wanted))
         fresh = tuple(c for c in choices if c.replaces != c.version or c.wheel)
         plan = solved(host, client, Plan(fresh, generation=now.number))
-        show_plan(plan, as_json=as_json)
+        here = ", ".join(f"{c.pack} {c.version}" for c in choices)
+        show_plan(plan, as_json=as_json, nothing=f"Nothing to do: {here} is here already.")
         if dry_run or not plan:
             return Exit.OK
         confirm(yes or as_json)
@@ -166,13 +168,14 @@ def update(
         raise BadInput("--all is all packs: name none beside it")
     host = open_host(folder)
     now = gens.current(host)
+    policy, only = Policy.of(host), [normal(pack) for pack in packs]
     with open_registry(host, registry) as client:
-        choices = outdated(client, now, Policy.of(host), [normal(p) for p in packs])
+        choices = outdated(client, now, policy, only)
         plan = solved(host, client, Plan(tuple(choices), generation=now.number))
-        if not plan and not as_json:
-            click.echo("All is as new as it gets.")
-            return Exit.OK
-        show_plan(plan, as_json=as_json)
+        show_plan(plan, as_json=as_json, nothing="All is as new as it gets.")
+        held = sorted(policy.holds & set(only or now.packs))
+        if held and not as_json:
+            click.echo(f"Held, so left as it is: {', '.join(held)} (nodes free {held[0]} lets it change).")
         if dry_run or not plan:
             return Exit.OK
         confirm(yes or as_json)
@@ -186,13 +189,27 @@ def outdated(client: RegistryClient, now: Generation, policy: Policy, only: list
         raise NotFound(f"{unknown[0]} is not installed", "See what is: nodes list")
     found = []
     for pack in now.packs.values():
-        if pack.origin != "registry" or pack.name in policy.holds or (only and pack.name not in only):
+        if pack.origin != "registry" or pack.disabled or pack.name in policy.holds:
             continue
-        target = policy.pins.get(pack.name) or client.pack(pack.name).latest
-        if target and _newer(target, pack.version, pinned=pack.name in policy.pins):
-            choice = PackChoice(pack.name, target, pack.node_types, "newer version", replaces=pack.version)
+        if only and pack.name not in only:
+            continue
+        pinned = policy.pins.get(pack.name)
+        target = pinned or _latest(client, pack.name, must=bool(only))
+        if target and _newer(target, pack.version, pinned=bool(pinned)):
+            reason = "you pinned it there" if pinned else "newer version"
+            choice = PackChoice(pack.name, target, pack.node_types, reason, replaces=pack.version)
             found.append(with_facts(client, choice))
     return found
+
+
+def _latest(client: RegistryClient, name: str, *, must: bool) -> str | None:
+    """The newest version; None where this registry does not have the pack, unless it `must`."""
+    try:
+        return client.pack(name).latest
+    except RegistryMissed:
+        if must:
+            raise
+        return None
 
 
 def _newer(target: str, here: str, *, pinned: bool) -> bool:
@@ -218,7 +235,11 @@ def pin(pack: str, folder: Path | None) -> None:
         raise NotFound(f"{name} is not installed", f"Say which version: nodes pin {name}==VERSION")
     version = version or (here.version if here else "")
     Policy.of(host).pin(normal(name), version).save(host)
-    click.echo(f"{normal(name)} is pinned at {version}.")
+    told = f"{normal(name)} is pinned at {version}"
+    if here is None or here.version == version:
+        click.echo(f"{told}.")
+    else:
+        click.echo(f"{told}, and here is {here.version}; go there with: nodes update {normal(name)}")
 
 
 @click.command()
@@ -234,7 +255,7 @@ def hold(pack: str, folder: Path | None) -> None:
     if normal(pack) not in gens.current(host).packs:
         raise NotFound(f"{pack} is not installed", "See what is: nodes list")
     Policy.of(host).hold(normal(pack)).save(host)
-    click.echo(f"{normal(pack)} is held.")
+    click.echo(f"{normal(pack)} is held; `nodes free {normal(pack)}` lets it change again.")
 
 
 @click.command()
@@ -247,7 +268,10 @@ def free(pack: str, folder: Path | None) -> None:
     nodes free film-look
     """
     host = open_host(folder)
-    Policy.of(host).free(normal(pack)).save(host)
+    policy = Policy.of(host)
+    if normal(pack) not in {*policy.pins, *policy.holds}:
+        raise NotFound(f"{pack} is neither pinned nor held", "See what is: nodes list")
+    policy.free(normal(pack)).save(host)
     click.echo(f"{normal(pack)} may change again.")
 
 
