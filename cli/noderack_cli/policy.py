@@ -57,7 +57,10 @@ class Policy:
 def keep_few(host: Host) -> list[int]:
     """Remove what is older than the policy keeps and no running server uses. The caller holds the host.
 
-    The first generation stays: it says what came with the environment and not with a pack.
+    The first generation stays: it says what came with the environment and not with a pack. So does the one
+    before that in use, to which `nodes rollback` goes.
     """
     first = [generation.number for generation in generations.every(host)[:1]]
-    return generations.prune(host, Policy.of(host).keep, spare={*first, *generations_served(host)})
+    before = generations.current(host).parent
+    spare = {*first, *generations_served(host), *([before] if before is not None else [])}
+    return generations.prune(host, Policy.of(host).keep, spare=spare)

@@ -114,6 +114,13 @@ def test_rollback_without_a_number_takes_back_the_whole_command(versions: Host) 
     assert generations.current(versions).number == 2
 
 
+def test_many_steps_do_not_drive_out_what_rollback_goes_to(versions: Host) -> None:
+    versions.with_config(other={"policy": {"keep": 1}})
+    assert run(["install", "one==2.0", "two", "three", "--yes"]) == 0
+    assert [g.number for g in generations.every(versions)] == [1, 2, 4, 5]
+    assert generations.rollback(versions).number == 2
+
+
 def test_steps_are_listed_and_compared_without_being_made(
     versions: Host, capsys: pytest.CaptureFixture[str]
 ) -> None:
