@@ -184,6 +184,7 @@ class Guide:
     def __init__(self, model: Predictor, *, batch: bool = True, sigmas: Sequence[float] = ()) -> None:
         """``sigmas`` are those of the whole run, for changes of weights that follow it."""
         self.model, self.batch, self.sigmas = model, batch, sigmas
+        self._texts: dict[tuple[int, ...], tuple[list[Tensor], Tensor]] = {}
 
     def predict(self, sides: Sequence[Sequence[Condition]], x: Tensor, sigma: float) -> list[Tensor]:
         """For each list the clean latent that it asks for, where conditions overlap their weighted mean."""
@@ -220,7 +221,6 @@ class Guide:
     def _run(self, group: list[_Call], sigma: float) -> Sequence[Tensor]:
         rows = [call.x.shape[0] for call in group]
         x = torch.cat([call.x for call in group])
-        contexts = [_rows(call.condition.context, n) for call, n in zip(group, rows, strict=True)]
         names = group[0].condition.extras
         extras: dict[str, Any] = {
             k: torch.cat(
@@ -239,7 +239,16 @@ class Guide:
             extras["sides"] = [call.side for call in group]
         sigmas = torch.full((x.shape[0],), sigma, dtype=torch.float32, device=x.device)
         model = self._under(group[0].patches)
-        return torch.split(model.predict(x, sigmas, _even(contexts), **extras), rows)
+        return torch.split(model.predict(x, sigmas, self._text(group, rows), **extras), rows)
+
+    def _text(self, group: list[_Call], rows: list[int]) -> Tensor:
+        """The texts of a batch, in the same tensor at each step, so that a network may know it again."""
+        parts = [call.condition.context for call in group]
+        key = (*(id(part) for part in parts), *rows)
+        if key not in self._texts:
+            even = _even([_rows(part, n) for part, n in zip(parts, rows, strict=True)])
+            self._texts[key] = parts, even.to(getattr(self.model, "dtype", even.dtype))
+        return self._texts[key][1]
 
 
 def areas_crop(value: Tensor, area: areas.Area | None) -> Tensor:

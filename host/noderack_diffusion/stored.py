@@ -7,6 +7,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from noderack_diffusion.packed import PackedConv2d, can_pack
+
 FORMATS = {"e4m3fn": torch.float8_e4m3fn, "e5m2": torch.float8_e5m2}
 """By the name that the field has for them."""
 
@@ -31,9 +33,13 @@ def narrows(name: str, weight: Tensor) -> bool:
     return weight.dim() >= 2 and name.endswith(".weight") and not name.endswith("embedding.weight")
 
 
-def widen_on_use(network: nn.Module) -> nn.Module:
-    """The network with layers that widen their weights; its other parts as they are."""
-    swap: dict[type, type] = {nn.Linear: StoredLinear, nn.Conv2d: StoredConv2d}
+def widen_on_use(network: nn.Module, *, packs: bool = False) -> nn.Module:
+    """The network with layers that widen weights which are kept narrower, its other parts as they are.
+
+    ``packs``: convolutions whose weights are not kept narrower keep them packed for the CPU's kernels.
+    """
+    packed = packs and can_pack()
+    swap: dict[type, type] = {nn.Linear: StoredLinear, nn.Conv2d: PackedConv2d if packed else StoredConv2d}
     for module in network.modules():
         module.__class__ = swap.get(type(module), type(module))
     return network

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from noderack_diffusion.ops import RES_EPS, attention, conv3, group_norm, timestep_embedding
+from noderack_diffusion.seen_text import SeenText
 from noderack_diffusion.shapes import Shapes, Told, count, groups_for, need
 from noderack_diffusion.steer import Steer
 
@@ -123,8 +124,10 @@ class ResBlock(nn.Module):
         self.skip_connection = nn.Identity() if inner == outer else nn.Conv2d(inner, outer, 1)
 
     def forward(self, x: Tensor, emb: Tensor) -> Tensor:
-        h = self.in_layers(x) + self.emb_layers(emb)[:, :, None, None]
-        out: Tensor = self.skip_connection(x) + self.out_layers(h)
+        h = self.in_layers(x)
+        h += self.emb_layers(emb)[:, :, None, None]
+        out: Tensor = self.out_layers(h)
+        out += self.skip_connection(x)
         return out
 
 
@@ -138,11 +141,15 @@ class CrossAttention(nn.Module):
         self.to_k = nn.Linear(context, width, bias=False)
         self.to_v = nn.Linear(context, width, bias=False)
         self.to_out = nn.Sequential(nn.Linear(width, width))
+        self.seen = SeenText()
 
     def forward(self, x: Tensor, context: Tensor | None = None, value: Tensor | None = None) -> Tensor:
-        source = x if context is None else context
-        values = self.to_v(source if value is None else value)
-        out: Tensor = self.to_out(attention(self.to_q(x), self.to_k(source), values, self.heads))
+        if context is not None and value is None:
+            keys, values = self.seen.of(context, self.to_k, self.to_v)
+        else:
+            source = x if context is None else context
+            keys, values = self.to_k(source), self.to_v(source if value is None else value)
+        out: Tensor = self.to_out(attention(self.to_q(x), keys, values, self.heads))
         return out
 
 
@@ -155,8 +162,7 @@ class GeGlu(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         value, gate = self.proj(x).chunk(2, dim=-1)
-        out: Tensor = value * F.gelu(gate)
-        return out
+        return F.gelu(gate).mul_(value)
 
 
 class FeedForward(nn.Module):
@@ -185,12 +191,12 @@ class TransformerBlock(nn.Module):
 
     def forward(self, x: Tensor, context: Tensor, steer: Steer | None = None) -> Tensor:
         if steer is None:
-            x = self.attn1(self.norm1(x)) + x
-            x = self.attn2(self.norm2(x), context) + x
+            x = self.attn1(self.norm1(x)).add_(x)
+            x = self.attn2(self.norm2(x), context).add_(x)
         else:
             x = steer.between(steer.attend(1, self.attn1, self.norm1(x), None) + x)
             x = steer.attend(2, self.attn2, self.norm2(x), context) + x
-        out: Tensor = self.ff(self.norm3(x)) + x
+        out: Tensor = self.ff(self.norm3(x)).add_(x)
         return out
 
 
@@ -226,7 +232,7 @@ class SpatialTransformer(nn.Module):
             h = self.proj_out(h).transpose(1, 2).unflatten(2, size)
         else:
             h = self.proj_out(h.transpose(1, 2).unflatten(2, size))
-        out: Tensor = h + x
+        out: Tensor = h.add_(x)
         return out
 
 
@@ -334,7 +340,7 @@ class UNet(nn.Module):
         emb = self.embed(t, y, steer)
         residuals = {k: list(v) for k, v in (control or {}).items()}
         steered = steer or Steer()
-        h, skips = x, []
+        h, skips = x.contiguous(memory_format=torch.channels_last), []
         for i, stage in enumerate(self.input_blocks):
             steered.at("input", i)
             h = steered.entered(_add(stage(h, emb, context, None, steer), residuals.get("input")))

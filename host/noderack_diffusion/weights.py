@@ -10,12 +10,14 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from noderack_diffusion.allocation import give_back, keep_pages
 from noderack_diffusion.errors import MismatchError
 from noderack_diffusion.patch import Patch, PatchSet, apply
 from noderack_diffusion.store import Store
 from noderack_diffusion.stored import narrows, widen_on_use
 
 _FLOAT8 = (torch.float8_e4m3fn, torch.float8_e5m2)
+_HALVES = (torch.float16, torch.bfloat16)
 _TABLES = ("token_embedding.weight",)
 
 
@@ -138,6 +140,7 @@ class Live:
         with self._lock:
             self._module, self._patches = None, PatchSet()
             self.release()
+        give_back()
 
     def loaded_bytes(self) -> int:
         """How many bytes of weights are in memory now."""
@@ -151,12 +154,21 @@ class Live:
         if changes:
             stored = tensor.dtype
             tensor = apply(tensor, changes)
-            if self.rounds and stored in (torch.float16, torch.bfloat16):
+            if self.rounds and stored in _HALVES:
                 tensor = tensor.to(stored)
-        keep = name.endswith(_TABLES) and tensor.dtype in (torch.float16, torch.bfloat16)
+        keep = name.endswith(_TABLES) and tensor.dtype in _HALVES
         if self.stored is not None and narrows(name, tensor):
             return tensor.to(self.device, self.stored)
+        if not changes and self._stays(name, tensor):
+            return tensor
         return tensor.to(self.device, tensor.dtype if keep else self.dtype)
+
+    def _stays(self, name: str, tensor: Tensor) -> bool:
+        """Whether a matrix is used from the mapped file, in half precision, and widened when computed with: a
+        CPU computes in fp32, and a widened copy of a model would be twice its file.
+        """
+        half = tensor.dtype in _HALVES and self.dtype == torch.float32
+        return half and self.device.type == "cpu" and narrows(name, tensor)
 
     def _parameter(self, name: str, patches: PatchSet) -> nn.Parameter:
         return nn.Parameter(self.weight(name, patches), requires_grad=False)
@@ -175,6 +187,9 @@ class Live:
                 )
             owner, leaf = _owner(module, name)
             owner._parameters[leaf] = made
+        if self.device.type == "cpu":
+            keep_pages()
+            return widen_on_use(module, packs=True)
         return module if self.stored is None else widen_on_use(module)
 
 

@@ -96,7 +96,7 @@ def test_weights_kept_in_eight_bits(host: Host, whole: tuple[Any, Any, Any], kep
     parts(host)
     narrow = run("UNETLoader", "part.safetensors", kept)
     latent, near = draw(whole[0], whole[1]), draw(narrow, whole[1])
-    assert narrow.live.loaded_bytes() < 0.3 * whole[0].live.loaded_bytes()
+    assert narrow.live.loaded_bytes() < 0.6 * whole[0].live.loaded_bytes()
     assert not near.equal(latent)
     assert torch.nn.functional.cosine_similarity(near.flatten(), latent.flatten(), dim=0) > 0.97
 
