@@ -1,6 +1,7 @@
 """Clients of the field, as published, on a real server: a library that scripts use, and comfy-cli."""
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -60,3 +61,19 @@ def test_comfy_cli_runs_a_workflow(url: str, workflow: Path, tmp_path: Path) -> 
     done = subprocess.run(words, capture_output=True, text=True, check=False, timeout=200, cwd=tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
     assert [path.name for path in (tmp_path / "output").glob("*.png")] == ["client_00001_.png"]
+
+
+def test_packs_that_print_as_they_load_do_not_hide_the_address(tmp_path: Path) -> None:
+    site = tmp_path / "site"
+    (site / "loud-1.0.dist-info").mkdir(parents=True)
+    (site / "loud.py").write_text("print('loading ' * 9)\nNODE_CLASS_MAPPINGS = {}\n")
+    (site / "loud-1.0.dist-info/METADATA").write_text("Metadata-Version: 2.1\nName: loud\nVersion: 1.0\n")
+    (site / "loud-1.0.dist-info/entry_points.txt").write_text("[noderack.packs]\nloud = loud\n")
+    (tmp_path / "host.toml").touch()
+    words = [sys.executable, "-m", "noderack_host.server", str(tmp_path), "--port", "0"]
+    env, pipe = {**os.environ, "PYTHONPATH": str(site)}, subprocess.PIPE
+    with subprocess.Popen(words, stdout=pipe, stderr=pipe, text=True, env=env) as child:
+        assert child.stdout is not None and child.stderr is not None
+        assert json.loads(child.stdout.readline())["event"] == "ready"
+        child.terminate()
+        assert "loading loading" in child.stderr.read()

@@ -146,7 +146,8 @@ async def _serve(
     host: Host, settings: ServerSettings, certificate: Path | None, key: Path | None
 ) -> tuple[int, int]:
     """Serves until it is to end; gives the exit code and the port."""
-    packs = load_packs(load=for_host(host))
+    with contextlib.redirect_stdout(sys.stderr):  # packs print as they load; the first line is the address
+        packs = load_packs(load=for_host(host))
     app = make_app(host, packs, settings, editor_folder())
     server = app[SERVER]
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=PATIENCE)
