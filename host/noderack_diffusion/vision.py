@@ -137,11 +137,15 @@ class Vision:
         """Names its file."""
         return self.live.key
 
-    @torch.no_grad()
     def encode_image(self, image: Tensor, crop: bool = True) -> Seen:
         """Pictures ``[B, H, W, 3]`` in 0..1; without ``crop`` they are squeezed into a square."""
+        return self.encode_pixels(normalised(image, self.config.size, crop=crop))
+
+    @torch.no_grad()
+    def encode_pixels(self, pixels: Tensor) -> Seen:
+        """Pixels ``[B, 3, size, size]`` that are ``normalised`` already."""
         network, live = cast(ClipVision, self.live.use(PatchSet())), self.live
-        seen = network(normalised(image, self.config.size, crop=crop).to(live.device, live.dtype))
+        seen = network(pixels.to(live.device, live.dtype))
         parts = (seen.last_hidden_state, seen.penultimate_hidden_states, seen.image_embeds)
         return Seen(*(part.float().cpu() for part in parts))
 

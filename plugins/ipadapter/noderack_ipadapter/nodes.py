@@ -1,0 +1,382 @@
+"""The nodes, under the names and with the sockets that workflows have for them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from noderack_host.running import current, current_or_none
+
+from noderack_ipadapter.presets import PRESETS
+from noderack_ipadapter.weighing import TYPES
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from torch import Tensor
+
+Inputs = dict[str, dict[str, Any]]
+_SCALINGS = ["V only", "K+V", "K+V w/ C penalty", "K+mean(V) w/ C penalty"]
+_COMBINE = ["concat", "add", "subtract", "average", "norm average"]
+_START = ("FLOAT", {"default": 0.0, "min": 0.0, "max": 1.0, "step": 0.001})
+_END = ("FLOAT", {"default": 1.0, "min": 0.0, "max": 1.0, "step": 0.001})
+_SIMPLE = {
+    "standard": "linear",
+    "prompt is more important": "ease out",
+    "style transfer": "style transfer",
+}
+
+
+def _weight(most: int, step: float = 0.05, least: float = -1) -> tuple[str, dict[str, Any]]:
+    return ("FLOAT", {"default": 1.0, "min": least, "max": most, "step": step})
+
+
+def _files(category: str) -> list[str]:
+    running = current_or_none()
+    return [] if running is None or running.folders is None else list(running.folders.files(category))
+
+
+def _path(category: str, name: str) -> Path:
+    from noderack_ipadapter.files import IPAdapterError
+
+    folders = current().folders
+    path = None if folders is None else folders.find(category, name)
+    if path is None:
+        raise IPAdapterError(f"there is no file named {name!r} in models/{category}/ of this host")
+    return path
+
+
+class IPAdapterModelLoader:
+    """An IP-Adapter from a file in models/ipadapter."""
+
+    CATEGORY = "ipadapter/loaders"
+    RETURN_TYPES: ClassVar[tuple[str, ...]] = ("IPADAPTER",)
+    FUNCTION = "load_ipadapter_model"
+
+    @classmethod
+    def INPUT_TYPES(cls) -> Inputs:
+        """The files that are there now."""
+        return {"required": {"ipadapter_file": (_files("ipadapter"),)}}
+
+    def load_ipadapter_model(self, ipadapter_file: str) -> tuple[Any]:
+        """Basic, plus, plus-face and full-face adapters, for Stable Diffusion 1.5 and SDXL."""
+        from noderack_ipadapter.files import load_adapter
+
+        return (load_adapter(_path("ipadapter", ipadapter_file)),)
+
+
+class IPAdapterUnifiedLoader:
+    """An IP-Adapter and the CLIP vision model that it looks through, by what it should do."""
+
+    CATEGORY = "ipadapter"
+    RETURN_TYPES: ClassVar[tuple[str, ...]] = ("MODEL", "IPADAPTER")
+    RETURN_NAMES: ClassVar[tuple[str, ...]] = ("model", "ipadapter")
+    FUNCTION = "load_models"
+
+    @classmethod
+    def INPUT_TYPES(cls) -> Inputs:
+        """The presets."""
+        return {
+            "required": {"model": ("MODEL",), "preset": (list(PRESETS),)},
+            "optional": {"ipadapter": ("IPADAPTER",)},
+        }
+
+    def load_models(self, model: Any, preset: str, ipadapter: Any = None) -> tuple[Any, Any]:
+        """Files are found by the names under which they are published; `ipadapter` may bring the tower."""
+        from dataclasses import replace
+
+        from noderack_diffusion.vision import load_vision
+
+        from noderack_ipadapter.files import load_adapter
+
+        sdxl = model.spec.unet.context == 2048
+        name, tower = _chosen(preset, sdxl)
+        adapter = load_adapter(_path("ipadapter", name))
+        path = _path("clip_vision", tower)
+        before = getattr(ipadapter, "extra", {}).get("tower")
+        vision = ipadapter.vision if before == str(path) else load_vision(path)
+        return model, replace(adapter, vision=vision, extra={"tower": str(path)})
+
+
+def _chosen(preset: str, sdxl: bool) -> tuple[str, str]:
+    from noderack_ipadapter.files import IPAdapterError
+    from noderack_ipadapter.presets import adapter_file, tower_file
+
+    family = "SDXL" if sdxl else "Stable Diffusion 1.5"
+    try:
+        name = adapter_file(preset, _files("ipadapter"), sdxl=sdxl)
+    except KeyError as cause:
+        raise IPAdapterError(f"there is no adapter for {family} of the preset {preset!r}") from cause
+    tower = tower_file(preset, _files("clip_vision"))
+    if name is None or tower is None:
+        lacking = "ipadapter" if name is None else "clip_vision"
+        raise IPAdapterError(f"models/{lacking}/ holds no file for the preset {preset!r} and {family}")
+    return name, tower
+
+
+def _applied(model: Any, adapter: Any, image: Any, wish: Any, **more: Any) -> tuple[Any]:
+    """What the nodes that take pictures do."""
+    from noderack_ipadapter.apply import COMBINE, put_on, see, see_nothing, tower_of
+
+    vision = tower_of(adapter, more.get("clip_vision"))
+    seen = see(adapter, vision, image)
+    negative = more.get("image_negative")
+    unseen = see_nothing(adapter, vision, seen[:1]) if negative is None else see(adapter, vision, negative)
+    combine = COMBINE[more.get("combine_embeds", "concat")]
+    if not wish.each:
+        seen, unseen = combine(seen), combine(unseen)
+        unseen = unseen.expand(len(seen), *unseen.shape[1:]) if len(unseen) == 1 else unseen
+    return (put_on(model, adapter, seen, unseen, wish, _mask(more.get("attn_mask"))),)
+
+
+def _mask(mask: Any) -> Any:
+    return mask if mask is None or mask.dim() == 3 else mask[None]
+
+
+class IPAdapter:
+    """A picture as a prompt."""
+
+    CATEGORY = "ipadapter"
+    RETURN_TYPES: ClassVar[tuple[str, ...]] = ("MODEL",)
+    FUNCTION = "apply_ipadapter"
+
+    @classmethod
+    def INPUT_TYPES(cls) -> Inputs:
+        """The least that is needed."""
+        return {
+            "required": {
+                "model": ("MODEL",),
+                "ipadapter": ("IPADAPTER",),
+                "image": ("IMAGE",),
+                "weight": _weight(3),
+                "start_at": _START,
+                "end_at": _END,
+                "weight_type": (list(_SIMPLE),),
+            },
+            "optional": {"attn_mask": ("MASK",)},
+        }
+
+    def apply_ipadapter(
+        self,
+        model: Any,
+        ipadapter: Any,
+        image: Tensor,
+        weight: float,
+        start_at: float,
+        end_at: float,
+        weight_type: str,
+        attn_mask: Tensor | None = None,
+    ) -> tuple[Any]:
+        """Several pictures count side by side."""
+        from noderack_ipadapter.apply import Wish
+
+        wish = Wish(weight, _SIMPLE[weight_type], start_at, end_at)
+        return _applied(model, ipadapter, image, wish, attn_mask=attn_mask)
+
+
+class IPAdapterAdvanced:
+    """A picture as a prompt, with all there is to set."""
+
+    CATEGORY = "ipadapter"
+    RETURN_TYPES: ClassVar[tuple[str, ...]] = ("MODEL",)
+    FUNCTION = "apply_ipadapter"
+
+    @classmethod
+    def INPUT_TYPES(cls) -> Inputs:
+        """All there is to set."""
+        return {
+            "required": {
+                "model": ("MODEL",),
+                "ipadapter": ("IPADAPTER",),
+                "image": ("IMAGE",),
+                "weight": _weight(5),
+                "weight_type": (list(TYPES),),
+                "combine_embeds": (_COMBINE,),
+                "start_at": _START,
+                "end_at": _END,
+                "embeds_scaling": (_SCALINGS,),
+            },
+            "optional": {
+                "image_negative": ("IMAGE",),
+                "attn_mask": ("MASK",),
+                "clip_vision": ("CLIP_VISION",),
+            },
+        }
+
+    def apply_ipadapter(
+        self,
+        model: Any,
+        ipadapter: Any,
+        image: Tensor,
+        weight: float,
+        weight_type: str,
+        start_at: float,
+        end_at: float,
+        embeds_scaling: str = "V only",
+        combine_embeds: str = "concat",
+        **more: Any,
+    ) -> tuple[Any]:
+        """`image_negative` is what not to draw; without it, nothing."""
+        from noderack_ipadapter.apply import Wish
+
+        wish = Wish(weight, weight_type, start_at, end_at, embeds_scaling)
+        return _applied(model, ipadapter, image, wish, combine_embeds=combine_embeds, **more)
+
+
+class IPAdapterBatch:
+    """For each picture of a batch one picture as its prompt."""
+
+    CATEGORY = "ipadapter"
+    RETURN_TYPES: ClassVar[tuple[str, ...]] = ("MODEL",)
+    FUNCTION = "apply_ipadapter"
+
+    @classmethod
+    def INPUT_TYPES(cls) -> Inputs:
+        """As the advanced node, without ways to combine."""
+        inputs = IPAdapterAdvanced.INPUT_TYPES()
+        required = {k: v for k, v in inputs["required"].items() if k != "combine_embeds"}
+        size = ("INT", {"default": 0, "min": 0, "max": 4096})
+        return {"required": {**required, "encode_batch_size": size}, "optional": inputs["optional"]}
+
+    def apply_ipadapter(
+        self,
+        model: Any,
+        ipadapter: Any,
+        image: Tensor,
+        weight: float,
+        weight_type: str,
+        start_at: float,
+        end_at: float,
+        embeds_scaling: str = "V only",
+        encode_batch_size: int = 0,
+        **more: Any,
+    ) -> tuple[Any]:
+        """`encode_batch_size` is not needed: pictures are looked at one after the other by the tower."""
+        from noderack_ipadapter.apply import Wish
+
+        wish = Wish(weight, weight_type, start_at, end_at, embeds_scaling, each=True)
+        return _applied(model, ipadapter, image, wish, **more)
+
+
+class IPAdapterEncoder:
+    """What an adapter sees in a picture, to be combined or used more than once."""
+
+    CATEGORY = "ipadapter/embeds"
+    RETURN_TYPES: ClassVar[tuple[str, ...]] = ("EMBEDS", "EMBEDS")
+    RETURN_NAMES: ClassVar[tuple[str, ...]] = ("pos_embed", "neg_embed")
+    FUNCTION = "encode"
+
+    @classmethod
+    def INPUT_TYPES(cls) -> Inputs:
+        """A picture and how much it counts."""
+        return {
+            "required": {"ipadapter": ("IPADAPTER",), "image": ("IMAGE",), "weight": _weight(3, 0.01, -1.0)},
+            "optional": {"mask": ("MASK",), "clip_vision": ("CLIP_VISION",)},
+        }
+
+    def encode(
+        self,
+        ipadapter: Any,
+        image: Tensor,
+        weight: float,
+        mask: Tensor | None = None,
+        clip_vision: Any = None,
+    ) -> tuple[Tensor, Tensor]:
+        """Outside of `mask` the tower sees even grey."""
+        from noderack_ipadapter.apply import see, see_nothing, tower_of
+
+        vision = tower_of(ipadapter, clip_vision)
+        seen = see(ipadapter, vision, image, _mask(mask))
+        return seen * weight, see_nothing(ipadapter, vision, seen)
+
+
+class IPAdapterCombineEmbeds:
+    """What was seen in several pictures, as one."""
+
+    CATEGORY = "ipadapter/embeds"
+    RETURN_TYPES: ClassVar[tuple[str, ...]] = ("EMBEDS",)
+    FUNCTION = "batch"
+
+    @classmethod
+    def INPUT_TYPES(cls) -> Inputs:
+        """Up to five."""
+        return {
+            "required": {"embed1": ("EMBEDS",), "method": ([*_COMBINE, "max", "min"],)},
+            "optional": {f"embed{i}": ("EMBEDS",) for i in range(2, 6)},
+        }
+
+    def batch(self, embed1: Tensor, method: str, **others: Tensor) -> tuple[Tensor]:
+        """In the order of the inputs."""
+        import torch
+
+        from noderack_ipadapter.apply import COMBINE
+
+        given = [embed1, *(others[name] for name in sorted(others) if others[name] is not None)]
+        return (COMBINE[method](torch.cat(given)),)
+
+
+class IPAdapterEmbeds:
+    """An adapter put on a model with what was seen before."""
+
+    CATEGORY = "ipadapter/embeds"
+    RETURN_TYPES: ClassVar[tuple[str, ...]] = ("MODEL",)
+    FUNCTION = "apply_ipadapter"
+
+    @classmethod
+    def INPUT_TYPES(cls) -> Inputs:
+        """As the advanced node, with what was seen instead of pictures."""
+        return {
+            "required": {
+                "model": ("MODEL",),
+                "ipadapter": ("IPADAPTER",),
+                "pos_embed": ("EMBEDS",),
+                "weight": _weight(3),
+                "weight_type": (list(TYPES),),
+                "start_at": _START,
+                "end_at": _END,
+                "embeds_scaling": (_SCALINGS,),
+            },
+            "optional": {
+                "neg_embed": ("EMBEDS",),
+                "attn_mask": ("MASK",),
+                "clip_vision": ("CLIP_VISION",),
+            },
+        }
+
+    def apply_ipadapter(
+        self,
+        model: Any,
+        ipadapter: Any,
+        pos_embed: Tensor,
+        weight: float,
+        weight_type: str,
+        start_at: float,
+        end_at: float,
+        embeds_scaling: str = "V only",
+        neg_embed: Tensor | None = None,
+        attn_mask: Tensor | None = None,
+        clip_vision: Any = None,
+    ) -> tuple[Any]:
+        """Without `neg_embed` the other side sees nothing."""
+        from noderack_ipadapter.apply import Wish, put_on, see_nothing
+
+        if neg_embed is None:
+            neg_embed = see_nothing(ipadapter, clip_vision or ipadapter.vision, pos_embed)
+        wish = Wish(weight, weight_type, start_at, end_at, embeds_scaling)
+        return (put_on(model, ipadapter, pos_embed, neg_embed, wish, _mask(attn_mask)),)
+
+
+_NODES: tuple[type, ...] = (
+    *(IPAdapterUnifiedLoader, IPAdapterModelLoader, IPAdapter, IPAdapterAdvanced, IPAdapterBatch),
+    *(IPAdapterEncoder, IPAdapterCombineEmbeds, IPAdapterEmbeds),
+)
+NODE_CLASS_MAPPINGS: dict[str, type] = {node.__name__: node for node in _NODES}
+NODE_DISPLAY_NAME_MAPPINGS = {
+    "IPAdapterUnifiedLoader": "IPAdapter Unified Loader",
+    "IPAdapterModelLoader": "IPAdapter Model Loader",
+    "IPAdapter": "IPAdapter",
+    "IPAdapterAdvanced": "IPAdapter Advanced",
+    "IPAdapterBatch": "IPAdapter Batch (Adv.)",
+    "IPAdapterEncoder": "IPAdapter Encoder",
+    "IPAdapterCombineEmbeds": "IPAdapter Combine Embeds",
+    "IPAdapterEmbeds": "IPAdapter Embeds",
+}
