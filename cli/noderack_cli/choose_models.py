@@ -29,7 +29,7 @@ def choose_models(
         elif found:
             tosses.append(Toss("model", want.name, tuple(_told(m) for m in found)))
         else:
-            unknown.append(_unknown_model(want))
+            unknown.append(_unknown_model(want, claims, chosen.get(want.name)))
     return tuple(models), tuple(tosses), tuple(unknown)
 
 
@@ -82,7 +82,10 @@ def _keys(model: ModelManifest) -> list[str]:
     return [*hashes, *(source.url for source in model.sources)] or [model.folder]
 
 
-def _unknown_model(want: MissingModel) -> Unknown:
+def _unknown_model(want: MissingModel, claims: Claims, said: str | None) -> Unknown:
     why = "not in the host, not in the registry, and the workflow gives no address"
     name = f"{want.folder or 'models'}/{want.name}"
+    if said is not None:
+        keys = [_keys(model)[0] for model in claims.models.get(want.name, ())]
+        why = f"you chose {said}, which is none of what the registry has: {', '.join(keys) or 'nothing'}"
     return Unknown("model", name, why, f"nodes models get URL --folder {want.folder or 'FOLDER'}")

@@ -67,8 +67,8 @@ def _said(want: MissingType, claims: Claims, chosen: Mapping[str, str]) -> tuple
     for claim in claims.types.get(want.type, ()):
         if normal(claim.pack) == normal(name):
             return replace(claim, version=version or claim.version), CHOSEN
-    known = version or claims.named.get(normal(name))
-    return (_claim(want.type, normal(name), known), CHOSEN)
+    known = claims.named.get(normal(name))
+    return _claim(want.type, normal(name), known and (version or known)), CHOSEN
 
 
 def _embedded(want: MissingType, claims: Claims) -> tuple[TypeClaim, str] | None:
@@ -196,7 +196,8 @@ def _gather(
             continue
         claim, reason = picks[want.type]
         if claim.version is None:
-            unbuilt.append(_not_published(want, claim))
+            lost = reason == CHOSEN and claim.repository is None
+            unbuilt.append(_no_such(want, claims) if lost else _not_published(want, claim))
             continue
         old = packs.get(claim.pack)
         others = tuple(p for p, _ in _reasons(claims.types.get(want.type, ())) if p != claim.pack)
@@ -227,6 +228,17 @@ def _not_published(want: MissingType, claim: TypeClaim) -> Unknown:
     if claim.repository:
         hint = f"nodes install {claim.repository}"
     return Unknown("node type", want.type, claim.reason, hint, claim.pack)
+
+
+def _no_such(want: MissingType, claims: Claims) -> Unknown:
+    """The user chose a pack that cannot be had here."""
+    packs = [pack for pack, _ in _reasons(claims.types.get(want.type, ()))]
+    hint = (
+        f"These have it: {', '.join(packs[:5])}."
+        if packs
+        else "If you know its repository: nodes install URL"
+    )
+    return Unknown("node type", want.type, "you chose a pack that this registry does not have", hint)
 
 
 def _newer_core(want: MissingType) -> Unknown:

@@ -11,7 +11,7 @@ from noderack_cli.show import table
 def open_lines(plan: Plan) -> Iterator[str]:
     """The open choices, then what was not found, alike things together."""
     for toss, others in grouped(plan.tosses):
-        yield f"Choose for {toss.what} {toss.name}: {_why(toss)}."
+        yield f"Choose for {toss.what} {toss.name}: {why_open(toss)}."
         yield table([(name, reason) for name, reason in toss.candidates], indent="      ")
         if others:
             yield f"      the same for: {', '.join(others)}"
@@ -24,9 +24,12 @@ def open_lines(plan: Plan) -> Iterator[str]:
     yield from _models([u for u in plan.unknown if u.what == "model"])
 
 
-def _why(toss: Toss) -> str:
+def why_open(toss: Toss) -> str:
+    """Why only the user can choose."""
     if toss.why:
         return toss.why
+    if toss.what == "model":
+        return "several contents have this name"
     if len(toss.candidates) == 1:
         return "only the public catalogue says so, and hardly anyone uses that pack"
     return "several have it, and none is clearly meant"

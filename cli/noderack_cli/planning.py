@@ -5,7 +5,9 @@ from __future__ import annotations
 import shlex
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
+from difflib import get_close_matches
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import httpx
 from noderack_host.folder import Host
@@ -15,11 +17,12 @@ from noderack_registry.schema import ModelQuery, PackVersion, Resolution
 from noderack_cli import generations
 from noderack_cli.choose_models import choose_models
 from noderack_cli.choose_packs import choose_packs
+from noderack_cli.errors import BadInput, Unresolvable
 from noderack_cli.errors import NotFound as Missed
-from noderack_cli.errors import Unresolvable
 from noderack_cli.generations import Generation
 from noderack_cli.missing import Have, Missing, MissingType, missing
 from noderack_cli.model_files import Index, find_content
+from noderack_cli.near import near
 from noderack_cli.pack_names import normal
 from noderack_cli.plan import Claims, Distribution, ModelChoice, PackChoice, Plan
 from noderack_cli.solve import solve
@@ -27,6 +30,9 @@ from noderack_cli.trust import refreshed, refuse_killed
 from noderack_cli.uv_tool import cache_of
 from noderack_cli.ways import told, ways_out
 from noderack_cli.wheel_facts import facts_of
+
+if TYPE_CHECKING:
+    from noderack_host.workflow import Workflow
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,26 +46,35 @@ class Wishes:
 
 def what_is_missing(host: Host, generation: Generation, sources: list[str]) -> Missing:
     """What the workflows at `sources` (files or addresses) need and the host lacks; raises WorkflowError."""
-    from noderack_host.workflow import read_workflow
-
-    workflows = {source: read_workflow(_place(source)) for source in sources}
+    workflows = {source: _workflow(source) for source in sources}
     return missing(workflows, Have.of(host, generation))
 
 
-def _place(source: str) -> Path | bytes:
-    """A file, or the bytes at an address; raises NotFound."""
+def _workflow(source: str) -> Workflow:
+    from noderack_host.workflow import WorkflowError, read_workflow
+
     if not source.startswith(("http://", "https://")):
-        return Path(source)
+        return read_workflow(Path(source))
     try:
-        answer = httpx.get(source, follow_redirects=True, timeout=30)
-        answer.raise_for_status()
+        return read_workflow(_at(source))
+    except WorkflowError as error:
+        raise error.inside(source) from error
+
+
+def _at(url: str) -> bytes:
+    """The bytes at an address; raises NotFound."""
+    try:
+        answer = httpx.get(url, follow_redirects=True, timeout=30)
     except (httpx.HTTPError, httpx.InvalidURL) as cause:
-        raise Missed(f"The workflow at {source} cannot be had: {cause}") from cause
+        raise Missed(f"The workflow at {url} cannot be had: {cause or type(cause).__name__}") from cause
+    if answer.is_error:
+        raise Missed(f"The workflow at {url} cannot be had: HTTP {answer.status_code} {answer.reason_phrase}")
     return answer.content
 
 
 def make_plan(host: Host, client: RegistryClient, lacking: Missing, wishes: Wishes) -> Plan:
     """The whole plan; raises RegistryError, Unresolvable."""
+    _check_names(lacking, wishes)
     generation = generations.current(host)
     claims = _ask(client, lacking, wishes)
     have = {pack.name: pack.version for pack in generation.packs.values()}
@@ -77,6 +92,16 @@ def make_plan(host: Host, client: RegistryClient, lacking: Missing, wishes: Wish
         return plan
     files = dict.fromkeys(file for want in lacking.types for file in want.workflows)
     return solved(host, client, plan, again=shlex.join(["nodes", "install-missing", *files]))
+
+
+def _check_names(lacking: Missing, wishes: Wishes) -> None:
+    """Raise BadInput for a choice that is for nothing that is missing: it would be lost without a word."""
+    names = [*(t.type for t in lacking.types), *(m.name for m in lacking.models)]
+    for name in wishes.choose:
+        if name not in names:
+            close = get_close_matches(name, names, n=1)
+            hint = f"Did you mean {close[0]}?" if close else "See what is: nodes missing FILE"
+            raise BadInput(f"--choose names {name}, which is not missing", hint)
 
 
 def solved(host: Host, client: RegistryClient, plan: Plan, again: str = "nodes install") -> Plan:
@@ -109,8 +134,8 @@ def _ask(client: RegistryClient, lacking: Missing, wishes: Wishes) -> Claims:
     answer = client.resolve([t.type for t in lacking.types], queries)
     named, places = _named_packs(client, lacking, wishes, answer)
     unknown = [t.type for t in lacking.types if not answer.node_types.get(t.type)]
-    near = {type_: _near(client, type_) for type_ in unknown[:10]}
-    return Claims(answer.node_types, answer.models, named, near, places)
+    close = {type_: tuple(near(client, type_, "node-type")) for type_ in unknown[:10]}
+    return Claims(answer.node_types, answer.models, named, close, places)
 
 
 def _named_packs(
@@ -133,14 +158,6 @@ def _named_pack(want: MissingType, wishes: Wishes, answer: Resolution) -> str | 
     said = wishes.choose.get(want.type, "").partition("@")[0] or want.pack_id
     claimants = {normal(claim.pack) for claim in answer.node_types.get(want.type, ())}
     return normal(said) if said and said != "comfy-core" and normal(said) not in claimants else None
-
-
-def _near(client: RegistryClient, type_: str) -> tuple[str, ...]:
-    try:
-        page = client.search(type_, kind="node-type", limit=3)
-    except NotFound:  # a registry without search
-        return ()
-    return tuple(f"{hit.name} ({hit.pack})" if hit.pack else hit.name for hit in page.hits)
 
 
 def with_facts(client: RegistryClient, pack: PackChoice) -> PackChoice:

@@ -200,3 +200,11 @@ def test_an_unknown_model_tells_the_next_command() -> None:
         "loras/m.safetensors",
         "nodes models get URL --folder loras",
     )
+
+
+def test_a_chosen_pack_that_is_not_here_is_told_with_those_that_are() -> None:
+    claims = Claims({"Grain": (claim("Grain", "film"), claim("Grain", "other", 2))})
+    packs, tosses, (unknown,) = choose_packs([MissingType("Grain")], claims, {"Grain": "nonesuch@2"}, {})
+    assert (packs, tosses, unknown.pack) == ((), (), "")
+    assert unknown.why == "you chose a pack that this registry does not have"
+    assert unknown.hint == "These have it: film, other."

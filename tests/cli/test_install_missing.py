@@ -3,7 +3,10 @@
 import hashlib
 import json
 import os
+import pty
 import shlex
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +15,7 @@ from noderack_cli import generations
 from noderack_cli.exits import Exit
 from noderack_cli.main import run
 from noderack_host.folder import Host
+from noderack_registry.server import Settings, catalogue, open_registry, seeding
 from pack_wheels import wheel
 
 BODY = os.urandom(100_000)
@@ -40,43 +44,67 @@ def files(host: Host) -> list[Path]:
     return sorted(path for path in host.root.rglob("*") if path.name != ".lock")
 
 
+def seed(shop: Any, name: str, type_: str) -> None:
+    """Import a catalogue of one pack that has this node type, which nobody uses."""
+    folder = shop.folder / "catalogue"
+    folder.mkdir()
+    url = f"https://github.com/ann/{name}"
+    pack = {"title": name, "id": name, "reference": url, "files": [url]}
+    (folder / "custom-node-list.json").write_text(json.dumps({"custom_nodes": [pack]}))
+    (folder / "extension-node-map.json").write_text(json.dumps({url: [[type_], {}]}))
+    registry = open_registry(Settings(data=shop.folder / "data"))
+    registry.database.writing(seeding.store, catalogue.read(folder), registry.settings.now())
+    registry.database.close()
+
+
+def at_terminal(words: list[str], answers: str) -> str:
+    """What a command prints at a terminal where these answers are typed."""
+    ours, theirs = pty.openpty()
+    with subprocess.Popen(words, stdin=theirs, stdout=subprocess.PIPE, stderr=-2, text=True) as child:
+        os.write(ours, answers.encode())
+        said, _ = child.communicate(timeout=60)
+    os.close(ours)
+    os.close(theirs)
+    return said
+
+
 def test_packs_and_models_come(
     shop: Any, rack: Host, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     shop.sell("lettering", library=True)
-    shop.sell("film-look", types=["FilmGrain"], requires=["lettering>=1"])
+    shop.sell("film-grain", types=["FilmGrain"], requires=["lettering>=1"])
     shop.sell("sheets", types=["ContactSheet", "Label"])
     shop.sell_model("shapes.safetensors", BODY)
     flow = workflow(tmp_path, ["FilmGrain", "ContactSheet", "KSampler"], {"shapes.safetensors": ""})
     assert run(["missing", flow]) == Exit.NOT_FOUND
     assert run(["install-missing", flow, "--yes"]) == 0
     out = capsys.readouterr().out
-    assert "film-look 1.0" in out and "+  lettering" in out and "because:" in out
+    assert "film-grain 1.0" in out and "+  lettering" in out and "because:" in out
     now = generations.current(rack)
-    assert now.number == 3 and set(now.packs) == {"noderack", "film-look", "sheets"}
+    assert now.number == 3 and set(now.packs) == {"noderack", "film-grain", "sheets"}
     assert now.packs["sheets"].node_types == ("ContactSheet", "Label")
     model = rack.models / "checkpoints/shapes.safetensors"
     assert hashlib.sha256(model.read_bytes()).hexdigest() == hashlib.sha256(BODY).hexdigest()
     assert run(["missing", flow]) == 0
     assert run(["install-missing", flow]) == 0, "nothing to do, nothing to agree to"
-    assert set(generations.rollback(rack, 2).packs) == {"noderack", "film-look"}
+    assert set(generations.rollback(rack, 2).packs) == {"noderack", "film-grain"}
     assert generations.rollback(rack).number == 1, "and to before the first of them"
 
 
 def test_a_dry_run_changes_nothing(
     shop: Any, rack: Host, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    shop.sell("film-look", types=["FilmGrain"])
+    shop.sell("film-grain", types=["FilmGrain"])
     flow = workflow(tmp_path, ["FilmGrain"])
     before = files(rack)
     assert run(["install-missing", flow, "--dry-run", "--json"]) == 0
     plan = events(capsys)[0]["plan"]
-    assert plan["packs"][0]["pack"] == "film-look" and plan["solved"] and plan["download"] > 0
+    assert plan["packs"][0]["pack"] == "film-grain" and plan["solved"] and plan["download"] > 0
     assert files(rack) == before
 
 
 def test_nobody_is_asked_behind_a_pipe(shop: Any, rack: Host, tmp_path: Path) -> None:
-    shop.sell("film-look", types=["FilmGrain"])
+    shop.sell("film-grain", types=["FilmGrain"])
     assert run(["install-missing", workflow(tmp_path, ["FilmGrain"])]) == Exit.BAD_INPUT
     assert generations.current(rack).number == 1
 
@@ -298,6 +326,62 @@ def test_a_workflow_at_an_address(
     assert [t["type"] for t in events(capsys)[0]["types"]] == ["Rare"]
     assert run(["missing", f"{shelf.url}/none.json"]) == Exit.NOT_FOUND
     assert "404" in capsys.readouterr().err
+
+
+def test_an_address_that_leads_to_no_workflow_is_told_with_the_address(
+    shelf: Any, rack: Host, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shelf.files["/page.json"] = b'{"status": "ok"}'
+    assert run(["missing", f"{shelf.url}/gone.json"]) == Exit.NOT_FOUND
+    assert f"The workflow at {shelf.url}/gone.json cannot be had: HTTP 404" in capsys.readouterr().err
+    assert run(["missing", f"{shelf.url}/page.json"]) == Exit.BAD_INPUT
+    assert f"{shelf.url}/page.json: " in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "told"),
+    [
+        (["--choose", "Grainy=film"], Exit.BAD_INPUT, ("Grainy, which is not missing", "mean Grain?")),
+        (["--choose", "Grain=nonesuch"], Exit.NOT_FOUND, ("not have", "These have it: other, film.")),
+        ([], Exit.UNRESOLVABLE, ("only you can choose for Grain", '--choose "Grain=')),
+    ],
+)
+def test_a_choice_that_leads_nowhere_is_told(
+    words: list[str],
+    code: Exit,
+    told: tuple[str, ...],
+    shop: Any,
+    rack: Host,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    seed(shop, "other", "Grain")
+    shop.sell("film", types=["Grain"])
+    flow = workflow(tmp_path, ["Grain"])
+    assert run(["install-missing", flow, "--yes", *words]) == code
+    said = "".join(capsys.readouterr())
+    assert all(part in said for part in told), said
+
+
+def test_at_a_terminal_the_user_is_asked(
+    shop: Any, rack: Host, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seed(shop, "other", "Grain")
+    shop.sell("film", types=["Grain"])
+    flow = workflow(tmp_path, ["Grain"])
+    words = [sys.executable, "-m", "noderack_cli", "install-missing", flow, "--host", str(rack.root)]
+    for answers, packs in (("0\n", ["noderack"]), ("2\ny\n", ["film", "noderack"])):
+        ran = at_terminal(words, answers)
+        assert "node type Grain: several have it, and none is clearly meant." in ran
+        assert sorted(generations.current(rack).packs) == packs, ran
+
+
+def test_a_misspelt_pack_has_near_names(shop: Any, rack: Host, capsys: pytest.CaptureFixture[str]) -> None:
+    shop.sell("film-grain", types=["Grain"])
+    for command in (["install", "film-grian"], ["show", "film-grian"]):
+        assert run(command) == Exit.NOT_FOUND
+        err = capsys.readouterr().err
+        assert f"There is no pack film-grian at {shop.url}" in err and "Near names: film-grain." in err
 
 
 def test_several_workflows_make_one_plan(

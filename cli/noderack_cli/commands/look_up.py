@@ -9,6 +9,7 @@ import click
 from noderack_host.folder import Host, HostError
 from noderack_registry.schema import Pack
 
+from noderack_cli.near import pack_or_near
 from noderack_cli.options import host_option, json_option, registry_option
 from noderack_cli.show import table
 from noderack_cli.where import open_host, open_registry
@@ -26,7 +27,7 @@ def show(pack: str, folder: Path | None, registry: str | None, as_json: bool) ->
     nodes show film-look
     """
     with open_registry(_host_or_none(folder), registry) as client:
-        found = client.pack(pack)
+        found = pack_or_near(client, pack)
     if as_json:
         click.echo(json.dumps(found.to_json()))
         return

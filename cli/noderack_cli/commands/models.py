@@ -12,7 +12,6 @@ from typing import Any
 import click
 from noderack_host.folder import Host
 from noderack_host.folders import ModelFolders
-from noderack_registry.client import NotFound as UnknownHere
 from noderack_registry.client import RegistryClient
 from noderack_registry.schema import ModelManifest
 
@@ -20,6 +19,7 @@ from noderack_cli.bring import bring
 from noderack_cli.errors import BadInput, NotFound, Unresolvable
 from noderack_cli.keys import stored
 from noderack_cli.model_files import Index, digest, find_content
+from noderack_cli.near import near
 from noderack_cli.options import (
     FOLDER,
     connections_option,
@@ -110,10 +110,9 @@ def _named(client: RegistryClient, name: str, category: str | None) -> ModelMani
     found = [m for m in client.find_models(name) if category in (None, m.folder)]
     contents = {m.sha256 or str(m.sources): m for m in found}
     if not contents:
-        near = _near(client, name)
-        hint = (
-            f"Near names: {', '.join(near)}." if near else "Give its address: nodes models get URL --folder F"
-        )
+        found_near = near(client, name, "model")
+        hint = "Give its address: nodes models get URL --folder F"
+        hint = f"Near names: {', '.join(found_near)}." if found_near else hint
         raise NotFound(f"The registry knows no model {name}", hint)
     if len(contents) > 1:
         rows = ", ".join(f"{(m.sha256 or '?')[:12]} in {m.folder}" for m in contents.values())
@@ -121,13 +120,6 @@ def _named(client: RegistryClient, name: str, category: str | None) -> ModelMani
             f"{name} is the name of several contents: {rows}", "Say --folder, or give the sha256."
         )
     return found[0]
-
-
-def _near(client: RegistryClient, name: str) -> list[str]:
-    try:
-        return [hit.name for hit in client.search(name, kind="model", limit=3).hits]
-    except UnknownHere:  # a registry without search
-        return []
 
 
 @click.command("search")

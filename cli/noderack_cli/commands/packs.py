@@ -18,6 +18,7 @@ from noderack_cli.errors import BadInput, NotFound
 from noderack_cli.exits import Exit
 from noderack_cli.generations import Generation
 from noderack_cli.held import hold as hold_host
+from noderack_cli.near import pack_or_near
 from noderack_cli.options import (
     dry_run_option,
     host_option,
@@ -83,7 +84,7 @@ def _choice(host: Host, client: RegistryClient, now: Generation, policy: Policy,
         return _from_source(host, text)
     name, _, version = text.replace("==", "@").partition("@")
     name = normal(name)
-    version = version or policy.pins.get(name, "") or client.pack(name).latest or ""
+    version = version or policy.pins.get(name, "") or pack_or_near(client, name).latest or ""
     if not version:
         raise NotFound(f"{name} has no version that can be installed", f"See: nodes show {name}")
     here = now.packs.get(name)

@@ -28,7 +28,7 @@ from noderack_cli.options import (
     yes_option,
 )
 from noderack_cli.plan import Plan
-from noderack_cli.plan_open import summary
+from noderack_cli.plan_open import grouped, summary, why_open
 from noderack_cli.planning import Wishes, make_plan, what_is_missing
 from noderack_cli.progress import Progress
 from noderack_cli.show import table
@@ -149,11 +149,14 @@ def settled_plan(host: Host, client: RegistryClient, lacking: Missing, wishes: W
     if not plan.tosses or not ask or not sys.stdin.isatty():
         return plan
     chosen = dict(wishes.choose)
-    for toss in plan.tosses:
-        click.echo(f"Several {toss.what}s are called {toss.name}:")
+    for toss, others in grouped(plan.tosses):
+        click.echo(f"{toss.what} {toss.name}: {why_open(toss)}.")
         click.echo(table([(str(n), *c) for n, c in enumerate(toss.candidates, 1)]))
-        number = click.prompt("Which", type=click.IntRange(1, len(toss.candidates)))
-        chosen[toss.name] = toss.candidates[number - 1][0]
+        if others:
+            click.echo(f"  the same for: {', '.join(others)}")
+        number = click.prompt("Which (0 for none)", type=click.IntRange(0, len(toss.candidates)))
+        if number:
+            chosen |= dict.fromkeys([toss.name, *others], toss.candidates[number - 1][0])
     return make_plan(host, client, lacking, replace(wishes, choose=chosen))
 
 

@@ -1,0 +1,30 @@
+"""What is named nearly so: the hint of an error about a name that nobody knows."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from noderack_registry.client import NotFound as UnknownHere
+from noderack_registry.client import RegistryClient
+from noderack_registry.schema import Pack
+
+from noderack_cli.errors import NotFound
+
+
+def near(client: RegistryClient, name: str, kind: Literal["pack", "node-type", "model"]) -> list[str]:
+    """Up to three names of that kind that a search for `name` finds; a node type with its pack."""
+    try:
+        hits = client.search(name, kind=kind, limit=3).hits
+    except UnknownHere:  # a registry without search
+        return []
+    return [f"{hit.name} ({hit.pack})" if hit.pack and kind == "node-type" else hit.name for hit in hits]
+
+
+def pack_or_near(client: RegistryClient, name: str) -> Pack:
+    """The pack's page; raises NotFound with near names."""
+    try:
+        return client.pack(name)
+    except UnknownHere as cause:
+        found = near(client, name, "pack")
+        hint = f"Near names: {', '.join(found)}." if found else "Search: nodes search WORDS"
+        raise NotFound(f"There is no pack {name} at {client.url}", hint) from cause
