@@ -20,6 +20,7 @@ from noderack_cli.errors import BadInput
 from noderack_cli.generations import Generation, InstalledPack
 from noderack_cli.installed import Installed, installed
 from noderack_cli.model_files import Index, digest, model_files
+from noderack_cli.own_wheels import own_args
 from noderack_cli.reasons import Needs
 from noderack_cli.uv_tool import cache_for, index_args
 from noderack_cli.wheels import LOCK_VERSION, Wheel, locate
@@ -89,7 +90,7 @@ def _located(
     pins = {name: one.version for name, one in have.items() if name not in from_folders}
     if host.config.python_index == "none":
         pins = {name: version for name, version in pins.items() if name in ours}
-    indexes = index_args(registry, host.config.python_index)
+    indexes = [*index_args(registry, host.config.python_index), *own_args(host)]
     backend = re.search(r"\+(cpu|cu\d+|rocm[\d.]+|xpu)$", pins.get("torch", ""))
     args = ["--torch-backend", backend[1]] if backend else []
     return locate(pins, generation.python, indexes, cache_for(host.root), args)

@@ -16,6 +16,7 @@ from packaging.utils import canonicalize_name
 from noderack_cli.errors import IndexFault, InstallError, Unresolvable
 from noderack_cli.generations import Generation
 from noderack_cli.installed import Constraint, Installed, constraints, installed
+from noderack_cli.own_wheels import own_args, own_bounds
 from noderack_cli.plan import Distribution, PackChoice
 from noderack_cli.uv_tool import Ran, cache_for, index_args, uv
 from noderack_cli.wheels import locate
@@ -41,7 +42,8 @@ class Solution:
 def solve(host: Host, registry: str | None, generation: Generation, packs: Sequence[PackChoice]) -> Solution:
     """The changes that installing `packs` (and keeping those that are there) makes; raises Unresolvable."""
     have = installed(generation.path)
-    bounds = constraints(have, leaving=[pack.pack for pack in packs])
+    leaving = [pack.pack for pack in packs]
+    bounds = (*constraints(have, leaving=leaving), *own_bounds(leaving))
     first = _dry_run(host, registry, generation, packs, bounds=bounds, left_out=())
     doubles = overlapping(have, first)
     if not doubles:
@@ -66,7 +68,8 @@ def solvable(
     if gone:
         left = {name: pack for name, pack in generation.packs.items() if name != gone}
         generation = replace(generation, packs=left)
-    bounds = constraints(have, leaving=[gone, *(pack.pack for pack in packs)])
+    leaving = [gone, *(pack.pack for pack in packs)]
+    bounds = (*constraints(have, leaving=leaving), *own_bounds(leaving))
     if newer:
         bounds = tuple(replace(b, specifier=re.sub(r"^==(?!.*\*)", ">=", b.specifier)) for b in bounds)
     ran = run_install(
@@ -90,7 +93,7 @@ def _located(
     """The changes with their wheels: where each is, its size and its hash."""
     given = {pack.pack for pack in packs if pack.wheel}
     pins = {c.name: c.new for c in changes if c.new is not None and c.name not in given}
-    indexes = index_args(registry, host.config.python_index)
+    indexes = [*index_args(registry, host.config.python_index), *own_args(host)]
     wheels = locate(pins, generation.python, indexes, cache_for(host.root))
     return tuple(replace(change, wheels=wheels.get(change.name, ())) for change in changes)
 
@@ -201,7 +204,7 @@ def run_install(
         if not left_out:
             del files["--excludes"]
         command: list[str | Path] = ["pip", "install", "--python", python, "--no-build", *args]
-        command += index_args(registry, host.config.python_index)
+        command += [*index_args(registry, host.config.python_index), *own_args(host)]
         for option, file in files.items():
             command += [option, file]
         return uv(command, cache_at=cache_for(host.root))

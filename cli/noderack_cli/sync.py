@@ -10,6 +10,7 @@ from pathlib import Path
 from noderack_host.folder import Host
 from noderack_registry.schema import ModelManifest, Source
 
+from noderack_cli import own_wheels
 from noderack_cli.errors import BadInput, NodesError, Unresolvable
 from noderack_cli.fetch import fetch
 from noderack_cli.generations import Generation
@@ -39,7 +40,7 @@ def plan_of(lock: Lock, host: Host, generation: Generation, bundle: Path | None)
         )
     gone = sorted(name for name in brought(generation) if name not in wanted)
     changes = [
-        *(Distribution(p.name, _version(have, p.name), p.version, _wheels(p, bundle)) for p in come),
+        *(Distribution(p.name, _version(have, p.name), p.version, _own(host, p, bundle)) for p in come),
         *(Distribution(name, _version(have, name), None) for name in gone),
     ]
     models = tuple(
@@ -58,6 +59,13 @@ def _wheels(package: Locked, bundle: Path | None) -> tuple[Wheel, ...]:
     files = [(wheel, bundle / wheel.name if bundle else None) for wheel in package.wheels]
     here = tuple(replace(wheel, url=str(file)) for wheel, file in files if file and file.is_file())
     return here or package.wheels
+
+
+def _own(host: Host, package: Locked, bundle: Path | None) -> tuple[Wheel, ...]:
+    """The locked wheels; the one that goes with Noderack is made here where the lock's file is not."""
+    wheels = _wheels(package, bundle)
+    made = own_wheels.own_wheel(host) if package.name == own_wheels.NAME else None
+    return tuple(replace(w, url=str(made)) for w in wheels if made and digest(made) == w.sha256) or wheels
 
 
 def _same_host(lock: Lock, have: Mapping[str, str]) -> None:

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote
+from urllib.parse import unquote, urlsplit
+from urllib.request import url2pathname
 
 import tomli_w
 from packaging.tags import Tag, sys_tags
@@ -38,7 +39,11 @@ class Wheel:
         """From a row of a pylock.toml; raises KeyError, TypeError for one without sha256."""
         url = str(row.get("url") or row["path"])
         name = str(row.get("name") or unquote(url.rpartition("/")[2].partition("#")[0]))
-        return cls(name, url, str(row["hashes"]["sha256"]), int(row.get("size", 0)))
+        size = int(row.get("size", 0))
+        if url.startswith("file:"):
+            url = url2pathname(urlsplit(url).path)
+            size = size or (Path(url).stat().st_size if Path(url).is_file() else 0)
+        return cls(name, url, str(row["hashes"]["sha256"]), size)
 
     def row(self) -> dict[str, Any]:
         """The row of a pylock.toml."""

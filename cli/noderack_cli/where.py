@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import httpx
 from noderack_host.folder import Host
 from noderack_registry.client import RegistryClient
 
@@ -25,6 +26,16 @@ def registry_url(host: Host | None, given: str | None) -> str:
     return url
 
 
-def open_registry(host: Host | None, given: str | None) -> RegistryClient:
-    """A client of that registry, with the token that NODERACK_TOKEN holds."""
+def open_registry(host: Host | None, given: str | None, *, needed: bool = True) -> RegistryClient:
+    """A client of that registry, with the token that NODERACK_TOKEN holds.
+
+    Where none is named and none is `needed`, it is one that knows of nothing.
+    """
+    if not needed and not (given or (host is not None and host.config.registry)):
+        nowhere = httpx.Client(transport=httpx.MockTransport(_nothing), base_url="http://nowhere.invalid")
+        return RegistryClient("", http=nowhere)
     return RegistryClient(registry_url(host, given), token=os.environ.get("NODERACK_TOKEN"))
+
+
+def _nothing(_: httpx.Request) -> httpx.Response:
+    return httpx.Response(404, json={"detail": "no registry is named"})

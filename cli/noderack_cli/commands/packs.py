@@ -66,7 +66,7 @@ def install(
     """
     host = open_host(folder)
     now = gens.current(host)
-    with open_registry(host, registry) as client:
+    with open_registry(host, registry, needed=not all(map(_is_source, wanted))) as client:
         policy = Policy.of(host)
         choices = tuple(_choice(host, client, now, policy, text) for text in dict.fromkeys(wanted))
         fresh = tuple(c for c in choices if c.replaces != c.version or c.wheel)
@@ -80,7 +80,7 @@ def install(
 
 
 def _choice(host: Host, client: RegistryClient, now: Generation, policy: Policy, text: str) -> PackChoice:
-    if "://" in text or text.endswith((".whl", ".zip")) or "/" in text or Path(text).is_dir():
+    if _is_source(text):
         return _from_source(host, text)
     name, _, version = text.replace("==", "@").partition("@")
     name = normal(name)
@@ -90,6 +90,11 @@ def _choice(host: Host, client: RegistryClient, now: Generation, policy: Policy,
     here = now.packs.get(name)
     choice = PackChoice(name, version, (), "you asked for it", replaces=here.version if here else None)
     return with_facts(client, choice)
+
+
+def _is_source(text: str) -> bool:
+    """Whether this is a wheel, a folder, a zip or a git address, and not a pack's name."""
+    return "://" in text or text.endswith((".whl", ".zip")) or "/" in text or Path(text).is_dir()
 
 
 def _from_source(host: Host, text: str) -> PackChoice:

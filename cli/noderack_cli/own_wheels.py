@@ -1,0 +1,95 @@
+"""The wheel of noderack-compat, which every untouched pack asks for: made of what came with Noderack.
+
+Its modules are backed by the runtime and the core of one version of Noderack, so that no other host's will do
+and no index needs to have it. A host keeps the wheel beside those that it built of packs, where a lock or a
+bundle finds it.
+"""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+from noderack_host.folder import Host
+from noderack_registry.packing.wheel import Entry, dist_info, wheel_name, write_wheel
+
+from noderack_cli.installed import Constraint
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+NAME = "noderack-compat"
+FOLDER = "own"  # in the host's folder of wheels
+PARTS = (("noderack_compat", "noderack_compat/"), ("modules", ""))  # folder, and where its files go
+KINDS = (".py", ".txt")
+
+
+def own_args(host: Host) -> list[str]:
+    """uv's options for the wheel; none where its sources did not come along."""
+    made = own_wheel(host)
+    return ["--find-links", str(made.parent)] if made else []
+
+
+def own_bounds(leaving: list[str]) -> tuple[Constraint, ...]:
+    """What keeps another version of it away, unless that is what is to be installed."""
+    source = source_folder()
+    if source is None or NAME in leaving:
+        return ()
+    version = _project(source)["version"]
+    return (Constraint(NAME, f"=={version}", f"this Noderack comes with {NAME} {version}"),)
+
+
+def own_wheel(host: Host) -> Path | None:
+    """The wheel's file, made when it is not there or its sources have changed. Raises OSError."""
+    source = source_folder()
+    return None if source is None else _made(source, host.root / "wheels" / FOLDER)
+
+
+def source_folder() -> Path | None:
+    """Where the sources are: in the installed package, or beside it in a working copy."""
+    here = Path(__file__).resolve().parent
+    places = (here / "compat", here.parents[1] / "plugins" / "compat")
+    return next((place for place in places if (place / "pyproject.toml").is_file()), None)
+
+
+@cache
+def _made(source: Path, folder: Path) -> Path:
+    project = _project(source)
+    version = project["version"]
+    target = folder / f"{wheel_name(NAME)}-{version}-py3-none-any.whl"
+    entries = {name: Entry(file.read_bytes()) for name, file in _files(source)}
+    info = dist_info(NAME, version)
+    entries[f"{info}/METADATA"] = Entry(_metadata(project).encode())
+    entries[f"{info}/WHEEL"] = Entry(
+        b"Wheel-Version: 1.0\nGenerator: noderack\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
+    )
+    with tempfile.TemporaryDirectory(prefix="noderack-") as temporary:
+        fresh = Path(temporary) / target.name
+        write_wheel(fresh, entries, info)
+        if not target.is_file() or target.read_bytes() != fresh.read_bytes():
+            write_wheel(target, entries, info)
+    return target
+
+
+def _files(source: Path) -> Iterator[tuple[str, Path]]:
+    for part, prefix in PARTS:
+        for file in sorted((source / part).rglob("*")):
+            if file.suffix in KINDS:
+                yield f"{prefix}{file.relative_to(source / part).as_posix()}", file
+
+
+def _project(source: Path) -> dict[str, str]:
+    project: dict[str, str] = tomllib.loads((source / "pyproject.toml").read_text("utf-8"))["project"]
+    return project
+
+
+def _metadata(project: dict[str, str]) -> str:
+    rows = {"Metadata-Version": "2.4", "Name": NAME, "Version": project["version"]}
+    rows |= {"Summary": project["description"], "License-Expression": project["license"]}
+    rows |= {"Requires-Python": project["requires-python"]}
+    return "".join(f"{key}: {value}\n" for key, value in rows.items())
