@@ -22,15 +22,13 @@ class OptionSteer(Steer):
         self.options = options
         self._patches: dict[str, list[Function]] = options.get("patches", {})
         self._replaced: dict[str, dict[Any, Function]] = options.get("patches_replace", {})
-        options.update(original_shape=shape, transformer_index=-1)
+        options.update(original_shape=shape, transformer_index=0)
 
     def at(self, place: str, index: int) -> None:
         self.options["block"] = (place, index)
 
     def block(self, index: int) -> None:
         self.options["block_index"] = index
-        if index == 0:  # the first block of the next spatial transformer
-            self.options["transformer_index"] += 1
 
     def transformed(self) -> None:
         self.options["transformer_index"] += 1

@@ -93,7 +93,11 @@ def put_on(
     _fit(model, adapter, at)
     yes, no = (_tokens(adapter, seen, each=wish.each) for seen in (wanted, unwanted))
     sigma = model.get_model_object("model_sampling").percent_to_sigma
-    held: dict[str, Any] = {"scaling": wish.scaling, "first": float(sigma(wish.start)), "last": float(sigma(wish.end))}
+    held: dict[str, Any] = {
+        "scaling": wish.scaling,
+        "first": float(sigma(wish.start)),
+        "last": float(sigma(wish.end)),
+    }
     made = model.clone()
     replaced = made.model_options["transformer_options"].get("patches_replace", {}).get("attn2", {})
     where = layers(at)
