@@ -1,6 +1,6 @@
 """Merged models and text encoders, as patches that read the other one's file when a weight is made."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -69,6 +69,36 @@ def add(one: Handle, other: Handle, strength: float = 1.0) -> Handle:
 def subtract(one: Handle, other: Handle, multiplier: float = 1.0) -> Handle:
     """The difference, times ``multiplier``."""
     return one.with_patches(_patches(one, other, lambda name: (multiplier, -multiplier)))
+
+
+@dataclass(frozen=True, slots=True)
+class Nothing:
+    """No change: for patches whose factor is all there is to them."""
+
+    def misfit(self, shape: tuple[int, ...]) -> str | None:
+        """None: it fits all."""
+        return None
+
+    def merged(self, weight: Tensor, strength: float) -> Tensor:
+        """The weight as it came."""
+        return weight
+
+
+def scaled(handle: Handle, factor: Callable[[str], float]) -> Handle:
+    """Each weight times the factor that its name has."""
+    rows = ((name, factor(name)) for name in weights_of(handle))
+    found = (Patch(name, Nothing(), "scaled", 1.0, base) for name, base in rows if base != 1.0)
+    return handle.with_patches(PatchSet(tuple(found)))
+
+
+def by_block(ratios: Mapping[str, float]) -> Ratio:
+    """One ratio for each part of a U-Net by the longest beginning of its name; 1 where there is none."""
+    order = sorted(ratios, key=len, reverse=True)
+
+    def ratio(name: str) -> float:
+        return next((ratios[start] for start in order if name.startswith(start)), 1.0)
+
+    return ratio
 
 
 def _patches(

@@ -4,6 +4,7 @@ Importing it makes the classes and nothing else: torch, Pillow and the core come
 """
 
 from noderack_nodes import (
+    attention,
     conditioning,
     control,
     corrections,
@@ -17,9 +18,11 @@ from noderack_nodes import (
     latent,
     latent_batch,
     latent_files,
+    latent_operations,
     loaders,
     mask,
     merging,
+    pieces,
     primitive,
     samplers,
     sampling,
@@ -42,10 +45,13 @@ _SUBJECTS = (
     guidance,
     hooks,
     corrections,
+    attention,
     merging,
     latent,
     latent_batch,
     latent_files,
+    latent_operations,
+    pieces,
     tiles,
     image,
     image_edit,

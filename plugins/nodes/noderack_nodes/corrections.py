@@ -127,6 +127,60 @@ class PerturbedAttentionGuidance(ModelChange):
         return (_after(model, corrected) if scale else model,)
 
 
+class RenormCFG(ModelChange):
+    """Guidance that makes the clean latent no longer than the prompt alone does; none early in the run."""
+
+    INPUTS: ClassVar[Inputs] = {
+        "required": {
+            "model": MODEL,
+            "cfg_trunc": number(100, 0.0, 100.0),
+            "renorm_cfg": number(1.0, 0.0, 100.0),
+        }
+    }
+    CATEGORY = "advanced/model"
+
+    def patch(self, model: Any, cfg_trunc: float, renorm_cfg: float) -> tuple[Any]:
+        """No guidance from sigma `cfg_trunc` up; at most `renorm_cfg` times the length (0: any)."""
+
+        def formula(told: dict[str, Any]) -> Tensor:
+            import torch
+
+            x: Tensor = told["input"]
+            yes: Tensor = told["cond_denoised"]
+            no: Tensor = told["uncond_denoised"]
+            if float(told["timestep"][0]) >= cfg_trunc:
+                return x - yes
+            guided: Tensor = no + told["cond_scale"] * (yes - no)
+            if renorm_cfg > 0:
+                axes = tuple(range(1, yes.dim()))
+                most, length = (torch.linalg.vector_norm(t, dim=axes, keepdim=True) for t in (yes, guided))
+                guided = guided * (most * renorm_cfg / length).clamp(max=1.0)
+            return x - guided
+
+        changed = model.clone()
+        changed.set_model_sampler_cfg_function(formula)
+        return (changed,)
+
+
+class EpsilonScaling(ModelChange):
+    """Takes the predicted noise for a little too strong (Ning et al., 2024)."""
+
+    INPUTS: ClassVar[Inputs] = {
+        "required": {"model": MODEL, "scaling_factor": number(1.005, 0.5, 1.5, 0.001, display="number")}
+    }
+    CATEGORY = "model_patches/unet"
+
+    def patch(self, model: Any, scaling_factor: float) -> tuple[Any]:
+        """After guidance, the noise is divided by the factor."""
+
+        def corrected(told: dict[str, Any]) -> Tensor:
+            x: Tensor = told["input"]
+            clean: Tensor = told["denoised"]
+            return x - (x - clean) / scaling_factor
+
+        return (_after(model, corrected),)
+
+
 class DifferentialDiffusion(ModelChange):
     """A mask's grey says when its place begins to change (Levin & Fried, 2023)."""
 
@@ -172,9 +226,9 @@ NODES: Mappings = {
     node.__name__: node
     for node in (
         *(CFGZeroStar, CFGNorm, Mahiro, TCFG, APG),
-        *(PerturbedAttentionGuidance, DifferentialDiffusion),
+        *(PerturbedAttentionGuidance, DifferentialDiffusion, RenormCFG),
     )
-}
+} | {"Epsilon Scaling": EpsilonScaling}
 NAMES = {
     "Mahiro": "Mahiro is so cute that she deserves a better guidance function!! (。・ω・。)",
     "TCFG": "Tangential Damping CFG",

@@ -72,7 +72,7 @@ class ImageBlur(Node):
 
     def run(self, image: Tensor, blur_radius: int, sigma: float) -> tuple[Tensor]:
         """`sigma` counts in radii; edges are mirrored."""
-        return (_convolve(image, _gaussian(blur_radius, sigma)),)
+        return (convolved(image, gaussian(blur_radius, sigma)),)
 
 
 class ImageSharpen(Node):
@@ -91,12 +91,12 @@ class ImageSharpen(Node):
 
     def run(self, image: Tensor, sharpen_radius: int, sigma: float, alpha: float) -> tuple[Tensor]:
         """The picture less `10 * alpha` of its blur, brightness kept."""
-        kernel = _gaussian(sharpen_radius, sigma) * -(alpha * 10)
+        kernel = gaussian(sharpen_radius, sigma) * -(alpha * 10)
         kernel[sharpen_radius, sharpen_radius] += 1.0 - kernel.sum()
-        return (_convolve(image, kernel).clamp(0, 1),)
+        return (convolved(image, kernel).clamp(0, 1),)
 
 
-def _gaussian(radius: int, sigma: float) -> Tensor:
+def gaussian(radius: int, sigma: float) -> Tensor:
     """A kernel [2r + 1, 2r + 1] over -1..1 that sums to 1."""
     import torch
 
@@ -105,7 +105,7 @@ def _gaussian(radius: int, sigma: float) -> Tensor:
     return weights / weights.sum()
 
 
-def _convolve(image: Tensor, kernel: Tensor) -> Tensor:
+def convolved(image: Tensor, kernel: Tensor) -> Tensor:
     """Each channel of [B, H, W, C] with the same kernel; the border is mirrored."""
     import torch
 

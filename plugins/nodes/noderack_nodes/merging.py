@@ -54,6 +54,46 @@ class ModelMergeBlocks(ModelMerge):
         return (blend(model1, model2, block_ratio(input, middle, out, default=input)),)
 
 
+class BlockMerge(ModelMerge):
+    """Two models, each part of the U-Net in a proportion of its own."""
+
+    CATEGORY = "advanced/model_merging/model_specific"
+
+    def merge(self, model1: Any, model2: Any, **ratios: float) -> tuple[Any]:
+        """How much of the first each part has; the longest beginning of a weight's name counts."""
+        from noderack_diffusion.merging import blend, by_block
+
+        return (blend(model1, model2, by_block(ratios)),)
+
+
+def _blocks(count: int, dot: str) -> Inputs:
+    """The parts of a U-Net with so many stages in each half."""
+    names = [
+        *("time_embed.", "label_emb."),
+        *(f"input_blocks.{i}{dot}" for i in range(count)),
+        *(f"middle_block.{i}{dot}" for i in range(3)),
+        *(f"output_blocks.{i}{dot}" for i in range(count)),
+        "out.",
+    ]
+    return {"required": {"model1": MODEL, "model2": MODEL, **dict.fromkeys(names, _RATIO)}}
+
+
+class ModelMergeSD1(BlockMerge):
+    """Two models of Stable Diffusion 1, part by part."""
+
+    INPUTS: ClassVar[Inputs] = _blocks(12, ".")
+
+
+class ModelMergeSD2(ModelMergeSD1):
+    """Two models of Stable Diffusion 2, part by part."""
+
+
+class ModelMergeSDXL(BlockMerge):
+    """Two models of SDXL, part by part."""
+
+    INPUTS: ClassVar[Inputs] = _blocks(9, "")
+
+
 class ModelMergeAdd(ModelMerge):
     """The sum."""
 
@@ -288,6 +328,7 @@ NODES: Mappings = {
     node.__name__: node
     for node in (
         *(ModelMergeSimple, ModelMergeBlocks, ModelMergeAdd, ModelMergeSubtract),
+        *(ModelMergeSD1, ModelMergeSD2, ModelMergeSDXL),
         *(CLIPMergeSimple, CLIPMergeAdd, CLIPMergeSubtract),
         *(CheckpointSave, ModelSave, CLIPSave, VAESave, LoraSave),
     )
