@@ -9,10 +9,11 @@ import shutil
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from pathlib import Path
 
 from noderack_host.folder import Host
-from noderack_host.folders import ModelFolders, safe_relative
+from noderack_host.folders import LEGACY_NAMES, ModelFolders, safe_relative
 
 from noderack_cli.errors import BadInput
 from noderack_cli.links import write_settled
@@ -147,6 +148,20 @@ def target_for(host: Host, folder: str, name: str) -> Path:
         return ModelFolders.of(host).folder_for(folder) / relative
     except ValueError as cause:
         raise BadInput(str(cause)) from cause
+
+
+def known_folder(host: Host, name: str) -> str:
+    """A model folder that a user named; raises BadInput for one that nothing reads: mostly a slip."""
+    folders = ModelFolders.of(host)
+    first = name.partition("/")[0]
+    if first in folders.categories or first in LEGACY_NAMES:
+        return name
+    if safe_relative(name) is None or any((root / first).is_dir() for root in folders.roots):
+        return name  # what leads out is refused where it is used
+    near = get_close_matches(first, folders.categories, n=1)
+    where = f"If a pack reads it, make it first: mkdir {host.models / first}"
+    hint = f"Did you mean {near[0]}? {where}" if near else where
+    raise BadInput(f"{first} is no model folder of this host", hint)
 
 
 def link(source: Path, target: Path) -> str:

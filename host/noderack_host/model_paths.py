@@ -1,7 +1,7 @@
 """extra_model_paths.yaml, as people have it: further model folders by category, section by section.
 
-Only what such files hold is read (two levels of names, texts, `|` blocks, comments), so no YAML library is
-needed. What is not understood is passed over: a wrong line costs its own folder and nothing else.
+Only what such files hold is read (two levels of names, texts, `|` blocks, lists, comments), so no YAML
+library is needed. What is not understood is passed over: a wrong line costs its own folder and nothing else.
 """
 
 import os
@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 NAME = "extra_model_paths.yaml"
+_NO_MODELS = ("base_path", "is_default", "download_model_base", "custom_nodes")
 _LINE = re.compile(r"^(\s*)(['\"]?)([^\s#'\"][^:]*?)\2\s*:(?:\s+(.*))?$")
 
 
@@ -36,6 +37,7 @@ def _sections(text: str) -> Iterator[Mapping[str, str]]:
     """The pairs of each section; a block's lines are joined as lines."""
     section: dict[str, str] = {}
     block: tuple[str, int] | None = None
+    key = ""
     for line in text.splitlines():
         indent = len(line) - len(line.lstrip())
         if not line.strip() or line.lstrip().startswith("#"):
@@ -43,16 +45,20 @@ def _sections(text: str) -> Iterator[Mapping[str, str]]:
         if block is not None and indent > block[1]:
             section[block[0]] += "\n" + line.strip()
             continue
+        if key and indent and line.lstrip().startswith("- "):
+            section[key] += "\n" + _plain(line.lstrip()[2:])
+            continue
         block, match = None, _LINE.match(line.rstrip())
         if match is None:
             continue
         if indent == 0:
             yield section
-            section = {}
+            section, key = {}, ""
             continue
         value = _plain(match[4] or "")
-        block = (match[3], indent) if value in ("|", "|-", ">", ">-") else None
-        section[match[3]] = "" if block else value
+        key = match[3]
+        block = (key, indent) if value in ("|", "|-", ">", ">-") else None
+        section[key] = "" if block else value
     yield section
 
 
@@ -66,7 +72,7 @@ def _of_section(section: Mapping[str, str], beside: Path) -> Iterator[ModelPath]
     first = section.get("is_default", "").lower() in ("true", "yes", "on", "1")
     base = _folder(section.get("base_path", ""), beside)
     for category, said in section.items():
-        if category in ("base_path", "is_default", "download_model_base"):
+        if category in _NO_MODELS:
             continue
         for line in filter(None, map(str.strip, said.splitlines())):
             yield ModelPath(category, _folder(line, base), first)

@@ -187,3 +187,34 @@ def test_a_manifest_alone_is_published_and_leads_to_the_file(
     monkeypatch.setenv("HF_ENDPOINT", shelf.url)
     assert run(["models", "get", "far.safetensors"]) == 0
     assert (rack.models / "loras/far.safetensors").read_bytes() == body
+
+
+def test_a_model_is_named_by_its_bare_name_or_the_hash_that_the_list_shows(
+    home: Host, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("a", "b"):
+        (tmp_path / f"{name}.safetensors").write_bytes(name.encode() * 50)
+        assert run(["models", "import", str(tmp_path / f"{name}.safetensors"), "--folder", "vae"]) == 0
+    digits = hashlib.sha256(b"a" * 50).hexdigest()[:12]
+    assert run(["models", "link", digits, "loras/sub/c.safetensors"]) == 0
+    assert run(["models", "link", "loras/sub/c.safetensors", "checkpoints/a.safetensors"]) == 0
+    assert run(["models", "rm", "c.safetensors", "--yes"]) == 0
+    assert not (home.models / "loras/sub/c.safetensors").exists()
+    assert run(["models", "rm", "a.safetensors", "--yes"]) == Exit.NOT_FOUND  # two have that name
+    assert "checkpoints/a.safetensors, vae/a.safetensors" in capsys.readouterr().err
+    assert run(["models", "link", "0123456789ab", "vae/d.safetensors"]) == Exit.NOT_FOUND
+
+
+@pytest.mark.parametrize(
+    "words", [["list", "lora"], ["import", "{file}", "--folder", "lora"], ["get", "x", "--folder", "lora"]]
+)
+def test_a_folder_that_nothing_reads_is_a_slip(
+    words: list[str], home: Host, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "a.safetensors").write_bytes(b"a")
+    asked = [word.format(file=tmp_path / "a.safetensors") for word in words]
+    assert run(["models", *asked]) == Exit.BAD_INPUT
+    assert "lora is no model folder of this host" in (err := capsys.readouterr().err)
+    assert f"Did you mean loras? If a pack reads it, make it first: mkdir {home.models / 'lora'}" in err
+    (home.models / "lora").mkdir(parents=True)
+    assert run(["models", "list", "lora"]) == 0

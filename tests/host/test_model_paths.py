@@ -67,6 +67,26 @@ def test_a_host_finds_files_there_under_each_name(host: Host, tmp_path: Path) ->
     assert "../evil" not in folders.categories and "ultralytics_bbox" in folders.categories
 
 
+def test_lists_home_folders_and_variables_are_read_and_custom_nodes_are_no_models(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", "/home/ann")
+    monkeypatch.setenv("SHARE", "/mnt/share")
+    file = tmp_path / "f.yaml"
+    file.write_text(
+        "mine:\n  base_path: ~/ai\n  custom_nodes: nodes/\n  checkpoints:\n    - models/a/  # old\n"
+        "    - '/abs/b'\n  loras:\n  - ${SHARE}/loras\nwindows:\n  vae: |\n    C:\\AI\\vae\n"
+        "relative:\n  base_path: ../beside\n  vae: v\n"
+    )
+    found = read_model_paths(file)
+    assert [(path.category, str(path.folder)) for path in found if "C:" not in str(path.folder)] == [
+        ("checkpoints", "/home/ann/ai/models/a"),
+        ("checkpoints", "/abs/b"),
+        ("loras", "/mnt/share/loras"),
+        ("vae", str(tmp_path.parent / "beside/v")),
+    ]
+
+
 def test_the_hosts_own_file_is_read_without_being_named(tmp_path: Path) -> None:
     host = Host(tmp_path, HostConfig())
     host.save()

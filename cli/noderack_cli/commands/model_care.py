@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from pathlib import Path
 
 import click
@@ -13,10 +14,21 @@ from noderack_registry.client import NotFound as UnknownModel
 from noderack_registry.schema import ModelManifest
 
 from noderack_cli.errors import BadInput, FetchError, NotFound
-from noderack_cli.model_files import Index, digest, doubles, find_content, link, scan, target_for
+from noderack_cli.model_files import (
+    Index,
+    digest,
+    doubles,
+    find_content,
+    known_folder,
+    link,
+    scan,
+    target_for,
+)
 from noderack_cli.options import FOLDER, host_option, json_option, registry_option, yes_option
 from noderack_cli.show import count, size, table
 from noderack_cli.where import open_host, open_registry
+
+HASH = re.compile(r"[0-9a-fA-F]{8,64}")  # or its beginning
 
 
 @click.command("scan")
@@ -132,6 +144,7 @@ def import_models(
     nodes models import ~/Downloads/detail.safetensors --folder loras
     """
     host = open_host(folder)
+    category = known_folder(host, category)
     index = Index.open(host)
     done = []
     for file in files:
@@ -168,11 +181,9 @@ def link_model(wanted: str, target: str, folder: Path | None) -> None:
     """
     host = open_host(folder)
     index = Index.open(host)
-    source = find_content(host, index, wanted, None) if len(wanted) == 64 else _existing(host, wanted)
-    if source is None:
-        raise NotFound(f"No model here has sha256 {wanted}", "Read all files first: nodes models scan")
+    source = _by_hash(host, index, wanted) if HASH.fullmatch(wanted) else _existing(host, wanted)
     category, _, name = target.partition("/")
-    place = target_for(host, category, name)
+    place = target_for(host, known_folder(host, category), name)
     if place.exists():
         raise BadInput(f"{place} is there already")
     how = link(source, place)
@@ -208,8 +219,28 @@ def _existing(host: Host, name: str) -> Path:
     category, slash, rest = name.partition("/")
     folders = ModelFolders.of(host)
     found = folders.find(category, rest) if slash and rest else None
-    if found is None:
-        inside = [f for c in folders.categories for f in folders.files(c) if Path(f).name == Path(name).name]
-        hint = f"There is: {', '.join(inside[:3])}." if inside else "See all with: nodes models list"
-        raise NotFound(f"The host has no model {name}", hint)
-    return found
+    if found is not None:
+        return found
+    inside = [(c, f) for c in folders.categories for f in folders.files(c) if Path(f).name == Path(name).name]
+    if len(inside) == 1 and inside[0][1].endswith(name):
+        only = folders.find(*inside[0])
+        assert only is not None
+        return only
+    there = ", ".join(f"{category}/{file}" for category, file in inside[:3])
+    hint = f"There is: {there}." if inside else "See all with: nodes models list"
+    raise NotFound(f"The host has no model {name}", hint)
+
+
+def _by_hash(host: Host, index: Index, said: str) -> Path:
+    """The file whose hash begins so, as `models list` shows it; raises NotFound, BadInput."""
+    if len(said) == 64:
+        found = find_content(host, index, said.lower(), None)
+        paths = [found] if found else []
+    else:
+        paths = [Path(path) for path, known in index.known.items() if known.sha256.startswith(said.lower())]
+        paths = [path for path in paths if path.is_file()]
+    if not paths:
+        raise NotFound(f"No model here has sha256 {said}", "Read all files first: nodes models scan")
+    if len({index.sha256(path) for path in paths}) > 1:
+        raise BadInput(f"Several models have a sha256 that begins with {said}", "Give more of it.")
+    return paths[0]

@@ -18,7 +18,7 @@ from noderack_registry.schema import ModelManifest
 from noderack_cli.bring import bring
 from noderack_cli.errors import BadInput, NotFound, Unresolvable
 from noderack_cli.keys import stored
-from noderack_cli.model_files import Index, digest, find_content
+from noderack_cli.model_files import Index, digest, find_content, known_folder
 from noderack_cli.near import near
 from noderack_cli.options import (
     FOLDER,
@@ -69,6 +69,7 @@ def get(
     """
     host = open_host(folder)
     access = Access.of(os.environ, registry or host.config.registry, stored)
+    category = known_folder(host, category) if category else None
     asked = [Asked(text, category, name) for text in wanted]
     choices = [_choice(host, registry, access, one) for one in asked]  # all are found before the first comes
     manner = Manner(connections, Throttle(limit_rate))
@@ -194,7 +195,7 @@ def list_models(category: str | None, folder: Path | None, as_json: bool) -> Non
     folders = ModelFolders.of(host)
     index = Index.open(host)
     rows: list[dict[str, Any]] = []
-    for name in [category] if category else folders.categories:
+    for name in [known_folder(host, category)] if category else folders.categories:
         for file in folders.files(name):
             path = folders.find(name, file)
             known = index.known.get(str(path)) if path else None
