@@ -235,3 +235,34 @@ def test_a_backends_wheel_of_the_whole_tree_has_the_files_that_code_reads(tmp_pa
     )
     files, _ = opened(build_wheel(pack, tmp_path / "out").path)
     assert files["whole/words.json"] == b"{}" and "whole/pyproject.toml" in files
+
+
+def test_what_the_fields_host_brings_is_asked_for_though_nothing_declares_it(tmp_path: Path) -> None:
+    pack = tmp_path / "Silent"
+    (pack / "models" / "transformers").mkdir(parents=True)
+    (pack / "__init__.py").write_text(
+        "import torch, yaml, folder_paths\nfrom einops import rearrange\nNODE_CLASS_MAPPINGS = {}\n"
+        "def later():\n    import torchvision.transforms\n"
+    )
+    (pack / "models" / "transformers" / "x.py").write_text("import transformers\nfrom . import av\n")
+    (pack / "requirements.txt").write_text("einops>=0.8\n")
+    built = build_wheel(pack, tmp_path / "out")
+    assert built.metadata.requires == (
+        *("einops>=0.8", "pyyaml", "torchvision", "transformers"),
+        "noderack-compat",
+    )
+    assert any("imports pyyaml, torchvision, transformers without saying so" in note for note in built.notes)
+
+
+def test_a_pack_with_its_own_backend_asks_for_them_too(tmp_path: Path) -> None:
+    pack = tmp_path / "Own"
+    (pack / "own_pack").mkdir(parents=True)
+    (pack / "own_pack" / "__init__.py").write_text("import folder_paths, scipy\nNODE_CLASS_MAPPINGS = {}\n")
+    (pack / "pyproject.toml").write_text(
+        '[build-system]\nrequires = ["hatchling"]\nbuild-backend = "hatchling.build"\n'
+        '[project]\nname = "own-pack"\nversion = "1.0"\ndependencies = ["numpy"]\n'
+        '[project.entry-points."comfyui.custom_nodes"]\nown = "own_pack"\n'
+    )
+    files, info = opened(build_wheel(pack, tmp_path / "out").path)
+    asked = Parser().parsestr(files[f"{info}/METADATA"].decode()).get_all("Requires-Dist")
+    assert asked == ["numpy", "scipy", "noderack-compat"]

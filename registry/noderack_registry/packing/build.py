@@ -7,7 +7,7 @@ import hashlib
 import json
 import re
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from typing import Any
 from packaging.utils import canonicalize_name
 
 from noderack_registry.packing import backend, metadata, showcase, wheel
-from noderack_registry.packing.check_needs import host_modules
+from noderack_registry.packing.check_needs import host_modules, silent_needs
 from noderack_registry.packing.layout import GROUPS, Layout, entry_points, lay_out
 from noderack_registry.packing.metadata import PackMetadata, metadata_text
 from noderack_registry.packing.models import wanted_models
@@ -57,8 +57,7 @@ def _by_layout(source: Source, pack: PackMetadata, out: Path) -> BuiltWheel:
     layout = lay_out(source)
     types = read_modules(source.root, [file for file, _ in layout.modules])
     needs = host_modules(source)
-    if needs:
-        pack = replace(pack, requires=(*pack.requires, COMPAT))
+    pack = _with_silent_needs(source, pack, needs)
     info = wheel.dist_info(pack.name, pack.version)
     entries = layout.entries(source)
     entries.update(
@@ -75,6 +74,17 @@ def _by_layout(source: Source, pack: PackMetadata, out: Path) -> BuiltWheel:
     return _finish(path, entries, info, pack, types, tuple(module for _, module in layout.modules))
 
 
+def _with_silent_needs(source: Source, pack: PackMetadata, host: Sequence[str]) -> PackMetadata:
+    """The pack asking for what hosts of the field bring as well: other libraries, and their own modules."""
+    silent = silent_needs(source, pack)
+    if silent:
+        said = (
+            f"imports {', '.join(silent)} without saying so, as its host brings that: the wheel asks for it"
+        )
+        pack = replace(pack, requires=(*pack.requires, *silent), notes=(*pack.notes, said))
+    return replace(pack, requires=(*pack.requires, COMPAT)) if host else pack
+
+
 def _by_backend(source: Source, pack: PackMetadata, out: Path, work: Path) -> BuiltWheel:
     """The wheel of the pack's own backend, with noderack.json put in and written anew."""
     built = backend.build(source.root, metadata.pyproject(source.root), work)
@@ -85,6 +95,13 @@ def _by_backend(source: Source, pack: PackMetadata, out: Path, work: Path) -> Bu
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_bytes(entry.data)
     modules = _entry_modules(entries.get(f"{info}/entry_points.txt"))
+    needs = host_modules(source)
+    if needs and pack.name != COMPAT:
+        asking = _with_silent_needs(source, pack, needs)
+        entries[f"{info}/METADATA"] = _asking(
+            entries[f"{info}/METADATA"], asking.requires[len(pack.requires) :]
+        )
+        pack = asking
     entries.update(_beside(source, entries, modules))
     files = [file for module in modules if (file := _module_file(tree, module))]
     types = read_modules(tree, files)
@@ -92,6 +109,15 @@ def _by_backend(source: Source, pack: PackMetadata, out: Path, work: Path) -> Bu
     facts = _facts(source, pack, types, prefix) | _brought_along(source, pack, entries, f"{info}/shown")
     entries[f"{info}/noderack.json"] = Entry(_json(facts))
     return _finish(out / built.name, entries, info, pack, types, modules)
+
+
+def _asking(metadata_file: Entry, more: Sequence[str]) -> Entry:
+    """METADATA with further requirements, at the end of its headers."""
+    head, blank, body = metadata_file.data.partition(b"\n\n")
+    known = head.decode("utf-8", "replace").splitlines()
+    lines = (line for name in more if (line := f"Requires-Dist: {name}") not in known)
+    added = b"".join(b"\n" + line.encode() for line in lines)
+    return Entry(head.rstrip(b"\n") + added + (blank or b"\n") + body)
 
 
 def _beside(source: Source, entries: Mapping[str, Entry], modules: tuple[str, ...]) -> dict[str, Entry]:

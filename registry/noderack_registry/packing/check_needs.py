@@ -57,6 +57,33 @@ FIELD_MODULES = frozenset(
     "comfy_api",
     "comfy_extras",
 }
+# What comes with the field's host and not with ours, module to distribution: packs import it undeclared.
+FIELD_BRINGS = {
+    "torchvision": "torchvision",
+    "torchaudio": "torchaudio",
+    "torchsde": "torchsde",
+    "einops": "einops",
+    "transformers": "transformers",
+    "huggingface_hub": "huggingface-hub",
+    "sentencepiece": "sentencepiece",
+    "scipy": "scipy",
+    "kornia": "kornia",
+    "spandrel": "spandrel",
+    "av": "av",
+    "yaml": "pyyaml",
+    "tqdm": "tqdm",
+    "psutil": "psutil",
+    "requests": "requests",
+    "filelock": "filelock",
+    "regex": "regex",
+    "blake3": "blake3",
+    "simpleeval": "simpleeval",
+    "pydantic": "pydantic",
+    "pydantic_settings": "pydantic-settings",
+    "sqlalchemy": "sqlalchemy",
+    "alembic": "alembic",
+    "OpenGL": "pyopengl",
+}
 # Names that a pack's own files hardly have by chance.
 CERTAIN = frozenset(
     {"folder_paths", "comfy", "comfy_api", "comfy_execution", "node_helpers", "latent_preview"}
@@ -177,6 +204,18 @@ def host_modules(source: Source) -> tuple[str, ...]:
         if file.endswith(".py"):
             found.update(module for module, _, _ in _imported((source.root / file).read_bytes()))
     return tuple(sorted(name for name in found & FIELD_MODULES if name not in own or name in CERTAIN))
+
+
+def silent_needs(source: Source, pack: PackMetadata) -> tuple[str, ...]:
+    """Distributions that a pack imports and does not declare, because its host brings them in the field."""
+    top = {file.partition("/")[0].removesuffix(".py") for file in source.files if file.endswith(".py")}
+    declared = {canonicalize_name(re.split(r"[ \[;<>=!~@]", line)[0]) for line in pack.requires}
+    found: set[str] = set()
+    for file in source.files:
+        if file.endswith(".py"):
+            found.update(module for module, _, _ in _imported((source.root / file).read_bytes()))
+    brought = {FIELD_BRINGS[module] for module in found & FIELD_BRINGS.keys() if module not in top}
+    return tuple(sorted(brought - declared))
 
 
 def _flavour(name: str, declared: Collection[str]) -> bool:
