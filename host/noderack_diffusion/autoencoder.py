@@ -1,16 +1,21 @@
 """The handle that a VAE socket carries: pictures to latents and back."""
 
 from dataclasses import dataclass
-from typing import cast
+from typing import Literal, cast
 
 import torch
 from torch import Tensor
 
 from noderack_diffusion.errors import MismatchError
 from noderack_diffusion.patch import PatchSet
+from noderack_diffusion.strips import Strips
 from noderack_diffusion.tiling import Scale, Tile, averaged, tiled, tilings
 from noderack_diffusion.vae import AutoencoderKL, VaeConfig
 from noderack_diffusion.weights import Live
+
+Mode = Literal["compatible", "once", "exact"]
+STRIP = 512
+"""The side, in pixels, of a square of as many as a strip has where nobody says."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,10 +41,20 @@ class Vae:
             raise MismatchError(
                 f"this VAE decodes latents [B, {self.config.latent}, h, w]; this one is {list(latent.shape)}"
             )
-        network, live = self.network(), self.live
-        rows = (network.decode(row.to(live.device, live.dtype)) for row in torch.split(latent, 1))
-        pictures = [((row.float() + 1.0) / 2.0).clamp(0.0, 1.0).cpu() for row in rows]
-        return torch.cat(pictures).movedim(1, -1)
+        network = self.network()
+        pictures = torch.cat([self._decoded(network, row) for row in torch.split(latent, 1)])
+        return pictures.add_(1.0).div_(2.0).clamp_(0.0, 1.0).movedim(1, -1)
+
+    def _decoded(self, network: AutoencoderKL, row: Tensor) -> Tensor:
+        """One latent; in strips where the device has no room for the whole."""
+        try:
+            return network.decode(row.to(self.live.device, self.live.dtype)).float().cpu()
+        except torch.OutOfMemoryError:
+            pass  # outside of the handler, so that what failed is freed
+        return self._strips(STRIP).decode(network, row)
+
+    def _strips(self, side: int) -> Strips:
+        return Strips(side * side, self.live.device, self.live.dtype)
 
     @torch.no_grad()
     def encode(self, image: Tensor) -> Tensor:
@@ -56,12 +71,16 @@ class Vae:
 
     @torch.no_grad()
     def decode_tiled(
-        self, latent: Tensor, tile: int = 64, overlap: int = 16, *, compatible: bool = True
+        self, latent: Tensor, tile: int = 64, overlap: int = 16, *, mode: Mode = "compatible"
     ) -> Tensor:
-        """As ``decode``, in tiles of ``tile`` cells; ``compatible`` averages three tilings, else there is
-        one.
+        """As ``decode``, in tiles of ``tile`` cells. ``compatible`` averages three tilings, ``once`` has one;
+        ``exact`` walks strips of as many pixels and gives what ``decode`` gives.
         """
         network, live, factor = self.network(), self.live, self.config.factor
+        if mode == "exact":
+            strips = self._strips(tile * factor)
+            pictures = torch.cat([strips.decode(network, row) for row in torch.split(latent, 1)])
+            return pictures.add_(1.0).div_(2.0).clamp_(0.0, 1.0).movedim(1, -1)
 
         def run(shape: Tile) -> Tensor:
             scale = Scale(up=factor)
@@ -70,16 +89,19 @@ class Vae:
         def one(part: Tensor) -> Tensor:
             return network.decode(part.to(live.device, live.dtype))
 
-        pictures = averaged(run, tilings(tile, compatible=compatible))
+        pictures = averaged(run, tilings(tile, compatible=mode == "compatible"))
         return ((pictures + 1.0) / 2.0).clamp(0.0, 1.0).movedim(1, -1)
 
     @torch.no_grad()
     def encode_tiled(
-        self, image: Tensor, tile: int = 512, overlap: int = 64, *, compatible: bool = True
+        self, image: Tensor, tile: int = 512, overlap: int = 64, *, mode: Mode = "compatible"
     ) -> Tensor:
-        """As ``encode``, in tiles of ``tile`` pixels."""
+        """As ``encode``, in tiles of ``tile`` pixels; ``mode`` as for ``decode_tiled``."""
         network, live, factor = self.network(), self.live, self.config.factor
         pixels = crop_to_cells(image, factor)[..., :3].movedim(-1, 1).float() * 2.0 - 1.0
+        if mode == "exact":
+            strips = self._strips(tile)
+            return torch.cat([strips.encode(network, row) for row in torch.split(pixels, 1)])
 
         def run(shape: Tile) -> Tensor:
             scale = Scale(down=factor)
@@ -88,7 +110,7 @@ class Vae:
         def one(part: Tensor) -> Tensor:
             return network.encode(part.to(live.device, live.dtype))
 
-        return averaged(run, tilings(tile, compatible=compatible))
+        return averaged(run, tilings(tile, compatible=mode == "compatible"))
 
 
 def crop_to_cells(image: Tensor, factor: int) -> Tensor:

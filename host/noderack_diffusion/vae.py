@@ -68,8 +68,8 @@ class ResnetBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         h = self.conv1(F.silu(self.norm1(x)))
-        h = self.conv2(F.silu(self.norm2(h)))
-        out: Tensor = h + (self.nin_shortcut(x) if hasattr(self, "nin_shortcut") else x)
+        out: Tensor = self.conv2(F.silu(self.norm2(h)))
+        out += self.nin_shortcut(x) if hasattr(self, "nin_shortcut") else x
         return out
 
 

@@ -1,219 +1,245 @@
-"""The core's speed: seconds per step, loading, LoRA, decoding; each ours divided by diffusers' on the same
-weights.
+"""The core's speed, each figure ours divided by the best peer's, on the same weights, threads and torch.
 
-Without arguments it uses small random networks. ``BENCH_SIZE=full`` takes SD 1.5's and SDXL's own numbers
-(minutes, and 20 GB of memory), ``BENCH_THREADS`` the threads, ``BENCH_ROUNDS`` the rounds. Ours and theirs
-run interleaved. The last line is one JSON object: {"bench": "core", "figures": {...}}.
+    python tests/benchmarks/bench_core.py [--only sd15_bf16 [--only …]]
+
+Every side runs in a process of its own, as its users run it; the sides take turns. Without arguments the
+networks are small and random. ``BENCH_SIZE=full`` takes SD 1.5's and SDXL's own shapes at 512 x 512 (the
+weights files are written once, to ``BENCH_FOLDER``: 15 GB), ``BENCH_THREADS`` the threads, ``BENCH_ROUNDS``
+the rounds that count. ``BENCH_PEER=python:checkout`` adds the host that workflows come from. The last line is
+one JSON object: {"bench": "core", "figures": {…}}; figures that end in _seconds or _bytes are no ratios.
 """
 
+import argparse
 import json
 import os
-import resource
+import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import Any
 
-import diffusers
+import core_files
 import torch
-from noderack_diffusion import names
-from noderack_diffusion.checkpoint import load_model, load_vae
-from noderack_diffusion.lora import load_lora, patches_for
-from noderack_diffusion.unet import Level, UNet, UNetConfig
-from noderack_diffusion.vae import AutoencoderKL, VaeConfig
-from safetensors.torch import save_file
-from torch import Tensor, nn
+from noderack_diffusion.unet import UNet
+from torch.utils.flop_counter import FlopCounterMode
 
-ROUNDS = int(os.environ.get("BENCH_ROUNDS", "3"))
 FULL = os.environ.get("BENCH_SIZE", "small") == "full"
-CELLS = 64 if FULL else 32
-WIDTH = 320 if FULL else 64
+ROUNDS = int(os.environ.get("BENCH_ROUNDS", "2"))
+THREADS = int(os.environ.get("BENCH_THREADS", str(os.cpu_count() or 1)))
+PEER = os.environ.get("BENCH_PEER", "")
+WIDTH, CELLS = (320, 64) if FULL else (64, 16)
+Figures = dict[str, float]
 
 
-def levels(depths: tuple[int, ...], mults: tuple[int, ...]) -> tuple[Level, ...]:
-    return tuple(Level(m, (d,) * 2, (d,) * 3) for d, m in zip(depths, mults, strict=True))
+class Side:
+    """One process of ``core_side.py``."""
 
-
-FAMILIES = {
-    "sd15": UNetConfig(width=WIDTH, levels=levels((1, 1, 1, 0), (1, 2, 4, 4)), context=768, groups=32),
-    "sdxl": UNetConfig(
-        width=WIDTH,
-        levels=levels((0, 2, 10), (1, 2, 4)),
-        middle=10,
-        context=2048,
-        linear_proj=True,
-        adm=2816,
-        heads=0,
-        head_dim=64 if FULL else 32,
-    ),
-}
-
-
-def theirs_like(config: UNetConfig) -> nn.Module:
-    """Diffusers' network of the same numbers."""
-    cross = [any(level.down) for level in config.levels]
-    widths = tuple(config.width * level.mult for level in config.levels)
-    heads = config.heads or tuple(w // config.head_dim for w in widths)
-    extra = {}
-    if config.adm:
-        extra = {
-            "use_linear_projection": True,
-            "addition_embed_type": "text_time",
-            "addition_time_embed_dim": 256,
-            "projection_class_embeddings_input_dim": config.adm,
-        }
-    return diffusers.UNet2DConditionModel(
-        sample_size=CELLS,
-        block_out_channels=widths,
-        down_block_types=tuple("CrossAttnDownBlock2D" if c else "DownBlock2D" for c in cross),
-        up_block_types=tuple("CrossAttnUpBlock2D" if c else "UpBlock2D" for c in reversed(cross)),
-        transformer_layers_per_block=tuple(max(level.down[0], 1) for level in config.levels),
-        layers_per_block=2,
-        cross_attention_dim=config.context,
-        attention_head_dim=heads,
-        **extra,
-    ).eval()
-
-
-def renamed(state: dict[str, Tensor], modules: dict[str, str]) -> dict[str, Tensor]:
-    parts = ((key.rpartition("."), value) for key, value in state.items())
-    return {f"{modules[path]}.{leaf}": value for (path, _, leaf), value in parts}
-
-
-def seconds(*jobs: Callable[[], object]) -> list[float]:
-    """The least time of each job, all run in turn."""
-    best = [float("inf")] * len(jobs)
-    for round_ in range(ROUNDS + 1):
-        for i, job in enumerate(jobs):
-            start = time.perf_counter()
-            job()
-            taken = time.perf_counter() - start
-            best[i] = min(best[i], taken) if round_ else best[i]
-    return best
-
-
-def unet_figures(figures: dict[str, float], family: str, config: UNetConfig, folder: Path) -> None:
-    theirs = theirs_like(config)
-    state = renamed(theirs.state_dict(), dict(names.unet_modules(config)))
-    path = folder / f"{family}.safetensors"
-    prefixed = {f"model.diffusion_model.{k}": v.contiguous() for k, v in state.items()}
-    told = {"heads": config.heads} if config.heads else {"head_dim": config.head_dim}
-    save_file(prefixed, path, {"noderack.config": json.dumps({"unet": told})})
-    theirs.save_pretrained(folder / family)
-    x, context = torch.randn(2, 4, CELLS, CELLS), torch.randn(2, 77, config.context)
-    y = torch.randn(2, config.adm) if config.adm else None
-    added = None
-    if y is not None:
-        added = {"text_embeds": y[:, : config.adm - 6 * 256], "time_ids": torch.ones(2, 6)}
-    for name, dtype in (("fp32", torch.float32), ("bf16", torch.bfloat16)):
-        ours, other = load_model(path, device="cpu", dtype=dtype), theirs.to(dtype)
-        sigma = torch.full((2,), 3.0)
-        extras = {} if y is None else {"y": y}
-        typed = None if added is None else {k: v.to(dtype) for k, v in added.items()}
-        with torch.no_grad():
-            mine, reference = seconds(
-                lambda ours=ours, extras=extras, sigma=sigma: ours.predict(x, sigma, context, **extras),
-                lambda other=other, typed=typed, dtype=dtype: other(
-                    x.to(dtype), 300, context.to(dtype), added_cond_kwargs=typed
-                ),
-            )
-        figures[f"{family}_{name}"] = mine / reference
-        figures[f"{family}_{name}_seconds"] = mine
-    if family == "sd15":
-        loading(figures, path, folder / family)
-        lora(figures, path, folder, config)
-
-
-def loading(figures: dict[str, float], path: Path, other: Path) -> None:
-    mine, reference = seconds(
-        lambda: load_model(path, device="cpu").network(),
-        lambda: diffusers.UNet2DConditionModel.from_pretrained(other),
-    )
-    figures["load"] = mine / reference
-
-
-def lora(figures: dict[str, float], path: Path, folder: Path, config: UNetConfig) -> None:
-    model = load_model(path, device="cpu")
-    weights = {k: p.dims() for k, p in model.live.pieces.items() if "attn" in k and k.endswith("weight")}
-    tensors = {}
-    for name, shape in weights.items():
-        stem = "lora_unet_" + name.removesuffix(".weight").replace(".", "_")
-        tensors[f"{stem}.lora_up.weight"] = torch.randn(shape[0], 16)
-        tensors[f"{stem}.lora_down.weight"] = torch.randn(16, shape[1])
-    file = folder / "lora.safetensors"
-    save_file(tensors, file)
-    model.network()
-    start = time.perf_counter()
-    patches, _ = patches_for(load_lora(file), model, 0.8)
-    model.with_patches(patches).network()
-    figures["lora_apply_seconds"] = time.perf_counter() - start
-    x, context = torch.randn(2, 4, CELLS, CELLS), torch.randn(2, 77, config.context)
-    sigma = torch.full((2,), 3.0)
-    on, off = model.with_patches(patches), model
-
-    def steps(handle: object) -> float:
-        handle.network()
-        return seconds(lambda: handle.predict(x, sigma, context))[0]
-
-    figures["lora_step"] = steps(on) / steps(off)
-
-
-def vae_figures(figures: dict[str, float], folder: Path) -> None:
-    widths = (128, 256, 512, 512) if FULL else (32, 64, 64)
-    config = VaeConfig(width=widths[0], mults=tuple(w // widths[0] for w in widths))
-    theirs = diffusers.AutoencoderKL(
-        block_out_channels=widths,
-        down_block_types=("DownEncoderBlock2D",) * len(widths),
-        up_block_types=("UpDecoderBlock2D",) * len(widths),
-        layers_per_block=2,
-        norm_num_groups=32,
-    ).eval()
-    state = renamed(theirs.state_dict(), dict(names.vae_modules(config)))
-    shapes = {k: v.shape for k, v in AutoencoderKL(replace(config, groups=32)).state_dict().items()}
-    path = folder / "vae.safetensors"
-    save_file({k: v.reshape(shapes[k]).contiguous() for k, v in state.items()}, path)
-    vae, latent = load_vae(path, device="cpu"), torch.randn(1, 4, CELLS, CELLS)
-    with torch.no_grad():
-        whole, tiles, reference = seconds(
-            lambda: vae.decode(latent),
-            lambda: vae.decode_tiled(latent, CELLS // 2, CELLS // 8, compatible=False),
-            lambda: theirs.decode(latent).sample,
+    def __init__(self, side: str, job: str, told: dict[str, Any]) -> None:
+        python, _, checkout = PEER.partition(":") if side == "peer" else (sys.executable, "", "")
+        script = str(Path(__file__).with_name("core_side.py"))
+        told = {**told, "threads": THREADS, "peer": checkout}
+        environment = {**os.environ, "OMP_NUM_THREADS": str(THREADS)}
+        self.process = subprocess.Popen(
+            [python, script, side, job, json.dumps(told)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=None if os.environ.get("BENCH_LOUD") else subprocess.DEVNULL,
+            text=True,
+            cwd=checkout or None,
+            env=environment,
         )
-    figures["vae"], figures["vae_tiled"] = whole / reference, tiles / whole
+
+    def ready(self) -> None:
+        while True:
+            line = self.process.stdout.readline()  # type: ignore[union-attr]
+            if not line:
+                raise SystemExit(f"a side ended early: {self.process.args}; BENCH_LOUD=1 shows why")
+            if line.strip() == "ready":
+                return
+
+    def run(self) -> dict[str, float]:
+        self.process.stdin.write("go\n")  # type: ignore[union-attr]
+        self.process.stdin.flush()  # type: ignore[union-attr]
+        while True:
+            line = self.process.stdout.readline()  # type: ignore[union-attr]
+            if line.startswith("{"):
+                return dict(json.loads(line))
+            if not line:
+                raise SystemExit(f"a side ended early: {self.process.args}; BENCH_LOUD=1 shows why")
+
+    def end(self) -> None:
+        self.process.stdin.close()  # type: ignore[union-attr]
+        self.process.wait()
 
 
-def gemm(figures: dict[str, float], config: UNetConfig) -> None:
-    """Which part of the machine's own matrix rate the network reaches."""
-    from torch.utils.flop_counter import FlopCounterMode
+@contextmanager
+def sides(job: str, told: dict[str, Any], names: Sequence[str]) -> Iterator[dict[str, Side]]:
+    with ExitStack() as stack:
+        found = {}
+        for name in names:
+            found[name] = Side(name, job, told)
+            stack.callback(found[name].end)
+            found[name].ready()
+        yield found
 
-    a, b = torch.randn(1024, 1280), torch.randn(1280, 5120)
-    (taken,) = seconds(lambda: a @ b)
+
+def race(job: str, told: dict[str, Any], names: Sequence[str]) -> tuple[dict[str, float], dict[str, float]]:
+    """Each side's least seconds, all run in turn after a first round that is not counted; what ours saw."""
+    best = dict.fromkeys(names, float("inf"))
+    ours: dict[str, float] = {}
+    with sides(job, told, names) as running:
+        for round_ in range(ROUNDS + 1):
+            for name, side in running.items():
+                said = side.run()
+                sys.stderr.write(f"{job} {name} {said['seconds']:.2f} s\n")
+                ours = said if name == "ours" else ours
+                if round_:
+                    best[name] = min(best[name], said["seconds"])
+    return best, ours
+
+
+def peers(*usual: str) -> list[str]:
+    """Who runs; small networks are none that the peer host knows."""
+    return ["ours", *usual, *(["peer"] if PEER and FULL else [])]
+
+
+def told_of(folder: Path, family: str, dtype: str) -> dict[str, Any]:
+    config = core_files.unet(family, WIDTH)
+    return {
+        "path": str(core_files.checkpoint(folder, family, WIDTH, dtype)),
+        "family": family,
+        "dtype": dtype,
+        "width": WIDTH,
+        "cells": CELLS,
+        "context": config.context,
+        "adm": config.adm,
+    }
+
+
+def step(name: str, folder: Path) -> Figures:
+    """Seconds per step with cfg (a batch of two). A half-precision file serves SDXL in both dtypes."""
+    family, dtype = name.split("_")
+    stored = "bf16" if family == "sdxl" else dtype
+    told = {**told_of(folder, family, stored), "dtype": dtype}
+    best, ours = race("step", told, peers("diffusers"))
+    found = {f"{name}_{side}_seconds": taken for side, taken in best.items()}
+    found[name] = best.pop("ours") / min(best.values())
+    if stored == "bf16":
+        size = unet_bytes(family, stored)
+        found[f"{name}_peak_over_file"] = (ours["peak"] - ours["base"]) / size
+    return found
+
+
+def unet_bytes(family: str, dtype: str) -> int:
+    shapes = core_files.shapes(family, WIDTH)
+    count = sum(torch.Size(s).numel() for k, s in shapes.items() if k.startswith("model."))
+    return count * core_files.DTYPES[dtype][0].itemsize
+
+
+def load(name: str, folder: Path) -> Figures:
+    """From nothing to the first answer (8 x 8 cells) of a half-precision checkpoint, page cache warm."""
+    best, _ = race("load", told_of(folder, "sd15", "bf16"), peers("diffusers"))
+    found = {f"load_{side}_seconds": taken for side, taken in best.items()}
+    return {**found, "load": best.pop("ours") / min(best.values())}
+
+
+def lora_apply(name: str, folder: Path) -> Figures:
+    """A new strength of an adapter on network and text tower, its file read anew."""
+    told = {**told_of(folder, "sd15", "bf16"), "lora": str(core_files.lora(folder, "sd15", WIDTH))}
+    best, _ = race("lora", told, peers())
+    found = {f"lora_apply_{side}_seconds": taken for side, taken in best.items()}
+    return {**found, "lora_apply": best["ours"] / best["peer"]} if "peer" in best else found
+
+
+def lora_step(name: str, folder: Path) -> Figures:
+    """A step with an adapter on, over one without (fp32; ours both)."""
+    told = told_of(folder, "sd15", "fp32")
+    with_one = {**told, "lora": str(core_files.lora(folder, "sd15", WIDTH))}
+    with sides("step", told, ["ours"]) as off, sides("step", with_one, ["ours"]) as on:
+        pairs = [(on["ours"].run()["seconds"], off["ours"].run()["seconds"]) for _ in range(ROUNDS + 1)][1:]
+    return {"lora_step": min(a for a, _ in pairs) / min(b for _, b in pairs)}
+
+
+def vae_told(folder: Path) -> dict[str, Any]:
+    told = told_of(folder, "sd15", "fp32")
+    return {**told, "widths": [128, 256, 512, 512]}
+
+
+def vae(name: str, folder: Path) -> Figures:
+    best, _ = race("vae", vae_told(folder), ["ours", "diffusers"])
+    found = {f"vae_{side}_seconds": taken for side, taken in best.items()}
+    return {**found, "vae": best["ours"] / best["diffusers"]}
+
+
+def vae_tiled(name: str, folder: Path) -> Figures:
+    """Decoding in tiles of half the picture's side, over decoding it whole (ours both); and its memory."""
+    told = vae_told(folder)
+    found: Figures = {}
+    whole, whole_saw = race("vae", told, ["ours"])
+    for mode in ("exact", "once"):
+        tiles, saw = race("vae", {**told, "tile": CELLS // 2, "mode": mode}, ["ours"])
+        found[f"vae_tiled_{mode}"] = tiles["ours"] / whole["ours"]
+        found[f"vae_tiled_{mode}_memory"] = (saw["peak"] - saw["base"]) / (
+            whole_saw["peak"] - whole_saw["base"]
+        )
+    return {**found, "vae_tiled": found["vae_tiled_exact"]}
+
+
+def gemm_fraction(name: str, folder: Path) -> Figures:
+    """Which part of the machine's own matrix rate a step of SD 1.5 reaches, fp32."""
+    config = core_files.unet("sd15", WIDTH)
     with torch.device("meta"):
         network = UNet(config)
     with torch.device("meta"), FlopCounterMode(display=False) as counter:
         network(torch.empty(2, 4, CELLS, CELLS), torch.empty(2), torch.empty(2, 77, config.context))
-    rate = counter.get_total_flops() / figures["sd15_fp32_seconds"]
-    figures["gemm_fraction"] = rate / (2 * 1024 * 1280 * 5120 / taken)
+    told = told_of(folder, "sd15", "fp32")
+    with sides("gemm", told, ["ours"]) as rate, sides("step", told, ["ours"]) as steps:
+        rows = [(rate["ours"].run()["seconds"], steps["ours"].run()["seconds"]) for _ in range(ROUNDS + 1)][
+            1:
+        ]
+    flops = 20 * 2 * 1024 * 1280 * 5120 / min(a for a, _ in rows)
+    return {
+        "gemm_fraction": counter.get_total_flops() / min(b for _, b in rows) / flops,
+        "gemm_gflops": flops / 1e9,
+    }
+
+
+def rss_over_file(name: str, folder: Path) -> Figures:
+    """Memory at its peak over a step (less what Python and torch take), over the network's bf16 weights."""
+    told = told_of(folder, "sd15", "bf16")
+    _, ours = race("step", told, ["ours"])
+    peak = ours["peak"] - ours["base"]
+    size = unet_bytes("sd15", "bf16")
+    return {"rss_over_file": peak / size, "rss_peak_bytes": peak, "file_bytes": size}
+
+
+FIGURES: dict[str, Callable[[str, Path], Figures]] = {
+    **{f"{family}_{dtype}": step for family in ("sd15", "sdxl") for dtype in ("fp32", "bf16")},
+    "load": load,
+    "lora_apply": lora_apply,
+    "lora_step": lora_step,
+    "vae": vae,
+    "vae_tiled": vae_tiled,
+    "gemm_fraction": gemm_fraction,
+    "rss_over_file": rss_over_file,
+}
 
 
 def main() -> None:
-    torch.set_num_threads(int(os.environ.get("BENCH_THREADS", str(torch.get_num_threads()))))
-    torch.manual_seed(0)
-    figures: dict[str, float] = {}
-    with tempfile.TemporaryDirectory() as place:
-        folder = Path(place)
-        for family, config in FAMILIES.items():
-            unet_figures(figures, family, config, folder)
-        vae_figures(figures, folder)
-        gemm(figures, FAMILIES["sd15"])
-        biggest = max(p.stat().st_size for p in folder.glob("*.safetensors"))
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-        figures["rss_over_file"] = peak / biggest
-    sys.stdout.write(
-        json.dumps({"bench": "core", "figures": {k: round(v, 4) for k, v in figures.items()}}) + "\n"
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
+    parser.add_argument("--only", action="append", choices=sorted(FIGURES), metavar="FIGURE")
+    wanted = parser.parse_args().only or list(FIGURES)
+    figures: Figures = {}
+    with tempfile.TemporaryDirectory() as place:
+        folder = Path(os.environ.get("BENCH_FOLDER", place))
+        for name in wanted:
+            figures |= FIGURES[name](name, folder)
+    said = {k: round(v, 4) for k, v in figures.items()}
+    sys.stdout.write(json.dumps({"bench": "core", "figures": said}) + "\n")
 
 
 if __name__ == "__main__":

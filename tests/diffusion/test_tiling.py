@@ -38,16 +38,38 @@ class Fixed:
         return self.network
 
 
-@pytest.mark.parametrize("compatible", [True, False])
-def test_a_picture_in_tiles_is_near_the_whole(compatible: bool) -> None:
+@pytest.mark.parametrize("mode", ["compatible", "once"])
+def test_a_picture_in_tiles_is_near_the_whole(mode: str) -> None:
     torch.manual_seed(0)
     config = VaeConfig(width=8, mults=(1, 2), encoder_blocks=1, decoder_blocks=1, groups=4)
     vae = Vae(config, Fixed(AutoencoderKL(config).eval()))
     latent = torch.randn(1, 4, 24, 20)
-    whole, parts = vae.decode(latent), vae.decode_tiled(latent, 16, 4, compatible=compatible)
+    whole, parts = vae.decode(latent), vae.decode_tiled(latent, 16, 4, mode=mode)
     assert parts.shape == whole.shape and float((parts - whole).abs().mean()) < 0.05
-    small = vae.decode_tiled(latent[..., :8, :8], 16, 4, compatible=False)
+    small = vae.decode_tiled(latent[..., :8, :8], 16, 4, mode="once")
     assert torch.allclose(small, vae.decode(latent[..., :8, :8]), atol=1e-5)
     image = torch.rand(1, 48, 40, 3)
     assert vae.encode_tiled(image, 32, 8).shape == vae.encode(image).shape
     assert tilings(64, compatible=True) == ((32, 128), (128, 32), (64, 64))
+
+
+@pytest.mark.parametrize("size", [(24, 20), (9, 33)])
+def test_a_picture_in_strips_is_the_whole(size: tuple[int, int]) -> None:
+    torch.manual_seed(0)
+    config = VaeConfig(width=8, mults=(1, 2, 4), encoder_blocks=1, decoder_blocks=2, groups=4)
+    vae = Vae(config, Fixed(AutoencoderKL(config).eval()))
+    latent, image = torch.randn(2, 4, *size), torch.rand(2, 4 * size[0], 4 * size[1], 3)
+    assert torch.allclose(vae.decode_tiled(latent, 6, mode="exact"), vae.decode(latent), atol=1e-5)
+    assert torch.allclose(vae.encode_tiled(image, 24, mode="exact"), vae.encode(image), atol=1e-5)
+
+
+def test_what_does_not_fit_is_decoded_in_strips(monkeypatch: pytest.MonkeyPatch) -> None:
+    config = VaeConfig(width=8, mults=(1, 2), encoder_blocks=1, decoder_blocks=1, groups=4)
+    vae, latent = Vae(config, Fixed(AutoencoderKL(config).eval())), torch.randn(1, 4, 8, 8)
+    whole = vae.decode(latent)
+
+    def full(_: object) -> None:
+        raise torch.OutOfMemoryError("no room")
+
+    monkeypatch.setattr(vae.network(), "decode", full)
+    assert torch.allclose(vae.decode(latent), whole, atol=1e-5)
