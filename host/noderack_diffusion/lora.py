@@ -4,14 +4,15 @@ import difflib
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from noderack_diffusion.adapters import ALGORITHMS, Algorithm
+from noderack_diffusion.adapters import ALGORITHMS, Algorithm, Replaced
 from noderack_diffusion.aliases import TEXT_MARKS, tower_aliases, unet_aliases
+from noderack_diffusion.blocks import Factor
 from noderack_diffusion.errors import AdapterError
 from noderack_diffusion.model import Model
 from noderack_diffusion.patch import Patch, PatchSet
@@ -56,6 +57,14 @@ SUFFIXES: Mapping[str, str] = {
 }
 _LONGEST_FIRST = sorted(SUFFIXES, key=len, reverse=True)
 NEAREST_FOR = 5
+_BASES = ("modelspec.architecture", "ss_base_model_version")
+"""Metadata that tells what an adapter was trained on."""
+_FACTORS: Mapping[str, tuple[str, ...]] = {
+    "lora": ("up", "down", "mid"),
+    "loha": ("hada_",),
+    "lokr": ("lokr_",),
+}
+"""How the roles begin of tensors whose product an algorithm's change is."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -85,17 +94,27 @@ class LoadReport:
     elsewhere: int = 0
     """How many stems belong to the other part (text encoder, or network)."""
     algorithms: tuple[str, ...] = ()
+    made_for: str = ""
+    """What the file says that it was trained on."""
+    beside: int = 0
+    """How many changes are applied beside their layer when it runs, not in its weight."""
 
     def sentence(self) -> str:
         """The whole of it in one sentence."""
         all_of = len(self.matched) + len(self.unmatched or ()) + len(self.mismatched or ())
         said = [f"{self.file}: {len(self.matched)} of {all_of} changes apply"]
+        if self.beside:
+            said.append(f"{self.beside} beside their layers, the weights stay as they are")
+        if self.zero:
+            said.append(f"{len(self.zero)} are all zero and change nothing")
         if self.unmatched:
             stem, near = next(iter(self.unmatched.items()))
             said.append(
                 f"{len(self.unmatched)} name nothing here (as {stem!r}"
                 + (f", near {near!r})" if near else ")")
             )
+        if self.made_for and not self.matched:
+            said.append(f"it says that it was made for {self.made_for}")
         if self.mismatched:
             said.append(
                 f"{len(self.mismatched)} do not fit in shape ({next(iter(self.mismatched.values()))})"
@@ -180,11 +199,19 @@ def _shape(target: Model | Clip, parameter: str) -> tuple[int, ...] | None:
 
 
 def patches_for(
-    lora: LoraFile, target: Model | Clip, strength: float, *, compat: str | None = None
+    lora: LoraFile,
+    target: Model | Clip,
+    strength: float,
+    *,
+    compat: str | None = None,
+    bypass: bool = False,
+    factor: Factor | None = None,
 ) -> tuple[PatchSet, LoadReport]:
     """The patches that an adapter file means for a model or its text encoders, and how they met.
 
-    ``compat="comfy"`` repeats the quirks of the reference host (see ``adapters``).
+    ``compat="comfy"`` repeats the quirks of the reference host (see ``adapters``). ``bypass`` applies what
+    changes matrices and convolutions beside them when they run, for weights kept in few bits. ``factor``
+    gives each parameter's share of the strength (see ``blocks``).
     """
     known, text = aliases_of(target), isinstance(target, Clip)
     patches: list[Patch] = []
@@ -211,11 +238,15 @@ def patches_for(
         if problem:
             misfit[stem] = problem
             continue
-        patches += made
+        if bypass:
+            made = [replace(p, beside=_can_stand_beside(p, _shape(target, p.parameter))) for p in made]
+        if factor is not None:
+            made = [replace(p, strength=p.strength * factor(p.parameter)) for p in made]
+        patches += [p for p in made if p.strength or isinstance(p.delta, Replaced)]
         matched.append(stem)
         used += [row.name for row in rows]
-        if all(not t.any() for r, t in parts.items() if r == "up"):
-            zero += [stem] if "up" in parts else []
+        if all(_is_zero(row, parts) for row in rows):
+            zero.append(stem)
     report = LoadReport(
         lora.path.name,
         tuple(matched),
@@ -224,8 +255,25 @@ def patches_for(
         tuple(zero),
         elsewhere,
         tuple(dict.fromkeys(used)),
+        next((lora.metadata[name] for name in _BASES if lora.metadata.get(name)), ""),
+        sum(patch.beside for patch in patches),
     )
     return PatchSet(tuple(patches)), report
+
+
+def _is_zero(row: Algorithm, parts: Mapping[str, Tensor]) -> bool:
+    """Whether a change is none, because it, or a factor of it, is all zero."""
+    if row.name in ("diff", "norm"):
+        return not parts[row.needs[0]].any()
+    factors = [t for role, t in parts.items() if role.startswith(_FACTORS.get(row.name, ("\0",)))]
+    return any(not factor.any() for factor in factors)
+
+
+def _can_stand_beside(patch: Patch, shape: tuple[int, ...] | None) -> bool:
+    """Whether a change can be added to what a layer gives: not one of biases, norms, or of the shape."""
+    matrix = patch.parameter.endswith(".weight") and len(shape or ()) in (2, 4)
+    replaces = isinstance(patch.delta, Replaced) or "reshape" in getattr(patch.delta, "parts", {})
+    return matrix and not replaces and not patch.parameter.endswith("embedding.weight")
 
 
 def _patch(

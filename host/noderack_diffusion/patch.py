@@ -44,6 +44,8 @@ class Patch:
     strength: float = 1.0
     base: float = 1.0
     part: Part | None = None
+    beside: bool = False
+    """Applied beside the layer when it runs, not in its weight (``bypass``)."""
 
 
 @dataclass(frozen=True)
@@ -55,19 +57,27 @@ class PatchSet:
     @cached_property
     def key(self) -> str:
         """A hash of the files, parameters, strengths and order."""
-        rows = (f"{p.parameter}\0{p.origin}\0{p.strength!r}\0{p.base!r}\0{p.part!r}" for p in self.patches)
+        rows = (
+            f"{p.parameter}\0{p.origin}\0{p.strength!r}\0{p.base!r}\0{p.part!r}{p.beside:d}"
+            for p in self.patches
+        )
         return hashlib.sha256("\n".join(rows).encode()).hexdigest()
 
     @cached_property
     def _by_parameter(self) -> dict[str, tuple[Patch, ...]]:
-        found: dict[str, tuple[Patch, ...]] = {}
-        for patch in self.patches:
-            found[patch.parameter] = (*found.get(patch.parameter, ()), patch)
-        return found
+        return _grouped(patch for patch in self.patches if not patch.beside)
+
+    @cached_property
+    def _beside(self) -> dict[str, tuple[Patch, ...]]:
+        return _grouped(patch for patch in self.patches if patch.beside)
 
     def on(self, parameter: str) -> tuple[Patch, ...]:
-        """The patches of one parameter."""
+        """The patches in one parameter."""
         return self._by_parameter.get(parameter, ())
+
+    def beside(self, parameter: str) -> tuple[Patch, ...]:
+        """The patches beside the layer whose parameter it is."""
+        return self._beside.get(parameter, ())
 
     def below(self, prefix: str) -> "PatchSet":
         """The patches of parameters under ``prefix``, keyed without it."""
@@ -77,6 +87,10 @@ class PatchSet:
     def parameters(self) -> frozenset[str]:
         """The parameters that this set changes."""
         return frozenset(self._by_parameter)
+
+    def branches(self) -> frozenset[str]:
+        """The parameters of layers that this set has patches beside."""
+        return frozenset(self._beside)
 
     def differs(self, other: "PatchSet") -> frozenset[str]:
         """The parameters whose weights are not the same under both sets."""
@@ -90,6 +104,13 @@ class PatchSet:
 
     def __bool__(self) -> bool:
         return bool(self.patches)
+
+
+def _grouped(patches: Iterable[Patch]) -> dict[str, tuple[Patch, ...]]:
+    found: dict[str, list[Patch]] = {}
+    for patch in patches:
+        found.setdefault(patch.parameter, []).append(patch)
+    return {parameter: tuple(own) for parameter, own in found.items()}
 
 
 def apply(weight: Tensor, patches: Iterable[Patch]) -> Tensor:

@@ -6,11 +6,14 @@
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
 
 from noderack_diffusion.allocation import give_back, keep_pages
+from noderack_diffusion.bypass import attach
 from noderack_diffusion.errors import MismatchError
 from noderack_diffusion.patch import Patch, PatchSet, apply
 from noderack_diffusion.store import Store
@@ -99,6 +102,7 @@ class Live:
         self._module: nn.Module | None = None
         self._patches = PatchSet()
         self._lock = threading.RLock()
+        self._branches: dict[str, tuple[tuple[Patch, ...], RemovableHandle]] = {}
         self._held = 0
         self._aside: dict[str, dict[tuple[Patch, ...], nn.Parameter]] = {}
 
@@ -110,8 +114,25 @@ class Live:
             for name in self._patches.differs(patches):
                 owner, leaf = _owner(self._module, name)
                 owner._parameters[leaf] = self._switched(name, patches, owner._parameters[leaf])
+            if self._branches or patches.branches():
+                self._attach(self._module, patches)
             self._patches = patches
             return self._module
+
+    def _attach(self, module: nn.Module, patches: PatchSet) -> None:
+        """Puts patches beside layers, and takes off those that are there no more."""
+        for name in self._branches.keys() | patches.branches():
+            wanted = patches.beside(name)
+            if name in self._branches and self._branches[name][0] == wanted:
+                continue
+            if name in self._branches:
+                self._branches.pop(name)[1].remove()
+            if wanted:
+                layer, read = _owner(module, name)[0], partial(self._plain, name, patches)
+                self._branches[name] = wanted, attach(layer, wanted, read)
+
+    def _plain(self, name: str, patches: PatchSet) -> Tensor:
+        return apply(self.pieces[name].read(), patches.on(name))
 
     def hold(self, sets: int) -> None:
         """Until ``release``: keep weights that are switched away from, those of the last ``sets`` patch sets,
@@ -139,6 +160,7 @@ class Live:
         """Give the memory back; the next use derives everything again."""
         with self._lock:
             self._module, self._patches = None, PatchSet()
+            self._branches.clear()
             self.release()
         give_back()
 

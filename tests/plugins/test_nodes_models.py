@@ -271,3 +271,29 @@ def test_a_controlnet_steers(host: Host, whole: tuple[Any, Any, Any]) -> None:
     assert old.equal(both), "the older node steers the negative side too"
     assert not plain.equal(both) and not early.equal(both)
     assert drawn(*run("ControlNetApplyAdvanced", yes, no, control, hint, 0.0, 0.0, 1.0)).equal(plain)
+
+
+def test_a_lora_beside_the_weights_by_block_and_what_is_said_of_it(
+    host: Host, whole: tuple[Any, Any, Any]
+) -> None:
+    model, clip, _ = whole
+    folder = host.models / "loras"
+    folder.mkdir(parents=True)
+    shutil.copy(HEART, folder / "heart.safetensors")
+    inside = run("LoraLoader", model, clip, "heart.safetensors", 1.0, 1.0)
+    beside = run("LoraLoaderBypass", model, clip, "heart.safetensors", 1.0, 1.0)
+    assert torch.allclose(draw(*inside), draw(*beside), atol=1e-2), "merged texts are rounded to the file"
+    alone = run("LoraLoaderBypassModelOnly", model, "heart.safetensors", 1.0)
+    assert torch.allclose(draw(alone, clip), draw(inside[0], clip), atol=1e-3)
+    none, its_clip, said = run(
+        "NoderackLoraBlocks", model, clip, "heart.safetensors", 1.0, 1.0, "IN:0, MID:0, OUT:0", True
+    )
+    assert torch.equal(draw(none, clip), draw(model, clip)) and its_clip is not clip
+    assert "changes apply" in said and "beside their layers" in said
+    other = {
+        "lora_unet_nothing.lora_up.weight": torch.ones(2, 1),
+        "lora_unet_nothing.lora_down.weight": torch.ones(1, 2),
+    }
+    save_file(other, folder / "other.safetensors", {"ss_base_model_version": "sdxl_base_v1-0"})
+    with pytest.raises(NodeInputError, match=r"changes nothing here.*other.*sdxl_base_v1-0"):
+        run("LoraLoaderModelOnly", model, "other.safetensors", 1.0)

@@ -16,6 +16,9 @@ OURS_MAY_BE_FEWER = {
     *("sampler_name", "scheduler", "vae_name", "image", "ckpt_name", "lora_name", "unet_name", "clip_name"),
     *("clip_name1", "clip_name2", "control_net_name", "model_path", "latent"),
 }
+# Types of later versions of the reference, and ours.
+NOT_THERE = frozenset({"LoraLoaderBypass", "LoraLoaderBypassModelOnly", "NoderackLoraBlocks"})
+KNOWN = sorted(NODE_CLASS_MAPPINGS.keys() - NOT_THERE)
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +39,7 @@ def comparable(name: str, spec: Any) -> Any:
     return ["COMBO", options] if name in OURS_MAY_BE_FEWER and isinstance(kind, list) else [kind, options]
 
 
-@pytest.mark.parametrize("name", sorted(NODE_CLASS_MAPPINGS))
+@pytest.mark.parametrize("name", KNOWN)
 def test_sockets(name: str, reference: dict[str, Any]) -> None:
     node, entry = NODE_CLASS_MAPPINGS[name], reference[name]
     inputs = node.INPUT_TYPES()
@@ -52,7 +55,7 @@ def test_sockets(name: str, reference: dict[str, Any]) -> None:
     assert list(getattr(node, "RETURN_NAMES", node.RETURN_TYPES)) == entry["output_name"]
 
 
-@pytest.mark.parametrize("name", sorted(NODE_CLASS_MAPPINGS))
+@pytest.mark.parametrize("name", KNOWN)
 def test_labels(name: str, reference: dict[str, Any]) -> None:
     node, entry = NODE_CLASS_MAPPINGS[name], reference[name]
     assert entry["category"] == node.CATEGORY

@@ -4,6 +4,7 @@ Importing it makes the classes and nothing else: torch, Pillow and the core come
 """
 
 from noderack_nodes import (
+    adapters,
     attention,
     conditioning,
     control,
@@ -35,6 +36,7 @@ from noderack_nodes.sockets import Node
 
 _SUBJECTS = (
     loaders,
+    adapters,
     encode,
     conditioning,
     control,

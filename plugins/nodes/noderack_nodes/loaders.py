@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from typing import Any, ClassVar
+from typing import Any
 
 from noderack_nodes.places import model_folder, model_folders, model_names, model_path
-from noderack_nodes.sockets import CLIP, MODEL, Inputs, Mappings, Node, choice, number
+from noderack_nodes.sockets import Inputs, Mappings, Node, choice
 
 CONFIGS: dict[str, tuple[bool, int | None]] = {
     "anything_v3.yaml": (False, -2),
@@ -22,7 +22,6 @@ CONFIGS: dict[str, tuple[bool, int | None]] = {
     "v2-inpainting-inference.yaml": (False, None),
 }
 """What the well-known files say: whether the model predicts a velocity, and the layer of the text encoder."""
-_STRENGTH = number(1.0, -100.0, 100.0)
 _STORED = {"default": None, "fp8_e4m3fn": "e4m3fn", "fp8_e4m3fn_fast": "e4m3fn", "fp8_e5m2": "e5m2"}
 """How weights are kept in memory, by the name that workflows have for it."""
 _CLIP_TYPES = (
@@ -116,52 +115,6 @@ class VAELoader(Node):
         from noderack_diffusion.checkpoint import load_vae
 
         return (load_vae(model_path("vae", vae_name)),)
-
-
-class LoraLoader(Node):
-    """A LoRA on model and text encoder."""
-
-    RETURN_TYPES: ClassVar[tuple[str, ...]] = ("MODEL", "CLIP")
-    CATEGORY = "loaders"
-    FUNCTION = "load_lora"
-
-    @classmethod
-    def INPUT_TYPES(cls) -> Inputs:
-        """The LoRA files in the model folders now."""
-        return {
-            "required": {
-                "model": MODEL,
-                "clip": CLIP,
-                "lora_name": (model_names("loras"),),
-                "strength_model": _STRENGTH,
-                "strength_clip": _STRENGTH,
-            }
-        }
-
-    def load_lora(
-        self, model: Any, clip: Any, lora_name: str, strength_model: float, strength_clip: float
-    ) -> tuple[Any, Any]:
-        """New handles; those that came in stay as they are."""
-        return _patched(model, lora_name, strength_model), _patched(clip, lora_name, strength_clip)
-
-
-class LoraLoaderModelOnly(Node):
-    """A LoRA on the model alone."""
-
-    RETURN_TYPES = ("MODEL",)
-    CATEGORY = "loaders"
-    FUNCTION = "load_lora_model_only"
-
-    @classmethod
-    def INPUT_TYPES(cls) -> Inputs:
-        """The LoRA files in the model folders now."""
-        return {
-            "required": {"model": MODEL, "lora_name": (model_names("loras"),), "strength_model": _STRENGTH}
-        }
-
-    def load_lora_model_only(self, model: Any, lora_name: str, strength_model: float) -> tuple[Any]:
-        """A new handle; the one that came in stays as it is."""
-        return (_patched(model, lora_name, strength_model),)
 
 
 class UNETLoader(Node):
@@ -286,19 +239,10 @@ def _text_encoder(names: list[str], device: str) -> Any:
     return load_text_encoder(paths, device=None if device == "default" else device, embeddings=embedding)
 
 
-def _patched(handle: Any, lora_name: str, strength: float) -> Any:
-    from noderack_diffusion.lora import load_lora, patches_for
-
-    if strength == 0 or handle is None:
-        return handle
-    patches, _report = patches_for(load_lora(model_path("loras", lora_name)), handle, strength)
-    return handle.with_patches(patches)
-
-
 NODES: Mappings = {
     node.__name__: node
     for node in (
-        *(CheckpointLoaderSimple, VAELoader, LoraLoader, LoraLoaderModelOnly),
+        *(CheckpointLoaderSimple, VAELoader),
         *(UNETLoader, CLIPLoader, DualCLIPLoader, DiffusersLoader, CLIPVisionLoader),
         *(CheckpointLoader, unCLIPCheckpointLoader),
     )
@@ -307,7 +251,6 @@ NAMES = {
     "CheckpointLoaderSimple": "Load Checkpoint",
     "CheckpointLoader": "Load Checkpoint With Config (DEPRECATED)",
     "VAELoader": "Load VAE",
-    "LoraLoader": "Load LoRA",
     "UNETLoader": "Load Diffusion Model",
     "CLIPLoader": "Load CLIP",
     "CLIPVisionLoader": "Load CLIP Vision",

@@ -1,0 +1,151 @@
+"""LoRAs and their kin, put on models and text encoders."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any, ClassVar
+
+from noderack_nodes.errors import NodeInputError
+from noderack_nodes.places import model_names, model_path
+from noderack_nodes.sockets import CLIP, MODEL, Inputs, Mappings, Node, flag, number, text
+
+_STRENGTH = number(1.0, -100.0, 100.0)
+log = logging.getLogger(__name__)
+
+
+def _inputs(*, clip: bool) -> dict[str, Any]:
+    handles = {"model": MODEL, "clip": CLIP} if clip else {"model": MODEL}
+    strengths = ("strength_model", "strength_clip") if clip else ("strength_model",)
+    return {**handles, "lora_name": (model_names("loras"),), **dict.fromkeys(strengths, _STRENGTH)}
+
+
+class LoraLoader(Node):
+    """A LoRA on model and text encoder."""
+
+    RETURN_TYPES: ClassVar[tuple[str, ...]] = ("MODEL", "CLIP")
+    CATEGORY = "loaders"
+    FUNCTION = "load_lora"
+    BYPASS: ClassVar[bool] = False
+
+    @classmethod
+    def INPUT_TYPES(cls) -> Inputs:
+        """The LoRA files in the model folders now."""
+        return {"required": _inputs(clip=True)}
+
+    def load_lora(
+        self, model: Any, clip: Any, lora_name: str, strength_model: float, strength_clip: float
+    ) -> tuple[Any, Any]:
+        """New handles; those that came in stay as they are."""
+        found, _ = applied([(model, strength_model), (clip, strength_clip)], lora_name, bypass=self.BYPASS)
+        return found[0], found[1]
+
+
+class LoraLoaderModelOnly(Node):
+    """A LoRA on the model alone."""
+
+    RETURN_TYPES: ClassVar[tuple[str, ...]] = ("MODEL",)
+    CATEGORY = "loaders"
+    FUNCTION = "load_lora_model_only"
+    BYPASS: ClassVar[bool] = False
+
+    @classmethod
+    def INPUT_TYPES(cls) -> Inputs:
+        """The LoRA files in the model folders now."""
+        return {"required": _inputs(clip=False)}
+
+    def load_lora_model_only(self, model: Any, lora_name: str, strength_model: float) -> tuple[Any]:
+        """A new handle; the one that came in stays as it is."""
+        found, _ = applied([(model, strength_model)], lora_name, bypass=self.BYPASS)
+        return (found[0],)
+
+
+class LoraLoaderBypass(LoraLoader):
+    """A LoRA beside the weights of model and text encoder, for weights that are kept in few bits."""
+
+    BYPASS = True
+
+
+class LoraLoaderBypassModelOnly(LoraLoaderModelOnly):
+    """A LoRA beside the weights of the model alone, for weights that are kept in few bits."""
+
+    BYPASS = True
+
+
+class NoderackLoraBlocks(Node):
+    """A LoRA with a strength for each block, beside or in the weights, and what became of it in words."""
+
+    RETURN_TYPES = ("MODEL", "CLIP", "STRING")
+    RETURN_NAMES = ("model", "clip", "report")
+    CATEGORY = "loaders"
+    FUNCTION = "load_lora"
+
+    @classmethod
+    def INPUT_TYPES(cls) -> Inputs:
+        """The LoRA files in the model folders now."""
+        more = {
+            "blocks": text(
+                default="", placeholder="OUT:0.5, IN08:0, MID:1 … or a list of 12, 17, 20 or 26 numbers"
+            ),
+            "bypass": flag(False),
+        }
+        return {"required": {**_inputs(clip=True), **more}}
+
+    def load_lora(
+        self,
+        model: Any,
+        clip: Any,
+        lora_name: str,
+        strength_model: float,
+        strength_clip: float,
+        blocks: str = "",
+        bypass: bool = False,
+    ) -> tuple[Any, Any, str]:
+        """`BASE` is the text encoder; blocks that are not named keep the full strength."""
+        rows = [(model, strength_model), (clip, strength_clip)]
+        found, said = applied(rows, lora_name, bypass=bypass, blocks=blocks)
+        return found[0], found[1], said
+
+
+def applied(
+    handles: list[tuple[Any, float]], lora_name: str, *, bypass: bool = False, blocks: str = ""
+) -> tuple[list[Any], str]:
+    """The handles with an adapter on them, and what became of it.
+
+    Raises NodeInputError for a file whose changes all find nothing, or do not fit.
+    """
+    from noderack_diffusion.blocks import block_factors
+    from noderack_diffusion.lora import load_lora, patches_for
+
+    wanted = [(handle, strength) for handle, strength in handles if handle is not None and strength != 0]
+    if not wanted:
+        return [handle for handle, _ in handles], f"{lora_name}: at strength 0"
+    lora, factor = load_lora(model_path("loras", lora_name)), block_factors(blocks)
+    found, reports = [], []
+    for handle, strength in handles:
+        if handle is None or strength == 0:
+            found.append(handle)
+            continue
+        patches, report = patches_for(lora, handle, strength, bypass=bypass, factor=factor)
+        found.append(handle.with_patches(patches))
+        reports.append(report)
+    said = "\n".join(report.sentence() for report in reports)
+    if not any(report.matched or report.elsewhere for report in reports):
+        raise NodeInputError(f"this LoRA changes nothing here. {said}")
+    if any(report.unmatched or report.mismatched or report.zero for report in reports):
+        log.warning("%s", said)
+    return found, said
+
+
+NODES: Mappings = {
+    node.__name__: node
+    for node in (
+        *(LoraLoader, LoraLoaderModelOnly, LoraLoaderBypass, LoraLoaderBypassModelOnly),
+        NoderackLoraBlocks,
+    )
+}
+NAMES = {
+    "LoraLoader": "Load LoRA",
+    "LoraLoaderBypass": "Load LoRA (Bypass)",
+    "LoraLoaderBypassModelOnly": "Load LoRA (Bypass, Model Only)",
+    "NoderackLoraBlocks": "Load LoRA (Blocks)",
+}
