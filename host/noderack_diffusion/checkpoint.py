@@ -17,6 +17,7 @@ from noderack_diffusion.devices import pick_device, pick_dtype
 from noderack_diffusion.errors import UnknownModelError, UnknownNameError
 from noderack_diffusion.model import Model
 from noderack_diffusion.openclip import bare_pieces, hf_pieces, open_clip_pieces
+from noderack_diffusion.preview import Window
 from noderack_diffusion.shapes import told
 from noderack_diffusion.sigma import standard
 from noderack_diffusion.spec import ModelSpec, TowerRecipe
@@ -93,10 +94,12 @@ def load_checkpoint(
     """Open a single-file checkpoint. Raises FileError or UnknownModelError, each with its reason."""
     store, place = Store.open(path), placed(device, dtype)
     spec = detect(store.header, store.metadata)
+    vae = None if spec.vae is None else _vae(store, spec.vae, place)
+    window = None if vae is None else Window(vae, spec.family.latent)
     return Checkpoint(
-        model=_model(store, spec, place),
+        model=replace(_model(store, spec, place), window=window),
         clip=_clip(store, spec, place, embeddings),
-        vae=None if spec.vae is None else _vae(store, spec.vae, place),
+        vae=vae,
         spec=spec,
     )
 

@@ -15,6 +15,7 @@ from noderack_diffusion.labels import LABELS
 from noderack_diffusion.patch import PatchSet
 from noderack_diffusion.patching.changes import Changes
 from noderack_diffusion.patching.handle import Patchable
+from noderack_diffusion.preview import Window
 from noderack_diffusion.sigma import Parametrisation
 from noderack_diffusion.spec import ModelSpec
 from noderack_diffusion.unet import UNet
@@ -33,6 +34,8 @@ class Model(Patchable):
     patches: PatchSet = field(default_factory=PatchSet)
     hooks: Hooks = field(default_factory=Hooks)
     changes: Changes = field(default_factory=Changes, repr=False)
+    window: Window | None = field(default=None, repr=False)
+    """Shows latents while they are sampled; None where the file holds no autoencoder."""
 
     @property
     def key(self) -> str:

@@ -112,9 +112,11 @@ class Executor:
         asked = self._ask(prompt_id)
         wanted = None if outputs is None else tuple(outputs)
         job = self._thread.submit(self._run, asked, prompt, on_event, extra_data or {}, wanted)
+        running = asyncio.wrap_future(job)
         try:
-            return await asyncio.shield(asyncio.wrap_future(job))
+            return await asyncio.shield(running)
         except asyncio.CancelledError:
+            running.add_done_callback(lambda done: done.cancelled() or done.exception())  # nobody asks for it
             asked.interrupt()
             if job.cancel():
                 self._over(asked)

@@ -138,7 +138,7 @@ class Service:
         return self._instances[key]
 
     def _progress(self, node_id: str, value: float, total: float, preview: Any) -> None:
-        self._send(("progress", value, total, preview))
+        self._send(("progress", value, total, preview() if callable(preview) else preview))
 
     def _send(self, message: tuple[Any, ...]) -> None:
         try:

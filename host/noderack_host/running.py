@@ -32,7 +32,8 @@ class Wanted(BaseException):
 
 
 class Report(Protocol):
-    """Takes a node's progress: `preview` is whatever the node shows (a picture tuple, or None)."""
+    """Takes a node's progress: `preview` is what the node shows: (format, picture, longest side), or a
+    function that makes that, called only if somebody looks, or None."""
 
     def __call__(self, node_id: str, value: float, total: float, preview: Any) -> None: ...
 

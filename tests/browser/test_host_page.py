@@ -61,8 +61,9 @@ def test_it_shows_what_the_host_does(host_url: str, browser: Any) -> None:
     page.goto(host_url)
     page.wait_for_selector("#packlist li:has-text('built in')")
     post(host_url, prompt, "a picture")
-    post(host_url, {"3": {"class_type": "PreviewAny", "inputs": {"source": "said"}}}, "a text")
-    page.wait_for_selector("#history tr:has-text('a picture') td.completed")
+    post(host_url, {"3": {"class_type": "PreviewAny", "inputs": {"source": "said aloud"}}}, "a text")
+    page.wait_for_selector("#history tr:has-text('said aloud') td.completed")
+    page.wait_for_selector("#history tr:has-text('EmptyImage, SaveImage') td.completed")
     page.wait_for_selector("#outputs img >> nth=1")
     page.wait_for_selector("#outputs .text:has-text('said')")
     if folder := os.environ.get("NODERACK_SCREENSHOTS"):
@@ -73,7 +74,7 @@ def test_it_shows_what_the_host_does(host_url: str, browser: Any) -> None:
     page.click("#pause")
     page.wait_for_selector("#pause:has-text('Go on')")
     post(host_url, prompt, "one that waits")
-    page.wait_for_selector("#queue li:has-text('one that waits')")
+    page.wait_for_selector("#queue li[title='one that waits']:has-text('EmptyImage, SaveImage')")
     page.set_viewport_size({"width": 360, "height": 800})
     assert page.evaluate("document.documentElement.scrollWidth") <= 360
     axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="needs axe-playwright-python")

@@ -121,7 +121,7 @@ class Child:
             return
         for one in job["reads"]:
             self._link(Made(**one))
-        outlet = Outlet(self._hear)
+        outlet = Outlet(self._hear, job["extra"])
         try:
             if job["id"] in self._dropped:
                 raise PromptStopped(job["id"], None)

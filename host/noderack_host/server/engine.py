@@ -55,7 +55,9 @@ class Local:
     async def run(self, entry: Entry, hear: Hear) -> RunResult:
         """Runs it in the executor's threads; cancelling the call interrupts the prompt."""
         wanted = entry.wanted or None
-        return await self._executor.run(entry.prompt, Outlet(hear), entry.extra, entry.id, wanted)
+        return await self._executor.run(
+            entry.prompt, Outlet(hear, entry.extra), entry.extra, entry.id, wanted
+        )
 
     def interrupt(self, prompt_id: str | None = None) -> bool:
         return self._executor.interrupt(prompt_id)

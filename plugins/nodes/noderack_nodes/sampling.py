@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from noderack_nodes.previews import preview_of
 from noderack_nodes.sockets import (
     CONDITIONING,
     LATENT,
@@ -161,8 +162,8 @@ def _sample(model: Any, latent: Latent, **how: Any) -> Latent:
 
     running = current()
 
-    def on_step(step: int, of: int, *_tensors: Any) -> None:
-        running.progress(step + 1, of)
+    def on_step(step: int, of: int, clean: Any, _: Any) -> None:
+        running.progress(step + 1, of, preview_of(model, clean))
 
     result = sample(
         model,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from noderack_nodes.previews import preview_of
 from noderack_nodes.sockets import (
     CONDITIONING,
     LATENT,
@@ -275,7 +276,7 @@ def _run(noise: Any, guider: Any, sampler: Any, sigmas: Tensor, latent: Latent) 
 
     def on_step(step: int, clean: Tensor, x: Tensor, of: int) -> None:
         seen[:] = [clean]
-        running.progress(step + 1, of)
+        running.progress(step + 1, of, preview_of(getattr(guider, "model_patcher", None), clean))
 
     samples = guider.sample(
         noise.generate_noise(latent),

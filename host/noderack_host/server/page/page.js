@@ -6,33 +6,43 @@ const post = (path, body) => fetch(path, { method: "POST", body: JSON.stringify(
 const make = (tag, text, more = {}) => Object.assign(document.createElement(tag), { textContent: text, ...more });
 const count = (n, what) => `${n} ${what}${n === 1 ? "" : "s"}`;
 const none = (text) => make("p", text, { className: "empty" });
+const texts = (nodes) => nodes.flatMap((node) => Object.values(node.inputs ?? {})).filter((value) => typeof value === "string" && value.includes(" "));
+// What a person would call a prompt: its own words, else the nodes that it has.
+function about(prompt) {
+  const nodes = Object.values(prompt);
+  const said = texts(nodes.filter((node) => /text|prompt/i.test(node.class_type)))[0] ?? texts(nodes)[0];
+  return (said ?? [...new Set(nodes.map((node) => node.class_type))].join(", ")).slice(0, 90);
+}
 const line = (left, right) => { const item = make("li", ""); item.append(make("span", left), make("span", right)); return item; };
 let paused = false;
 
 async function now() {
-  const found = await get("noderack/now");
+  const [found, queue] = await Promise.all([get("noderack/now"), get("queue")]);
+  const prompts = Object.fromEntries([...queue.queue_running, ...queue.queue_pending].map(([, id, prompt]) => [id, about(prompt)]));
   paused = found.paused;
   at("pause").textContent = paused ? "Go on" : "Pause";
   at("state").textContent = `${paused ? "paused, " : ""}${count(found.waiting_in_all, "prompt")} waiting, ${count(found.clients, "client")}`;
   const one = found.running;
+  at("title").textContent = one ? prompts[one.id] ?? "" : "";
   at("doing").textContent = one ? `${one.node_type ?? "starting"} · ${count(one.nodes, "node")} · ${one.seconds} s` : "Nothing runs.";
   at("bar").hidden = !one;
   if (!one) at("preview").hidden = true;
-  at("queue").replaceChildren(...found.waiting.map((entry) => line(entry.id, `${count(entry.nodes, "node")}${entry.priority ? `, priority ${entry.priority}` : ""}`)));
+  at("queue").replaceChildren(...found.waiting.map((entry) => Object.assign(line(prompts[entry.id] ?? entry.id, `${count(entry.nodes, "node")}${entry.priority ? `, priority ${entry.priority}` : ""}`), { title: entry.id })));
 }
 
 const took = (job) => (job.execution_end_time ? `${((job.execution_end_time - job.execution_start_time) / 1000).toFixed(1)} s` : "");
 
 async function history() {
-  const { jobs } = await get("jobs?status=completed,failed,cancelled&limit=40");
+  const [{ jobs }, told] = await Promise.all([get("jobs?status=completed,failed,cancelled&limit=40"), get("history?max_items=40")]);
+  const name = (job) => (told[job.id] ? about(told[job.id].prompt[2]) : job.id);
   at("history").replaceChildren(...jobs.map((job) => {
     const row = make("tr", "");
     const first = make("td", "");
-    first.append(make("button", job.id, { onclick: () => detail(job) }));
+    first.append(make("button", name(job), { title: job.id, onclick: () => detail(job, name(job)) }));
     row.append(first, make("td", new Date(job.execution_end_time).toLocaleTimeString()), make("td", took(job)), make("td", job.status, { className: job.status }));
     return row;
   }));
-  const entries = Object.values(await get("history?max_items=30")).reverse();
+  const entries = Object.values(told).reverse();
   const shown = entries.flatMap((one) => Object.values(one.outputs)).flatMap(outputs).slice(0, 36);
   at("outputs").replaceChildren(...(shown.length ? shown : [none("What prompts give is shown here.")]));
 }
@@ -48,11 +58,12 @@ function outputs(output) {
   return [...images, ...texts];
 }
 
-async function detail(job) {
+async function detail(job, name) {
   const { entries } = await get(`noderack/prompts/${encodeURIComponent(job.id)}/logs`);
   const error = job.execution_error;
   const lines = [error ? `${error.node_type} (node ${error.node_id}): ${error.exception_type}: ${error.exception_message}` : "", ...(error?.traceback ?? []), ...entries.map((one) => `${one.t.slice(11, 23)} node ${one.node}: ${one.m.trimEnd()}`)];
-  at("detail-title").textContent = `${job.id}: ${job.status}`;
+  at("detail-title").textContent = name;
+  at("detail-id").textContent = `${job.id} · ${job.status}${took(job) && ` in ${took(job)}`}`;
   at("detail").querySelector("pre").textContent = lines.filter(Boolean).join("\n") || "It said nothing while it ran.";
   at("detail").showModal();
 }
