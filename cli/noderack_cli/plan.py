@@ -89,13 +89,17 @@ class Distribution:
 
 @dataclass(frozen=True, slots=True)
 class ModelChoice:
-    """A model to bring. `present` is a file of the host with the same content, to be linked."""
+    """A model to bring. `present` is a file of the host with the same content, to be linked.
+
+    `refused` is what its host answered when it was asked beforehand, if that was a refusal.
+    """
 
     name: str
     folder: str
     manifest: ModelManifest
     reason: str
     present: str | None = None
+    refused: str = ""
 
     @property
     def size(self) -> int:
@@ -195,6 +199,7 @@ class Plan:
 
 def _model(model: ModelChoice) -> dict[str, Any]:
     data = {"name": model.name, "folder": model.folder, "reason": model.reason, "present": model.present}
+    data |= {"refused": model.refused} if model.refused else {}
     return data | {"size": model.manifest.size, "manifest": model.manifest.to_json()}
 
 

@@ -86,6 +86,8 @@ def _model(model: ModelChoice) -> Iterator[str]:
         yield "      careful: its hash is not known, so what comes cannot be checked"
     if manifest.gated != "none":
         yield f"      gated ({manifest.gated}): {manifest.page or 'see its page'}"
+    if model.refused:
+        yield f"      asked beforehand: {model.refused}"
     if manifest.unsafe_format:
         yield "      careful: this file format can hold code"
 

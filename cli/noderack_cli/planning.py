@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -20,12 +21,15 @@ from noderack_cli.choose_packs import choose_packs
 from noderack_cli.errors import BadInput, Unresolvable
 from noderack_cli.errors import NotFound as Missed
 from noderack_cli.generations import Generation
+from noderack_cli.keys import stored
 from noderack_cli.missing import Have, Missing, MissingType, missing
+from noderack_cli.model_facts import informed
 from noderack_cli.model_files import Index, find_content
 from noderack_cli.near import near
 from noderack_cli.pack_names import normal
 from noderack_cli.plan import Claims, Distribution, ModelChoice, PackChoice, Plan
 from noderack_cli.solve import solve
+from noderack_cli.sources import Access
 from noderack_cli.trust import refreshed, refuse_killed
 from noderack_cli.uv_tool import cache_of
 from noderack_cli.ways import told, ways_out
@@ -83,7 +87,7 @@ def make_plan(host: Host, client: RegistryClient, lacking: Missing, wishes: Wish
     packs = tuple(with_facts(client, p) for p in packs if p.pack not in set(map(normal, wishes.without)))
     plan = Plan(
         packs,
-        models=_present(host, models),
+        models=informed(_present(host, models), Access.of(os.environ, client.url, stored)),
         tosses=(*type_tosses, *model_tosses),
         unknown=(*unknown_types, *unknown_models),
         generation=generation.number,

@@ -9,7 +9,14 @@ from noderack_registry.schema import ModelManifest
 from noderack_cli.errors import FetchError
 from noderack_cli.sources import Access
 
-MEANING = {404: "it is not there any more", 429: "too many requests, try later", 451: "withheld by law"}
+MEANING = {
+    404: "it is not there any more",
+    410: "it is not there any more",
+    429: "too many requests",
+    451: "withheld by law",
+}
+_ELSEWHERE = "Find another address: nodes models search NAME, then nodes models get URL --folder FOLDER."
+NEXT = {404: _ELSEWHERE, 410: _ELSEWHERE, 451: _ELSEWHERE, 429: "Try later: what came is kept."}
 
 
 def refusal(
@@ -29,7 +36,10 @@ def refusal(
 
 
 def _plain(url: str, status: int) -> FetchError:
-    return FetchError(f"{url} answers HTTP {status}: {MEANING.get(status, 'the server failed')}")
+    meant = MEANING.get(status, "the server failed" if status >= 500 else "it does not give the file")
+    return FetchError(
+        f"{url} answers HTTP {status}: {meant}", NEXT.get(status, "Look at its page in a browser.")
+    )
 
 
 def _hugging_face(url: str, status: int, code: str, manifest: ModelManifest, access: Access) -> FetchError:

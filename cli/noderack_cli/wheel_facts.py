@@ -10,9 +10,6 @@ import csv
 import re
 import zipfile
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
-from concurrent.futures import TimeoutError as TookTooLong
-from contextlib import suppress
 from dataclasses import dataclass
 from email.parser import HeaderParser
 from pathlib import Path
@@ -20,10 +17,10 @@ from pathlib import Path
 import httpx
 from packaging.utils import InvalidWheelFilename, parse_wheel_filename
 
+from noderack_cli.side_by_side import each
 from noderack_cli.wheels import Wheel
 
 PATIENCE = 2.0  # seconds for all wheels together
-AT_ONCE = 8
 TAIL = 64 << 10  # bytes of the end that are asked for first
 MOST = 32 << 20  # bytes of one wheel that are ever asked for
 LONGEST_LICENCE = 80
@@ -54,15 +51,9 @@ def facts_of(wheels: Sequence[Wheel], cache: Path | None) -> dict[str, WheelFact
     far = [wheel for wheel in wheels if wheel.sha256 not in found]
     if not far:
         return found
-    pool = ThreadPoolExecutor(AT_ONCE)
-    with httpx.Client(timeout=PATIENCE, follow_redirects=True) as client:
-        asked = {pool.submit(_from_afar, wheel, client): wheel for wheel in far}
-        with suppress(TookTooLong):
-            for done in as_completed(asked, timeout=PATIENCE):
-                if (told := done.result()) is not None:
-                    found[asked[done].sha256] = told
-        pool.shutdown(wait=False, cancel_futures=True)
-    return found
+    client = httpx.Client(timeout=PATIENCE, follow_redirects=True)
+    done = each(lambda wheel: _from_afar(wheel, client), far, PATIENCE)
+    return found | {wheel.sha256: told for wheel, told in done if told is not None}
 
 
 # -- in uv's cache

@@ -40,8 +40,9 @@ def events(capsys: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:
 
 
 def files(host: Host) -> list[Path]:
-    """All of a host but the lock that uv leaves in an environment it looked at."""
-    return sorted(path for path in host.root.rglob("*") if path.name != ".lock")
+    """All of a host but uv's lock in an environment it looked at, and the wheel made of what came with us."""
+    own = host.root / "wheels"
+    return sorted(p for p in host.root.rglob("*") if p.name != ".lock" and own not in (p, *p.parents))
 
 
 def seed(shop: Any, name: str, type_: str) -> None:
