@@ -5,7 +5,9 @@ Importing it makes the classes and nothing else: torch, Pillow and the core come
 
 from noderack_nodes import (
     adapters,
+    animation,
     attention,
+    compositing,
     conditioning,
     control,
     corrections,
@@ -15,6 +17,7 @@ from noderack_nodes import (
     hooks,
     image,
     image_edit,
+    image_effects,
     image_size,
     latent,
     latent_batch,
@@ -59,6 +62,9 @@ _SUBJECTS = (
     image_edit,
     image_size,
     filters,
+    image_effects,
+    compositing,
+    animation,
     mask,
     primitive,
     strings,

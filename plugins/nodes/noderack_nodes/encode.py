@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from noderack_nodes.errors import NodeInputError
+from noderack_nodes.places import model_names, model_path
 from noderack_nodes.sockets import (
     CLIP,
     CONDITIONING,
@@ -134,6 +135,61 @@ class unCLIPConditioning(Node):
         return ([[text, {**options, key: [*options.get(key, ()), one]}] for text, options in conditioning],)
 
 
+class StyleModelLoader(Node):
+    """A model that makes words of pictures."""
+
+    RETURN_TYPES = ("STYLE_MODEL",)
+    CATEGORY = "loaders"
+    FUNCTION = "load_style_model"
+
+    @classmethod
+    def INPUT_TYPES(cls) -> Inputs:
+        """The files in models/style_models now."""
+        return {"required": {"style_model_name": (model_names("style_models"),)}}
+
+    def load_style_model(self, style_model_name: str) -> tuple[Any]:
+        """T2I's style adapters."""
+        from noderack_diffusion.style import load_style
+
+        return (load_style(model_path("style_models", style_model_name)),)
+
+
+class StyleModelApply(Node):
+    """A picture's style as further words of a prompt."""
+
+    INPUTS: ClassVar[Inputs] = {
+        "required": {
+            "conditioning": CONDITIONING,
+            "style_model": ("STYLE_MODEL",),
+            "clip_vision_output": ("CLIP_VISION_OUTPUT",),
+            "strength": number(1.0, 0.0, 10.0, 0.001),
+            "strength_type": choice("multiply", "attn_bias"),
+        }
+    }
+    RETURN_TYPES = ("CONDITIONING",)
+    CATEGORY = "conditioning/style_model"
+    FUNCTION = "apply_stylemodel"
+
+    def apply_stylemodel(
+        self,
+        conditioning: Conditioning,
+        style_model: Any,
+        clip_vision_output: Any,
+        strength: float,
+        strength_type: str,
+    ) -> tuple[Conditioning]:
+        """`strength` multiplies those words; as a bias of attention it is for families of another make."""
+        import torch
+
+        if strength_type == "attn_bias" and strength != 1.0:
+            raise NodeInputError(
+                "a bias of attention is for models whose text and picture attend together; "
+                "choose strength_type multiply here"
+            )
+        words = style_model.get_cond(clip_vision_output).flatten(0, 1)[None] * strength
+        return ([[torch.cat([text, words.to(text)], dim=1), dict(o)] for text, o in conditioning],)
+
+
 class CLIPSetLastLayer(Node):
     """Read the text off an earlier layer ("clip skip"); -1 is the last one, -2 the one before."""
 
@@ -151,11 +207,13 @@ NODES: Mappings = {
     node.__name__: node
     for node in (
         *(CLIPTextEncode, CLIPTextEncodeSDXL, CLIPTextEncodeSDXLRefiner, CLIPVisionEncode),
-        *(CLIPSetLastLayer, unCLIPConditioning),
+        *(CLIPSetLastLayer, unCLIPConditioning, StyleModelLoader, StyleModelApply),
     )
 }
 NAMES = {
     "CLIPTextEncode": "CLIP Text Encode (Prompt)",
     "CLIPSetLastLayer": "CLIP Set Last Layer",
     "CLIPVisionEncode": "CLIP Vision Encode",
+    "StyleModelLoader": "Load Style Model",
+    "StyleModelApply": "Apply Style Model",
 }
