@@ -7,6 +7,7 @@ which is ours.
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any, ClassVar
 
 
@@ -30,8 +31,9 @@ class Event:
         return {"type": self.name, "data": self.data()}
 
     @classmethod
-    def _fields(cls) -> list[str]:
-        return [key for base in cls.__mro__ for key in getattr(base, "__slots__", ())]
+    @cache
+    def _fields(cls) -> tuple[str, ...]:
+        return tuple(key for base in cls.__mro__ for key in getattr(base, "__slots__", ()))
 
 
 @dataclass(frozen=True, slots=True)

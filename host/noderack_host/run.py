@@ -150,7 +150,8 @@ class Run:
         except Exception as cause:  # pack code: INPUT_TYPES may raise anything
             raise self._failure(self._culprit(cause, roots), cause, {}) from cause
         keys = {work.key for work in self.agenda.works.values()}
-        self._cache.begin(keys if outputs is None else keys | self._other_keys(every))
+        whole = outputs is None or set(roots) >= set(every)
+        self._cache.begin(keys if whole else keys | self._other_keys(every))
         self.cached = [work.id for work in self.agenda.works.values() if work.key in self._cache]
         self.teller.tell(ExecutionCached(self.prompt_id, self.cached))
         for work in self.agenda.works.values():

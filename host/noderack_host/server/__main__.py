@@ -4,6 +4,7 @@ import argparse
 import asyncio
 import base64
 import contextlib
+import gc
 import json
 import logging
 import os
@@ -159,6 +160,7 @@ async def _serve(
     address = f"[{settings.listen}]" if ":" in settings.listen else settings.listen
     server.address.append(f"{'https' if secure else 'http'}://{address}:{port}")
     server.announce()
+    gc.freeze()  # packs and modules stay: no look for garbage goes through them again
     try:
         _tell_ready(server, packs)
         with (

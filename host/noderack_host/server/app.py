@@ -31,6 +31,7 @@ from noderack_host.server import (
     routes_system,
     routes_user,
 )
+from noderack_host.server.checking import Checker
 from noderack_host.server.clients import Clients
 from noderack_host.server.engine import Engine, Local
 from noderack_host.server.frontend import add_pages
@@ -85,8 +86,8 @@ def make_app(
     installer = Installer(host.root, lambda *told: _heard(server, *told), lambda _: take_in(server))
     running = Running(host=host, folders=folders)
     server = Server(
-        *(host, folders, settings, shelf, queue, running, engine, clients, worker, logs),
-        *(routes, installer, hooks, Bucket(settings.outputs) if settings.outputs else None),
+        *(host, folders, settings, shelf, queue, Checker(shelf, running), running, engine, clients),
+        *(worker, logs, routes, installer, hooks, Bucket(settings.outputs) if settings.outputs else None),
     )
     app = web.Application(middlewares=[guard(settings)], client_max_size=settings.max_body)
     app[SERVER] = server

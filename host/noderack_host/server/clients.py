@@ -5,10 +5,9 @@ Every method is called in the event loop's thread; `Clients.tell` may be called 
 
 import asyncio
 import json
-import socket
+import struct
 import uuid
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,8 +15,9 @@ from aiohttp import WSCloseCode, WSMsgType, web
 
 from noderack_host.preview import Picture
 
-CORK: int | None = getattr(socket, "TCP_CORK", None)  # Linux has it
 _PATIENCE = 256  # messages that may wait for a slow client before previews are left out
+_PILE = 1 << 18  # bytes on their way to a client, above which the next ones wait
+_LOOK_AGAIN = 0.01  # seconds
 
 
 @dataclass(slots=True)
@@ -26,41 +26,35 @@ class Client:
 
     socket: web.WebSocketResponse
     features: Mapping[str, Any] = field(default_factory=dict)
-    waiting: "asyncio.Queue[str | bytes]" = field(default_factory=asyncio.Queue)
+    waiting: "asyncio.Queue[bytes]" = field(default_factory=asyncio.Queue)
 
-    async def write(self) -> None:
-        """Sends what waits, in order, until the socket closes; what waits together travels together."""
-        while not self.socket.closed:
-            messages = [await self.waiting.get()]
+    async def write(self, transport: asyncio.Transport) -> None:
+        """Sends what waits, in order, until the socket closes; what waits together goes out in one piece."""
+        while not (self.socket.closed or transport.is_closing()):
+            frames = [await self.waiting.get()]
             while not self.waiting.empty():
-                messages.append(self.waiting.get_nowait())
-            try:
-                with self._corked(len(messages) > 1):
-                    for message in messages:
-                        await self._send(message)
-            except ConnectionError:
-                return
+                frames.append(self.waiting.get_nowait())
+            transport.write(frames[0] if len(frames) == 1 else b"".join(frames))
+            while transport.get_write_buffer_size() > _PILE and not transport.is_closing():
+                await asyncio.sleep(_LOOK_AGAIN)
 
-    async def _send(self, message: str | bytes) -> None:
-        if isinstance(message, str):
-            await self.socket.send_str(message)
-        else:
-            await self.socket.send_bytes(message)
 
-    @contextmanager
-    def _corked(self, several: bool) -> Iterator[None]:
-        """Has the system collect small messages: a packet for each costs more than all else about them."""
-        found = self.socket.get_extra_info("socket") if several and CORK is not None else None
-        if found is None or CORK is None:
-            yield
-            return
-        with suppress(OSError):
-            found.setsockopt(socket.IPPROTO_TCP, CORK, 1)
-        try:
-            yield
-        finally:
-            with suppress(OSError):
-                found.setsockopt(socket.IPPROTO_TCP, CORK, 0)
+def frame(message: str | bytes) -> bytes:
+    """A message as the frame of a socket (RFC 6455 §5.2): whole, not compressed, not masked.
+
+    Made once for all clients, and written many at a time: each write of its own costs more than the rest.
+    """
+    text = isinstance(message, str)
+    data = message.encode() if isinstance(message, str) else message
+    first, size = 0x80 | (1 if text else 2), len(data)
+    if size < 126:
+        return bytes((first, size)) + data
+    if size < 1 << 16:
+        return struct.pack(">BBH", first, 126, size) + data
+    return struct.pack(">BBQ", first, 127, size) + data
+
+
+_encoded = json.JSONEncoder(default=str, separators=(",", ":")).encode
 
 
 class Clients:
@@ -81,14 +75,15 @@ class Clients:
     async def serve(self, request: web.Request, greeting: "Greeting") -> web.WebSocketResponse:
         """Keeps one socket until it closes; a second socket of the same id replaces the first."""
         self._loop = asyncio.get_running_loop()
-        response = web.WebSocketResponse(max_msg_size=1 << 20, heartbeat=30)
+        response = web.WebSocketResponse(max_msg_size=1 << 20, heartbeat=30, compress=False)
         await response.prepare(request)
+        assert request.transport is not None  # it was there a moment ago
         client_id = request.query.get("clientId") or uuid.uuid4().hex
         client = Client(response)
         self._by_id[client_id] = client
         for message in greeting(client_id):
-            client.waiting.put_nowait(json.dumps(message))
-        writer = asyncio.create_task(client.write())
+            client.waiting.put_nowait(frame(json.dumps(message)))
+        writer = asyncio.create_task(client.write(request.transport))
         try:
             await self._listen(client)
         finally:
@@ -102,35 +97,42 @@ class Clients:
             told = _json(message.data) if message.type is WSMsgType.TEXT else None
             if isinstance(told, dict) and told.get("type") == "feature_flags":
                 client.features = told.get("data") or {}
-                client.waiting.put_nowait(json.dumps({"type": "feature_flags", "data": self.features}))
+                answer = json.dumps({"type": "feature_flags", "data": self.features})
+                client.waiting.put_nowait(frame(answer))
 
     def send(self, message: Mapping[str, Any], client_id: str | None = None) -> None:
         """Sends a JSON message to one client, or to all of them."""
-        text = json.dumps(message, default=str)
-        for client in self._chosen(client_id):
-            client.waiting.put_nowait(text)
+        if chosen := self._chosen(client_id):
+            made = frame(_encoded(message))
+            for client in chosen:
+                client.waiting.put_nowait(made)
 
-    def send_bytes(self, frame: bytes, client_id: str | None = None) -> None:
-        """Sends a binary frame as it is."""
-        for client in self._chosen(client_id):
-            client.waiting.put_nowait(frame)
+    def send_bytes(self, data: bytes, client_id: str | None = None) -> None:
+        """Sends a binary message as it is."""
+        if chosen := self._chosen(client_id):
+            made = frame(data)
+            for client in chosen:
+                client.waiting.put_nowait(made)
 
     def preview(self, picture: Picture, about: Mapping[str, Any], client_id: str | None = None) -> None:
         """Sends a picture in the form that each client announced; slow clients go without."""
+        made: dict[bool, bytes] = {}
         for client in self._chosen(client_id):
             if client.waiting.qsize() < _PATIENCE:
                 rich = bool(client.features.get("supports_preview_metadata"))
-                client.waiting.put_nowait(picture.with_metadata(about) if rich else picture.plain())
+                if rich not in made:
+                    made[rich] = frame(picture.with_metadata(about) if rich else picture.plain())
+                client.waiting.put_nowait(made[rich])
 
     def tell(self, message: Mapping[str, Any], client_id: str | None = None) -> None:
         """`send` from any thread: what packs call."""
         if self._loop is not None and not self._loop.is_closed():
             self._loop.call_soon_threadsafe(self.send, message, client_id)
 
-    def tell_bytes(self, frame: bytes, client_id: str | None = None) -> None:
+    def tell_bytes(self, data: bytes, client_id: str | None = None) -> None:
         """`send_bytes` from any thread."""
         if self._loop is not None and not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(self.send_bytes, frame, client_id)
+            self._loop.call_soon_threadsafe(self.send_bytes, data, client_id)
 
     async def close(self) -> None:
         """Ends every socket: a server that stops would wait for them."""

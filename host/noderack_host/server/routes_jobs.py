@@ -1,7 +1,5 @@
 """Jobs: the newer view of queue and history that the editor's panels use."""
 
-from typing import Any
-
 from aiohttp import web
 
 from noderack_host.server.jobs import job
@@ -21,24 +19,14 @@ async def jobs(request: web.Request) -> web.Response:
         limit, offset = int(query.get("limit") or 100), int(query.get("offset") or 0)
     except ValueError:
         return _bad("limit and offset must be numbers")
-    found = [job(entry) for entry in server.queue.listed(*wanted)]
-    if query.get("workflow_id"):
-        found = [one for one in found if one.get("workflow_id") == query["workflow_id"]]
-    found.sort(key=_key(query.get("sort_by", "")), reverse=query.get("sort_order", "desc") != "asc")
-    page = found[offset : offset + limit] if limit > 0 else found[offset:]
-    pagination = {
-        "offset": offset,
-        "limit": limit,
-        "total": len(found),
-        "has_more": offset + len(page) < len(found),
-    }
-    return web.json_response({"jobs": page, "pagination": pagination})
-
-
-def _key(sort_by: str) -> Any:
-    if _SORT.get(sort_by) == "duration":
-        return lambda one: one.get("execution_end_time", 0) - one.get("execution_start_time", 0)
-    return lambda one: one["create_time"]
+    by, newest = _SORT.get(query.get("sort_by", ""), "created"), query.get("sort_order", "desc") != "asc"
+    rows = limit if limit > 0 else -1
+    found, total = server.queue.page(
+        wanted, by, newest, rows, max(0, offset), query.get("workflow_id") or None
+    )
+    more = max(0, offset) + len(found) < total
+    pagination = {"offset": offset, "limit": limit, "total": total, "has_more": more}
+    return web.json_response({"jobs": [job(entry) for entry in found], "pagination": pagination})
 
 
 async def one_job(request: web.Request) -> web.Response:

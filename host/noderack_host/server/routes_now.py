@@ -18,7 +18,7 @@ TOLD_WAITING = 50
 async def now(request: web.Request) -> web.Response:
     """What runs, what waits, how much memory there is, which node types take the time."""
     server = request.app[SERVER]
-    waiting = server.queue.listed(PENDING)
+    waiting = server.queue.listed(PENDING, limit=TOLD_WAITING)
     total, free = memory()
     runs = [_running(one) for one in server.worker.under.values()]
     return web.json_response(
@@ -28,8 +28,8 @@ async def now(request: web.Request) -> web.Response:
             "running": runs[0] if runs else None,
             "runs": runs,
             "workers": server.engine.workers(),
-            "waiting": [_brief(entry) for entry in waiting[:TOLD_WAITING]],
-            "waiting_in_all": len(waiting),
+            "waiting": [_brief(entry) for entry in waiting],
+            "waiting_in_all": server.queue.count(PENDING),
             "over": dict(server.worker.figures.prompts),
             "clients": len(server.clients),
             "memory": {"resident": resident_bytes(), "total": total, "free": free},

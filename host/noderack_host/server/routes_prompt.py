@@ -1,19 +1,16 @@
 """Prompts: accepted, listed, stopped, remembered."""
 
-import asyncio
 import math
 import uuid
 from typing import Any
 
 from aiohttp import web
 
-from noderack_host.check import Checked, check_prompt
+from noderack_host.check import Checked
 from noderack_host.problems import PromptInvalid, node_errors
-from noderack_host.replace import replaced
-from noderack_host.running import use
 from noderack_host.server import pack_routes
 from noderack_host.server.queue import PENDING, RUNNING, Entry, QueueFull, SamePrompt
-from noderack_host.server.state import SERVER, Server, json_body, object_body
+from noderack_host.server.state import SERVER, json_body, object_body
 from noderack_host.server.webhooks import refused_hook
 
 LONGEST_NAME = 200  # characters of an id
@@ -34,7 +31,7 @@ async def accept_prompt(request: web.Request) -> web.Response:
         return _refused(*odd)
     if (refused := refused_hook(body.get("extra_data"), server.settings.webhook_origins)) is not None:
         return _refused("webhook_not_allowed", refused, "")
-    checked = await asyncio.to_thread(_check, server, prompt, body.get("partial_execution_targets"))
+    checked = await server.checker.check(prompt, body.get("partial_execution_targets"))
     if not checked.outputs:
         return web.json_response(PromptInvalid(checked.problems).as_response(), status=400)
     try:
@@ -67,12 +64,6 @@ def _odd(body: dict[str, Any]) -> tuple[str, str, str] | None:
 
 def _is_name(text: Any) -> bool:
     return isinstance(text, str) and text.isprintable() and len(text) <= LONGEST_NAME
-
-
-def _check(server: Server, prompt: dict[str, Any], targets: list[str] | None) -> Checked:
-    nodes = server.packs.nodes
-    with use(server.running):
-        return check_prompt(replaced(prompt, pack_routes.replacements(), nodes), nodes, targets)
 
 
 def _entry(body: dict[str, Any], checked: Checked) -> Entry:

@@ -15,6 +15,7 @@ from noderack_host.folders import ModelFolders
 from noderack_host.packs import Packs
 from noderack_host.running import Running
 from noderack_host.server import presence
+from noderack_host.server.checking import Checker
 from noderack_host.server.clients import Clients
 from noderack_host.server.engine import Engine
 from noderack_host.server.installer import Installer
@@ -52,6 +53,7 @@ class Server:
     settings: ServerSettings
     shelf: Shelf
     queue: Queue
+    checker: Checker
     running: Running
     engine: Engine
     clients: Clients

@@ -26,6 +26,8 @@ KEPT_IN_HISTORY = frozenset(
 )
 TO_EVERYONE = frozenset({"progress", "progress_state", "execution_interrupted"})
 _STATES: Mapping[type[BaseException] | None, str] = {None: DONE, NodeError: FAILED, PromptStopped: CANCELLED}
+STATUS_SECONDS = 0.05  # how often all clients are told how many prompts remain
+TOGETHER_SECONDS = 0.001  # what a prompt says within that is brought together
 OWN_EVENTS = "noderack."  # existing clients complain of messages that they do not know
 
 
@@ -58,6 +60,8 @@ class Worker:
         self._logs, self._webhooks = logs or Logs(), webhooks
         self._called = asyncio.Event()
         self._held = False
+        self._status_due: asyncio.TimerHandle | None = None
+        self._status_stale = False
         self._lanes: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
@@ -99,9 +103,22 @@ class Worker:
         return self._engine.interrupt(prompt_id)
 
     def tell_status(self) -> None:
-        """Tells every client how many prompts remain."""
+        """Tells every client how many prompts remain: now, or a moment later what came together."""
+        if self._status_due is not None:
+            self._status_stale = True
+            return
+        self._status_stale = False
+        self._status_due = asyncio.get_running_loop().call_later(STATUS_SECONDS, self._status_again)
+        self._clients.send(self._status())
+
+    def _status(self) -> Message:
         status = {"status": {"exec_info": {"queue_remaining": self._queue.remaining}}}
-        self._clients.send({"type": "status", "data": status})
+        return {"type": "status", "data": status}
+
+    def _status_again(self) -> None:
+        self._status_due = None
+        if self._status_stale:
+            self.tell_status()
 
     def greeting(self) -> Greeting:
         """What a client that connects now hears."""
@@ -133,6 +150,8 @@ class Worker:
         finally:
             del self.under[entry.id], self.figures.steps[entry.id]
         self.tell_status()
+        if self._status_stale and entry.client:  # who waits for the end knows how many remain before it
+            self._clients.send(self._status(), entry.client)
         self._clients.send(Executing(entry.id, None).as_dict(), entry.client or None)
 
     def _finish(self, entry: Entry, teller: "_Teller", result: RunResult | None) -> None:
@@ -174,18 +193,24 @@ class _Teller:
         self._loop = asyncio.get_running_loop()
         self._waiting: deque[tuple[Message, Picture | None]] = deque()
         self._called = False
+        self._due: asyncio.TimerHandle | None = None
 
     def __call__(self, message: Message, picture: Picture | None = None) -> None:
         self._waiting.append((message, picture))
-        if (
-            not self._called
-        ):  # one call brings all that came meanwhile: waking the loop costs more than a message
+        if not self._called:  # waking the loop costs more than a message, and both want the interpreter
             self._called = True
-            self._loop.call_soon_threadsafe(self.bring)
+            self._loop.call_soon_threadsafe(self._bring_soon)
+
+    def _bring_soon(self) -> None:
+        if self._called:
+            self._due = self._loop.call_later(TOGETHER_SECONDS, self.bring)
 
     def bring(self) -> None:
         """Brings what was said so far."""
         self._called = False
+        if self._due is not None:
+            self._due.cancel()
+            self._due = None
         for _ in range(len(self._waiting)):  # no more than there are now: a node may tell without a pause
             self._bring(*self._waiting.popleft())
 
