@@ -24,6 +24,7 @@ STATES = (PENDING, RUNNING, DONE, FAILED, CANCELLED)
 OVER = (DONE, FAILED, CANCELLED)
 MAX_RUNS = 3
 NUMBERS_AT_ONCE = 100
+KEPT_FRESH = 64  # prompts that need not be read again when their turn comes
 LOST = "the server stopped while this prompt was running"
 
 _SCHEMA = """
@@ -139,6 +140,7 @@ class Queue:
         served = self._db.execute("SELECT client FROM prompts GROUP BY client ORDER BY MAX(started)")
         self._served = {row["client"]: turn for turn, row in enumerate(served)}
         self._turn = len(self._served)
+        self._fresh: dict[str, Entry] = {}
         self._recount()
         self._settle(lost)
 
@@ -168,6 +170,8 @@ class Queue:
             ) from cause
         self._states[PENDING] += 1
         self._waiting[taken.client] += 1
+        if len(self._fresh) < KEPT_FRESH:
+            self._fresh[taken.id] = taken
         return taken
 
     def take(self, fair: bool = False) -> Entry | None:
@@ -186,7 +190,8 @@ class Queue:
         self._moved(PENDING, RUNNING, row["client"])
         self._turn += 1
         self._served[row["client"]] = self._turn
-        return replace(_entry(row), state=RUNNING, started=now)
+        known = self._fresh.pop(row["id"], None) or _entry(row)
+        return replace(known, state=RUNNING, started=now, number=row["number"])
 
     def _next_of_turn(self) -> tuple[str, tuple[Any, ...]]:
         """The question for the next prompt of the client served longest ago, of the highest priority."""
@@ -235,6 +240,8 @@ class Queue:
             waiting = {row["id"] for row in found}
             gone = [one for one in (waiting if ids is None else ids) if one in waiting]
             self._db.executemany("DELETE FROM prompts WHERE id = ?", [(one,) for one in gone])
+        for one in gone:
+            self._fresh.pop(one, None)
         self._recount()
         return gone
 

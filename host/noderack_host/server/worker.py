@@ -146,7 +146,7 @@ class Worker:
             result, error = await self._result(entry, teller)
             teller.bring()
             state = _STATES.get(type(error) if error else None, FAILED)
-            self._finish(replace(entry, state=state), teller, result)
+            self._finish(entry, state, teller, result)
         finally:
             del self.under[entry.id], self.figures.steps[entry.id]
         self.tell_status()
@@ -154,7 +154,7 @@ class Worker:
             self._clients.send(self._status(), entry.client)
         self._clients.send(Executing(entry.id, None).as_dict(), entry.client or None)
 
-    def _finish(self, entry: Entry, teller: "_Teller", result: RunResult | None) -> None:
+    def _finish(self, entry: Entry, state: str, teller: "_Teller", result: RunResult | None) -> None:
         """Writes the prompt's end down, and whom to tell of it, in one transaction; counts it."""
         outputs = result.outputs if result else teller.outputs
         status = {
@@ -163,15 +163,18 @@ class Worker:
             "messages": teller.messages,
         }
         ended = int(time.time() * 1000)
-        over = replace(entry, outputs=outputs, status=status, ended=ended)
+        calls: list[tuple[str, str]] = []
+        if self._webhooks or "webhook" in entry.extra:
+            over = replace(entry, state=state, outputs=outputs, status=status, ended=ended)
+            calls = calls_for(over, self._webhooks)
         self._queue.finish(
-            *(entry.id, entry.state, status, outputs, result.meta if result else {}),
+            *(entry.id, state, status, outputs, result.meta if result else {}),
             logs=self._logs.close_prompt(entry.id),
-            calls=calls_for(over, self._webhooks) if self._webhooks or "webhook" in entry.extra else (),
+            calls=calls,
         )
         started = entry.started or ended
         timings = result.timings if result else ()
-        self.figures.over(entry.state, (started - entry.created) / 1000, (ended - started) / 1000, timings)
+        self.figures.over(state, (started - entry.created) / 1000, (ended - started) / 1000, timings)
 
     async def _result(self, entry: Entry, teller: "_Teller") -> tuple[RunResult | None, BaseException | None]:
         try:
