@@ -84,8 +84,9 @@ class SelfAttention(nn.Module):
         self.q_proj = nn.Linear(width, width)
         self.out_proj = nn.Linear(width, width)
 
-    def forward(self, x: Tensor) -> Tensor:
-        h = attention(self.q_proj(x), self.k_proj(x), self.v_proj(x), self.heads, causal=self.causal)
+    def forward(self, x: Tensor, seen: Tensor | None = None) -> Tensor:
+        q, k, v = self.q_proj(x), self.k_proj(x), self.v_proj(x)
+        h = attention(q, k, v, self.heads, causal=self.causal, seen=seen)
         out: Tensor = self.out_proj(h)
         return out
 
@@ -116,8 +117,8 @@ class Layer(nn.Module):
         self.mlp = Mlp(config)
         self.layer_norm2 = nn.LayerNorm(config.width)
 
-    def forward(self, x: Tensor) -> Tensor:
-        x = x + self.self_attn(self.layer_norm1(x))
+    def forward(self, x: Tensor, seen: Tensor | None = None) -> Tensor:
+        x = x + self.self_attn(self.layer_norm1(x), seen)
         out: Tensor = x + self.mlp(self.layer_norm2(x))
         return out
 
@@ -165,34 +166,49 @@ class ClipText(nn.Module):
         return vectors.to(self.text_model.final_layer_norm.weight.dtype)
 
     def forward(
-        self, tokens: Tensor, *, end: Tensor | None = None, layer: int = -1, final_norm: bool = True
+        self,
+        tokens: Tensor,
+        *,
+        end: Tensor | None = None,
+        layer: int = -1,
+        final_norm: bool = True,
+        hidden: Tensor | None = None,
     ) -> ClipOutput:
         """``tokens`` are ids, or vectors as ``embed`` gives them. ``end [B]`` is the place of each end
         token: by default that of the greatest id, or the last place where vectors are given. ``layer``
         counts from the end: -1 is the last, -2 the one before it; beyond the first it means the last.
+        ``hidden [B, n]`` are places that no other place may look at.
         """
         ids = tokens.dtype in (torch.int32, torch.int64)
         model, config = self.text_model, self.config
         x = self.embed(tokens) if ids else tokens
         x = x + model.embeddings.position_embedding.weight[: x.shape[1]].to(x.dtype)
         wanted = config.layers + layer if -config.layers <= layer < 0 else config.layers - 1
-        hidden = x
+        chosen, seen = x, None if hidden is None else _visible(hidden.to(x.device))
         for i, block in enumerate(model.encoder.layers):
-            x = block(x)
+            x = block(x, seen)
             if i == wanted:
-                hidden = x
+                chosen = x
         last = model.final_layer_norm(x)
         if wanted == config.layers - 1:
-            hidden = last if final_norm else x
+            chosen = last if final_norm else x
         elif final_norm:
-            hidden = model.final_layer_norm(hidden)
-        return ClipOutput(hidden, self._pool(last, _ends(tokens, end)))
+            chosen = model.final_layer_norm(chosen)
+        return ClipOutput(chosen, self._pool(last, _ends(tokens, end)))
 
     def _pool(self, last: Tensor, end: Tensor) -> Tensor:
         pooled = last[torch.arange(last.shape[0], device=last.device), end.to(last.device)]
         if self.config.projection:
             pooled = self.text_projection(pooled)
         return pooled
+
+
+def _visible(hidden: Tensor) -> Tensor:
+    """What each place may look at, ``[B, 1, n, n]``: those before it that are not hidden, and itself."""
+    length = hidden.shape[1]
+    before = torch.ones(length, length, dtype=torch.bool, device=hidden.device).tril()
+    itself = torch.eye(length, dtype=torch.bool, device=hidden.device)
+    return ((before & ~hidden[:, None]) | itself)[:, None]
 
 
 def _ends(tokens: Tensor, end: Tensor | None) -> Tensor:

@@ -17,13 +17,18 @@ LONG = 256
 """From how many tokens on each head's rows are laid side by side: on a CPU attention is then faster."""
 
 
-def attention(q: Tensor, k: Tensor, v: Tensor, heads: int, *, causal: bool = False) -> Tensor:
-    """Scaled dot-product attention. q ``[B, N, C]``, k and v ``[B, M, C]``, gives ``[B, N, C]``."""
+def attention(
+    q: Tensor, k: Tensor, v: Tensor, heads: int, *, causal: bool = False, seen: Tensor | None = None
+) -> Tensor:
+    """Scaled dot-product attention. q ``[B, N, C]``, k and v ``[B, M, C]``, gives ``[B, N, C]``.
+
+    ``seen [B, 1, N, M]`` says what may be looked at; it takes the place of ``causal``.
+    """
     batch, length, width = q.shape
     q, k, v = (x.view(batch, -1, heads, width // heads).transpose(1, 2) for x in (q, k, v))
     if q.device.type == "cpu" and k.shape[2] >= LONG:
         q, k, v = q.contiguous(), k.contiguous(), v.contiguous()
-    out = F.scaled_dot_product_attention(q, k, v, is_causal=causal)
+    out = F.scaled_dot_product_attention(q, k, v, attn_mask=seen, is_causal=causal and seen is None)
     return out.transpose(1, 2).reshape(batch, length, width)
 
 

@@ -9,11 +9,13 @@ from typing import Any, Protocol, cast
 import torch
 from torch import Tensor
 
-from noderack_diffusion.clip import ClipText
+from noderack_diffusion.clip import ClipOutput, ClipText
+from noderack_diffusion.errors import UnknownNameError
 from noderack_diffusion.patch import PatchSet
 from noderack_diffusion.prompt import Token, tokenize
 from noderack_diffusion.spec import TowerRecipe
 from noderack_diffusion.tokens import END, START, clip_tokenizer
+from noderack_diffusion.weighting import EVENING, WAYS
 from noderack_diffusion.weights import Live
 
 Chunks = Sequence[Sequence[Token]]
@@ -54,11 +56,23 @@ class Clip:
     scheduled: bool = False
     """Whether a text is encoded anew for each part of a run in which the hooks' strength differs."""
     hooks_to_conds: bool = True
+    weighting: str = "comfy"
+    """What weights in a prompt do: a key of ``weighting.WAYS``."""
+    evening: str = "none"
+    """What is done to them before: a key of ``weighting.EVENING``."""
 
     @property
     def key(self) -> str:
         """Names what it computes: files, patches, layer."""
-        return ":".join([*(t.live.key for t in self.towers), self.patches.key, str(self.layer)])
+        return ":".join(
+            [
+                *(t.live.key for t in self.towers),
+                self.patches.key,
+                str(self.layer),
+                self.weighting,
+                self.evening,
+            ]
+        )
 
     def with_hooks(
         self, hooks: HookedText | None, *, to_conds: bool = True, scheduled: bool = False
@@ -91,6 +105,13 @@ class Clip:
     def with_layer(self, layer: int) -> "Clip":
         """These encoders, read at ``layer`` (-1 the last, -2 the one before ...): "clip skip"."""
         return replace(self, layer=layer)
+
+    def with_weighting(self, way: str, evening: str = "none") -> "Clip":
+        """These encoders, where weights in a prompt do something else. Raises UnknownNameError."""
+        for kind, name, known in (("weighting", way, WAYS), ("normalisation", evening, EVENING)):
+            if name not in known:
+                raise UnknownNameError(f"{kind} of prompts", name, tuple(known))
+        return replace(self, weighting=way, evening=evening)
 
     def with_embeddings(self, embeddings: Embeddings | None) -> "Clip":
         """These encoders, with textual inversions to be found by ``embedding:name``."""
@@ -125,18 +146,31 @@ class Clip:
 
     @torch.no_grad()
     def _encode(self, tower: Tower, chunks: Chunks) -> tuple[Tensor, Tensor]:
-        network, recipe = self.network(tower), tower.recipe
-        weighted = any(token.weight != 1.0 for chunk in chunks for token in chunk)
-        rows = [*chunks, empty(recipe.pad, len(chunks[0]))] if weighted else list(chunks)
-        device = tower.live.device
+        recipe, pooled = tower.recipe, list[Tensor]()
+
+        def run(rows: Chunks, hidden: Tensor | None) -> Tensor:
+            out = self._run(tower, rows, hidden)
+            pooled.append(out.pooled[:1].float().cpu())
+            return out.hidden.float().cpu()
+
+        if not any(token.weight != 1.0 for chunk in chunks for token in chunk):
+            return run(chunks, None).flatten(0, 1)[None], pooled[0]
+        even = EVENING[self.evening](chunks)
+        states = WAYS[self.weighting](even, run, empty(recipe.pad, len(chunks[0])))
+        said = pooled[0] if self.weighting == "comfy" else self._pooled(tower, chunks)
+        return states.flatten(0, 1)[None], said
+
+    def _pooled(self, tower: Tower, chunks: Chunks) -> Tensor:
+        """The pooled vector of a prompt, which no weights change."""
+        return self._run(tower, chunks[:1], None).pooled.float().cpu()
+
+    def _run(self, tower: Tower, rows: Chunks, hidden: Tensor | None) -> ClipOutput:
+        network, recipe, device = self.network(tower), tower.recipe, tower.live.device
         vectors = torch.stack([_vectors(network, row, recipe.pad, device) for row in rows])
         ends = torch.tensor([_end(row) for row in rows])
         layer = recipe.layer if self.layer is None else self.layer
-        out = network(vectors, end=ends, layer=layer, final_norm=recipe.final_norm)
-        hidden = out.hidden.float().cpu()
-        if weighted:
-            hidden = _weigh(hidden, chunks)
-        return hidden.flatten(0, 1)[None], out.pooled[:1].float().cpu()
+        out: ClipOutput = network(vectors, end=ends, layer=layer, final_norm=recipe.final_norm, hidden=hidden)
+        return out
 
 
 def empty(pad: int, length: int) -> list[Token]:
@@ -161,11 +195,3 @@ def _end(row: Sequence[Token]) -> int:
     """The place of the first end token."""
     places = (i for i, token in enumerate(row) if not isinstance(token.value, Tensor) and token.value == END)
     return next(places, len(row) - 1)
-
-
-def _weigh(hidden: Tensor, chunks: Chunks) -> Tensor:
-    """Each token's state moved away from (or towards) that of the empty prompt, which is the last row."""
-    *_, nothing = hidden
-    weights = torch.tensor([[token.weight for token in chunk] for chunk in chunks])[..., None]
-    said = hidden[:-1]
-    return torch.where(weights == 1.0, said, (said - nothing) * weights + nothing)

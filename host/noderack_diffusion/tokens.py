@@ -60,6 +60,10 @@ class ClipTokenizer:
         found: list[int] = self._bpe.encode(text, add_special_tokens=False).ids
         return found
 
+    def ends_word(self, number: int) -> bool:
+        """Whether a word ends with this id."""
+        return (self._bpe.id_to_token(number) or "</w>").endswith("</w>")
+
     def padded(self, text: str, length: int = 77, pad: int = END) -> list[int]:
         """Start, at most ``length - 2`` ids, end, padding: ``length`` ids, as training wants them."""
         ids = [START, *self.ids(text)[: length - 2], END]

@@ -17,7 +17,9 @@ OURS_MAY_BE_FEWER = {
     *("clip_name1", "clip_name2", "control_net_name", "model_path", "latent"),
 }
 # Types of later versions of the reference, and ours.
-NOT_THERE = frozenset({"LoraLoaderBypass", "LoraLoaderBypassModelOnly", "NoderackLoraBlocks"})
+NOT_THERE = frozenset(
+    {"LoraLoaderBypass", "LoraLoaderBypassModelOnly", "NoderackLoraBlocks", "NoderackClipWeighting"}
+)
 KNOWN = sorted(NODE_CLASS_MAPPINGS.keys() - NOT_THERE)
 
 

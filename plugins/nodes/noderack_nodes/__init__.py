@@ -34,6 +34,7 @@ from noderack_nodes import (
     schedules,
     strings,
     tiles,
+    weighting,
 )
 from noderack_nodes.sockets import Node
 
@@ -41,6 +42,7 @@ _SUBJECTS = (
     loaders,
     adapters,
     encode,
+    weighting,
     conditioning,
     control,
     sampling,
