@@ -26,7 +26,7 @@ from noderack_cli.sources import Access
 from noderack_cli.web import Cut, ask, starts_at, total_of
 
 CHUNK = 1 << 20
-LOOK = 0.15  # seconds after which the speed of the first connection is judged
+LOOK = 0.05  # seconds after which the speed of the first connection is judged
 LONG = 1.0  # seconds that a download must still take to be worth more connections
 FAST = 100e6  # bytes a second at which one connection is as good as several
 SAVE = 1.0  # seconds between two notes of what is there
