@@ -26,10 +26,12 @@ class Finding:
     cure: str
 
 
-def audited(now: Generation, client: RegistryClient, killed: Killed, osv: Path | None) -> list[Finding]:
-    """All findings about a generation, the gravest first."""
+def audited(
+    now: Generation, client: RegistryClient | None, killed: Killed, osv: Path | None
+) -> list[Finding]:
+    """All findings about a generation, the gravest first; without a `client` by what the host has alone."""
     active = [pack for pack in now.packs.values() if not pack.disabled]
-    found = [*_revoked(active, killed), *_of_registry(active, client, killed)]
+    found = [*_revoked(active, killed), *(_of_registry(active, client, killed) if client else ())]
     return found if osv is None else [*found, *_vulnerable(now, osv)]
 
 

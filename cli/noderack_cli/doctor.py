@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from noderack_host.folder import Host
+from noderack_host.revoked import revoked_packs
 
 from noderack_cli import generations
 from noderack_cli.errors import NodesError
@@ -48,6 +49,7 @@ def look(host: Host, *, deep: bool = False, machine: Machine | None = None) -> l
         lambda: _edited(now),
         lambda: _starts(now),
         lambda: _packs(now),
+        lambda: _revoked(host),
         lambda: _overlaps(now),
         lambda: _unmet(now),
         lambda: _torch(now, machine or Machine.here()),
@@ -118,6 +120,12 @@ def _packs(now: Generation) -> Iterator[Ill]:
         elif here.version != pack.version:
             told = f"{pack.name} is {here.version}, recorded is {pack.version}: something else changed it"
             yield Ill("foreign-edit", told, f"nodes install {pack.name}=={pack.version}")
+
+
+def _revoked(host: Host) -> Iterator[Ill]:
+    for name, reason in revoked_packs(host).items():
+        told = f"{name} was revoked by its registry and is not loaded: {reason}"
+        yield Ill("revoked", told, f"nodes uninstall {name}")
 
 
 def _overlaps(now: Generation) -> Iterator[Ill]:

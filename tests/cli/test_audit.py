@@ -168,3 +168,29 @@ def test_osv_data_that_cannot_be_read_is_told(
     if text is not None:
         file.write_text(text)
     assert run(["audit", "--osv", str(file)]) == Exit.BAD_INPUT
+
+
+def test_an_audit_without_the_registry_goes_by_the_list_that_is_here(
+    shop: Any, rack: Host, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shop.sell("film", types=["FilmGrain"])
+    assert run(["install", "film", "--yes"]) == 0
+    Host.open(rack.root).with_config(registry="http://127.0.0.1:9")
+    capsys.readouterr()
+    assert run(["audit"]) == Exit.REGISTRY
+    err = capsys.readouterr().err
+    assert "only the list of revoked files was" in err and "the one here is 0 hours old" in err
+    Host.open(rack.root).with_config(registry=shop.url)
+    revoke(shop, sha_of(shop, "film"), "film")
+    assert run(["audit"]) == Exit.UNRESOLVABLE
+    Host.open(rack.root).with_config(registry="http://127.0.0.1:9")
+    assert run(["audit"]) == Exit.UNRESOLVABLE
+    capsys.readouterr()
+    assert run(["doctor"]) != 0
+    out = capsys.readouterr().out
+    assert "film was revoked by its registry and is not loaded: steals tokens" in out
+    Host.open(rack.root).with_config(registry=None)
+    osv = tmp_path / "osv.json"
+    osv.write_text("[]")
+    assert run(["uninstall", "film", "--yes"]) == 0
+    assert run(["audit", "--osv", str(osv)]) == 0
