@@ -143,3 +143,14 @@ def test_bad_input_is_one_sentence(nodes: Nodes, args: tuple[str, ...], code: in
     assert got == code
     assert words in out + err
     assert "Traceback" not in err
+
+
+def test_a_type_that_is_not_there_is_an_error_where_others_are_known(nodes: Nodes, tmp_path: Path) -> None:
+    (tmp_path / "a flow.json").write_text('{"7": {"class_type": "Nope", "inputs": {}}}')
+    code, out, _ = nodes("check", "a flow.json", "--schemas", SCHEMAS)
+    assert code == 8
+    assert out.splitlines() == [
+        "error: node 7: there is no node type 'Nope' here",
+        "1 error, 0 warnings",
+        "To bring the packs that it needs: nodes install-missing 'a flow.json'",
+    ]

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 from noderack_host.schema import NodeSchema
@@ -17,6 +18,9 @@ from noderack_cli.exits import Exit
 from noderack_cli.options import FOLDER, host_option, json_option, registry_option
 from noderack_cli.show import count
 from noderack_cli.workflow_schemas import ask_registry, find_schemas
+
+if TYPE_CHECKING:
+    from noderack_host.workflow.check import Finding
 
 _file = click.argument("file", type=FOLDER)
 _schemas = click.option(
@@ -200,10 +204,8 @@ def check(file: Path, schemas: Path | None, folder: Path | None, registry: str |
     nodes workflow check portrait.png
     nodes workflow check portrait.json --schemas object_info.json --json
     """
-    from noderack_host.workflow.check import check_workflow
-
     workflow = read_workflow(file)
-    found = check_workflow(workflow, _known(workflow, schemas, folder, registry, fresh=True))
+    found = _findings(workflow, _known(workflow, schemas, folder, registry, fresh=True))
     errors = sum(finding.level == "error" for finding in found)
     if as_json:
         click.echo(json.dumps({"findings": [finding.as_dict() for finding in found], "errors": errors}))
@@ -214,7 +216,24 @@ def check(file: Path, schemas: Path | None, folder: Path | None, registry: str |
         click.echo(
             f"{count(errors, 'error')}, {count(warnings, 'warning')}" if found else "Nothing is wrong."
         )
+        if any(finding.code == "missing-type" for finding in found):
+            click.echo(f"To bring the packs that it needs: nodes install-missing {shlex.quote(str(file))}")
     return Exit.PROMPT_INVALID if errors else Exit.OK
+
+
+def _findings(workflow: Workflow, known: Mapping[str, NodeSchema]) -> tuple[Finding, ...]:
+    """What is wrong; a type that is lacking where others are known keeps the workflow from running."""
+    from noderack_host.workflow.check import Finding, check_workflow
+
+    found = check_workflow(workflow, known)
+    if not known:
+        return found
+    lacking = tuple(
+        Finding("error", "missing-type", f"there is no node type {use.type!r} here", f"node {use.ids[0]}")
+        for use in workflow.node_uses()
+        if use.type not in known
+    )
+    return (*lacking, *(finding for finding in found if finding.code != "unknown-type"))
 
 
 @click.command()
