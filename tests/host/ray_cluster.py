@@ -127,7 +127,7 @@ def up(url: str, count: int) -> bool:
     return sum(one["state"] in ("idle", "busy") for one in workers(url)) >= count
 
 
-def until(done: Callable[[], Any], what: str, seconds: float = 60) -> Any:
+def until(done: Callable[[], Any], what: str, seconds: float = 120) -> Any:
     """What `done` gives as soon as that is true."""
     end = time.monotonic() + seconds
     while not (found := done()):
