@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from urllib.parse import urlsplit
 
 from noderack_registry.schema import ModelManifest
 
@@ -29,11 +30,12 @@ def _lacks(model: ModelChoice) -> bool:
 
 def _asked(model: ModelChoice, access: Access) -> ModelChoice:
     """One question to the first source; what it cannot answer stays as it was."""
-    mine = model.manifest
+    mine, url = model.manifest, addresses(model.manifest, access)[0]
     try:
-        found = look_up(addresses(mine, access)[0], access, name=model.name, folder=model.folder)
+        found = look_up(url, access, name=model.name, folder=model.folder)
     except FetchError as error:
-        return replace(model, refused=" ".join(part for part in (f"{error.message}.", error.hint) if part))
+        said = error.message.replace(url, urlsplit(url).hostname or url)  # the plan has the address above
+        return replace(model, refused=" ".join(part for part in (f"{said}.", error.hint) if part))
     size, sha256 = mine.size or found.size, mine.sha256 or found.sha256
     return replace(model, manifest=_with(mine, size, sha256, found))
 

@@ -198,6 +198,8 @@ def test_a_model_is_named_by_its_bare_name_or_the_hash_that_the_list_shows(
     digits = hashlib.sha256(b"a" * 50).hexdigest()[:12]
     assert run(["models", "link", digits, "loras/sub/c.safetensors"]) == 0
     assert run(["models", "link", "loras/sub/c.safetensors", "checkpoints/a.safetensors"]) == 0
+    assert run(["models", "link", "b.safetensors", "beside.safetensors"]) == 0
+    assert (home.models / "vae/beside.safetensors").samefile(home.models / "vae/b.safetensors")
     assert run(["models", "rm", "c.safetensors", "--yes"]) == 0
     assert not (home.models / "loras/sub/c.safetensors").exists()
     assert run(["models", "rm", "a.safetensors", "--yes"]) == Exit.NOT_FOUND  # two have that name

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 from noderack_host.folder import Host
-from noderack_host.folders import ModelFolders
+from noderack_host.folders import ModelFolders, safe_relative
 from noderack_registry.client import NotFound as UnknownModel
 from noderack_registry.schema import ModelManifest
 
@@ -171,19 +171,19 @@ def _take_away(file: Path, target: Path) -> None:
 
 @click.command("link")
 @click.argument("wanted", metavar="FOLDER/NAME|SHA256")
-@click.argument("target", metavar="FOLDER/NAME")
+@click.argument("target", metavar="[FOLDER/]NAME")
 @host_option
 def link_model(wanted: str, target: str, folder: Path | None) -> None:
-    """Give a model that is here a second name, without storing it twice.
+    """Give a model that is here a second name, without storing it twice. A bare NAME goes beside it.
 
     \b
     nodes models link checkpoints/sd15.safetensors checkpoints/sd15/model.safetensors
+    nodes models link c675235b5e7f loras/detail.safetensors
     """
     host = open_host(folder)
     index = Index.open(host)
     source = _by_hash(host, index, wanted) if HASH.fullmatch(wanted) else _existing(host, wanted)
-    category, _, name = target.partition("/")
-    place = target_for(host, known_folder(host, category), name)
+    place = _place(host, source, target)
     if place.exists():
         raise BadInput(f"{place} is there already")
     how = link(source, place)
@@ -229,6 +229,17 @@ def _existing(host: Host, name: str) -> Path:
     there = ", ".join(f"{category}/{file}" for category, file in inside[:3])
     hint = f"There is: {there}." if inside else "See all with: nodes models list"
     raise NotFound(f"The host has no model {name}", hint)
+
+
+def _place(host: Host, source: Path, target: str) -> Path:
+    """Where the second name goes; raises BadInput."""
+    category, slash, name = target.partition("/")
+    if slash:
+        return target_for(host, known_folder(host, category), name)
+    beside = safe_relative(target)
+    if beside is None:
+        raise BadInput(f"{target!r} cannot be the name of a model")
+    return source.parent / beside
 
 
 def _by_hash(host: Host, index: Index, said: str) -> Path:
