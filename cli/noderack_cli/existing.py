@@ -11,7 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from noderack_registry.client import NotFound, RegistryClient
+from noderack_registry.schema import Pack
 
+from noderack_cli.at_once import at_once
 from noderack_cli.errors import BadInput
 from noderack_cli.pack_names import normal
 from noderack_cli.plan import PackChoice, Unknown
@@ -110,11 +112,9 @@ def choose(
 ) -> tuple[tuple[PackChoice, ...], tuple[Unknown, ...]]:
     """A choice for each pack that the registry has; for the others the command that builds them."""
     choices, unknown = [], []
-    for name, one in {normal(one.name): one for one in reversed(found)}.items():
-        try:
-            pack = client.pack(name)
-        except NotFound:
-            pack = None
+    named = {normal(one.name): one for one in reversed(found)}
+    packs = at_once(lambda name: _of_registry(client, name), named)
+    for (name, one), pack in zip(named.items(), packs, strict=True):
         if pack is None or not pack.versions:
             place = f"{one.repository}@{one.commit}" if one.commit else one.repository or one.folder
             hint = f"nodes install {place}" if place else ""
@@ -126,3 +126,10 @@ def choose(
             choice = PackChoice(name, version, (), reason, replaces=installed.get(name))
             choices.append(with_facts(client, choice))
     return tuple(reversed(choices)), tuple(reversed(unknown))
+
+
+def _of_registry(client: RegistryClient, name: str) -> Pack | None:
+    try:
+        return client.pack(name)
+    except NotFound:
+        return None

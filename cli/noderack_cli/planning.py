@@ -16,6 +16,7 @@ from noderack_registry.client import NotFound, RegistryClient
 from noderack_registry.schema import ModelQuery, PackVersion, Resolution
 
 from noderack_cli import generations
+from noderack_cli.at_once import at_once
 from noderack_cli.choose_models import choose_models
 from noderack_cli.choose_packs import choose_packs
 from noderack_cli.errors import BadInput, Unresolvable
@@ -84,7 +85,8 @@ def make_plan(host: Host, client: RegistryClient, lacking: Missing, wishes: Wish
     have = {pack.name: pack.version for pack in generation.packs.values()}
     packs, type_tosses, unknown_types = choose_packs(lacking.types, claims, wishes.choose, have)
     models, model_tosses, unknown_models = choose_models(lacking.models, claims, wishes.choose)
-    packs = tuple(with_facts(client, p) for p in packs if p.pack not in set(map(normal, wishes.without)))
+    left = set(map(normal, wishes.without))
+    packs = tuple(at_once(lambda pack: with_facts(client, pack), (p for p in packs if p.pack not in left)))
     plan = Plan(
         packs,
         models=informed(_present(host, models), Access.of(os.environ, client.url, stored)),

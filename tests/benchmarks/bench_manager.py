@@ -8,7 +8,8 @@
 `plan_s`, `plan_solved_s`: a plan for 40 types, without and with Python solving. `clone_s`: 40,000 files.
 `rollback_ms`, `help_ms`: as they say. `ten_packs_vs_uv`, `…_pip`: ten packs with a library of 200 files each,
 as ten verified generations, in times of what uv and pip take for the same into one environment, unchecked;
-`ten_real_packs_…` the same for packs that need scipy, OpenCV and their like, with INDEX.
+`ten_packs_large_s` the seconds in an environment of 40,000 files more; `ten_real_packs_…` the same as
+`ten_packs_…` for packs that need scipy, OpenCV and their like, with INDEX.
 `download_vs_curl`: throughput from a loopback server, in parts of curl's (1.0 is the same), hash included;
 `download_memory_mb`: what the process grew by meanwhile. `slow_link_vs_curl`, `…_aria2`: a server that gives
 each connection 1 MB/s, against one curl, and against aria2 with as many connections as we take.
@@ -122,7 +123,7 @@ def plan_figures(client: RegistryClient, host: Host) -> Figures:
     }
 
 
-def ten_packs(client: RegistryClient, folder: Path, source: Path, real: str | None) -> Figures:
+def ten_packs(client: RegistryClient, folder: Path, source: Path, real: str | None, files: int) -> Figures:
     """Ten packs through `nodes install`, and the same by uv and by pip into a copy of the environment.
 
     All from caches of their own, filled by a first round; the best of the others. With the address of a
@@ -131,6 +132,7 @@ def ten_packs(client: RegistryClient, folder: Path, source: Path, real: str | No
     caches = {"UV_CACHE_DIR": str(folder / "uv-cache"), "PIP_CACHE_DIR": str(folder / "pip-cache")}
     env = {**os.environ, **caches, "UV_LINK_MODE": "hardlink"}
     figures = _ten(client, folder, source, env, "pack", None)
+    figures |= _ten_in_a_large_one(client, folder, source, env, files)
     return figures | (_ten(client, folder, source, env, "real", real) if real else {})
 
 
@@ -154,6 +156,23 @@ def _ten(
     return {f"{prefix}_vs_{tool}": round(best["nodes"] / best[tool], 2) for tool in ("uv", "pip")}
 
 
+def _ten_in_a_large_one(
+    client: RegistryClient, folder: Path, source: Path, env: dict[str, str], files: int
+) -> Figures:
+    """The ten packs into an environment with so many files more, where each clone counts."""
+    large = folder / "large-env"
+    links.clone(source, large)
+    links.relocate(large, source)
+    grow(links.site_packages(large)[0] / "filler", files)
+    taken = []
+    for n in range(2):
+        host = host_at(folder / f"large-host{n}", large, client.url)
+        names = [f"pack-{n}" for n in range(10)]
+        nodes = [sys.executable, "-m", "noderack_cli", "install", *names, "--yes", "--host", str(host.root)]
+        taken.append(timed(nodes, env))
+    return {"ten_packs_large_s": round(min(taken), 2)}
+
+
 def _peer(tool: str, place: Path, simple: str, index: str | None, names: list[str]) -> list[str]:
     python = str(place / "bin/python")
     if tool == "uv":
@@ -170,14 +189,19 @@ def timed(command: list[str], env: dict[str, str] | None = None) -> float:
     return time.perf_counter() - start
 
 
-def clone_figures(folder: Path, files: int) -> Figures:
+def grow(place: Path, files: int) -> None:
     """A tree shaped like an environment: many small files, about ten in a folder."""
-    source = folder / "large"
     for n in range(files // 10):
-        place = source / f"p{n % 50}" / f"d{n}"
-        place.mkdir(parents=True)
+        leaf = place / f"p{n % 50}" / f"d{n}"
+        leaf.mkdir(parents=True)
         for k in range(10):
-            (place / f"f{k}.py").write_bytes(b"x")
+            (leaf / f"f{k}.py").write_bytes(b"x")
+
+
+def clone_figures(folder: Path, files: int) -> Figures:
+    """How long the clone of a tree of that many files takes."""
+    source = folder / "large"
+    grow(source, files)
     taken = []
     for n in range(3):
         start = time.perf_counter()
@@ -316,7 +340,8 @@ def main() -> None:
                 source = thin(folder)
                 host = host_at(folder / "host", source, client.url)
                 figures |= plan_figures(client, host) | rollback_figure(host)
-                figures |= ten_packs(client, folder, source, options.index) if chosen("ten") else {}
+                if chosen("ten"):
+                    figures |= ten_packs(client, folder, source, options.index, options.files)
         figures |= clone_figures(folder, options.files) if chosen("clone") else {}
         figures |= help_figure() if chosen("help") else {}
         figures |= download_figure(folder, options.megabytes << 20) if chosen("download") else {}

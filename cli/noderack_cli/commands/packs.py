@@ -13,6 +13,7 @@ from noderack_registry.client import RegistryClient
 from packaging.version import InvalidVersion, Version
 
 from noderack_cli import generations as gens
+from noderack_cli.at_once import at_once
 from noderack_cli.carry import carry_out, confirm, show_plan
 from noderack_cli.errors import BadInput, NotFound
 from noderack_cli.exits import Exit
@@ -68,7 +69,7 @@ def install(
     now = gens.current(host)
     with open_registry(host, registry, needed=not all(map(_is_source, wanted))) as client:
         policy = Policy.of(host)
-        choices = tuple(_choice(host, client, now, policy, text) for text in dict.fromkeys(wanted))
+        choices = at_once(lambda text: _choice(host, client, now, policy, text), dict.fromkeys(wanted))
         fresh = tuple(c for c in choices if c.replaces != c.version or c.wheel)
         plan = solved(host, client, Plan(fresh, generation=now.number))
         here = ", ".join(f"{c.pack} {c.version}" for c in choices)
@@ -193,19 +194,26 @@ def outdated(client: RegistryClient, now: Generation, policy: Policy, only: list
     unknown = [name for name in only if name not in now.packs]
     if unknown:
         raise NotFound(f"{unknown[0]} is not installed", "See what is: nodes list")
-    found = []
-    for pack in now.packs.values():
-        if pack.origin != "registry" or pack.disabled or pack.name in policy.holds:
-            continue
-        if only and pack.name not in only:
-            continue
-        pinned = policy.pins.get(pack.name)
-        target = pinned or _latest(client, pack.name, must=bool(only))
-        if target and _newer(target, pack.version, pinned=bool(pinned)):
-            reason = "you pinned it there" if pinned else "newer version"
-            choice = PackChoice(pack.name, target, pack.node_types, reason, replaces=pack.version)
-            found.append(with_facts(client, choice))
-    return found
+    asked = [
+        pack
+        for pack in now.packs.values()
+        if pack.origin == "registry" and not pack.disabled and pack.name not in policy.holds
+        if not only or pack.name in only
+    ]
+    found = at_once(lambda pack: _better(client, pack, policy, must=bool(only)), asked)
+    return [choice for choice in found if choice is not None]
+
+
+def _better(
+    client: RegistryClient, pack: gens.InstalledPack, policy: Policy, *, must: bool
+) -> PackChoice | None:
+    pinned = policy.pins.get(pack.name)
+    target = pinned or _latest(client, pack.name, must=must)
+    if not target or not _newer(target, pack.version, pinned=bool(pinned)):
+        return None
+    reason = "you pinned it there" if pinned else "newer version"
+    choice = PackChoice(pack.name, target, pack.node_types, reason, replaces=pack.version)
+    return with_facts(client, choice)
 
 
 def _latest(client: RegistryClient, name: str, *, must: bool) -> str | None:

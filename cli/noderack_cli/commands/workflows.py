@@ -104,8 +104,8 @@ def install_missing(
 ) -> int:
     """Bring every pack and model that FILEs need, safely: one plan first, then one pack at a time.
 
-    Each pack goes into a new generation, is imported in a child process, and only then used; what fails
-    leaves the host as it was. Models are checked by hash. `nodes rollback` undoes.
+    Packs go into a copy of the environment by links and are imported there in a child process; only then it
+    is used, without those that fail. Models are checked by hash. `nodes rollback` undoes.
 
     \b
     nodes install-missing portrait.json
