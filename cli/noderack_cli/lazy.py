@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -22,6 +23,8 @@ class Row:
     def load(self) -> click.Command:
         """Import the module and return the click command that `target` ("module:attribute") names."""
         module, _, attribute = self.target.partition(":")
+        # httpx would bring rich along, for a command line of its own: a third of the start of a command here
+        sys.modules.setdefault("httpx._main", None)  # type: ignore[arg-type]
         command = getattr(importlib.import_module(module), attribute)
         if not isinstance(command, click.Command):
             raise TypeError(f"{self.target} is not a click command")

@@ -176,8 +176,6 @@ def main() -> None:
 def run(args: Sequence[str]) -> int:
     """Run `nodes ARGS` and return its exit code; every error is told here and nowhere else."""
     debug = "--debug" in args
-    # httpx brings rich along for a command line of its own: a third of the start of every command here
-    sys.modules.setdefault("httpx._main", None)  # type: ignore[arg-type]
     try:
         answer = cli.main([a for a in args if a != "--debug"], prog_name="nodes", standalone_mode=False)
     except BrokenPipeError:  # the reader of a pipe left: nothing to tell, nobody to tell it
