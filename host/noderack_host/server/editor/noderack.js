@@ -145,6 +145,7 @@ async function begin(choose, partial) {
 
 const STEPS = { clone: "copying the environment", install: "installing", verify: "trying it in a child process" };
 const TOLD = {
+  "packs-together": (one) => `${one.packs.length} packs: installing, and trying them in a child process`,
   "pack-started": (one) => `${one.pack} ${one.version}: starting`,
   "pack-step": (one) => `${one.pack}: ${STEPS[one.step] ?? one.step}`,
   "pack-installed": (one) => `${one.pack} ${one.version} is installed`,
