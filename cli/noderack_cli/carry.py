@@ -25,6 +25,7 @@ from noderack_cli.progress import Progress
 from noderack_cli.serving import tell_server
 from noderack_cli.show import count, seconds, size
 from noderack_cli.trust import refreshed, refuse_killed
+from noderack_cli.warm import Verifier
 
 if TYPE_CHECKING:
     from noderack_cli.bring import Brought
@@ -61,6 +62,7 @@ def carry_out(
     all_or_nothing: bool = False,
     doing: str = "nodes install",
     manner: Manner | None = None,
+    verifier: Verifier | None = None,
 ) -> int:
     """Install the packs, bring the models, tell the result; returns the exit code.
 
@@ -72,7 +74,14 @@ def carry_out(
     if plan.packs:
         with hold(host.root, doing, wait=600 if wait else 0, tell=progress.line):
             plan = _up_to_date(host, client, plan)
-            applied = apply(plan, host, progress, registry=client.url, all_or_nothing=all_or_nothing)
+            applied = apply(
+                plan,
+                host,
+                progress,
+                registry=client.url,
+                all_or_nothing=all_or_nothing,
+                verifier=verifier,
+            )
             keep_few(host)
         if applied.installed:
             tell_server(host, progress)

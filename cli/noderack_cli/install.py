@@ -15,6 +15,7 @@ from noderack_cli import generations
 from noderack_cli.errors import InstallError, NodesError
 from noderack_cli.plan import PackChoice, Plan
 from noderack_cli.trust import refuse_killed, remembered
+from noderack_cli.warm import Verifier
 from noderack_cli.works import Report, Works, names_of
 
 
@@ -28,11 +29,18 @@ class Applied:
 
 
 def apply(
-    plan: Plan, host: Host, report: Report, *, registry: str | None, all_or_nothing: bool = False
+    plan: Plan,
+    host: Host,
+    report: Report,
+    *,
+    registry: str | None,
+    all_or_nothing: bool = False,
+    verifier: Verifier | None = None,
 ) -> Applied:
     """Install the plan's packs. The caller holds the host. Raises only for what concerns all (disk full).
 
-    A plan that takes something out is carried out whole or not at all.
+    A plan that takes something out is carried out whole or not at all. `verifier` is one that was begun while
+    the plan was made, so that nobody waits for its start.
     """
     refuse_killed(plan, remembered(host))
     for left in generations.unfinished(host):
@@ -40,7 +48,7 @@ def apply(
     batches = [plan.packs] if all_or_nothing or not plan.packs else [(pack,) for pack in plan.packs]
     done: list[PackChoice] = []
     failed: list[tuple[PackChoice, NodesError]] = []
-    with Works(host, registry, plan, report, len(batches)) as works:
+    with Works(host, registry, plan, report, len(batches), verifier) as works:
         together = works.install_together(batches) if len(batches) > 1 else []
         for packs, number in zip(batches, together, strict=False):
             done += packs

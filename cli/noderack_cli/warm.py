@@ -37,17 +37,18 @@ class Gone(Exception):
 class Verifier:
     """Inspects drafts cloned from `base`. Starts its process at once; what that cannot do is done afresh."""
 
-    def __init__(self, host: Host, base: Generation) -> None:
-        self._host, self._base, self._limits = host, base, Limits.of(host)
+    def __init__(self, host: Host, base: Generation, *, begin: bool = True) -> None:
+        self.base = base
+        self._host, self._limits = host, Limits.of(host)
         self._loaded: frozenset[str] | None = None
         self._rest = b""
-        self._process = self._start() if FORKS else None
+        self._process = self._start() if FORKS and begin else None
 
     def _start(self) -> subprocess.Popen[bytes] | None:
         kept = {k: v for k, v in os.environ.items() if k not in ("PYTHONPATH", "VIRTUAL_ENV")}
         try:
             return subprocess.Popen(
-                [str(self._base.python), "-I", "-W", "ignore", str(CHILD), "--warm"],
+                [str(self.base.python), "-I", "-W", "ignore", str(CHILD), "--warm"],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,
@@ -109,7 +110,7 @@ class Verifier:
             "out": str(place.out),
             "err": str(place.err),
             "environment": place.environment(),
-            "from": str(self._base.path),
+            "from": str(self.base.path),
             "to": str(draft.path),
             "seconds": limits.seconds,
             "memory": limits.memory,

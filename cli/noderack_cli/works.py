@@ -72,9 +72,18 @@ class Works:
     At the end, whatever ended it, the steps that were taken become a generation.
     """
 
-    def __init__(self, host: Host, registry: str | None, plan: Plan, report: Report, count: int) -> None:
+    def __init__(
+        self,
+        host: Host,
+        registry: str | None,
+        plan: Plan,
+        report: Report,
+        count: int,
+        verifier: Verifier | None = None,
+    ) -> None:
         self._host, self._registry, self._plan, self._report = host, registry, plan, report
         self._start = generations.current(host)
+        self._early = verifier  # one that was begun before, which counts if it is of this generation
         self._gone = [change.name for change in plan.distributions if change.new is None]
         self._first = generations.next_number(host)
         self._draft_number = self._first + max(count, 1) - 1
@@ -95,7 +104,7 @@ class Works:
                 generations.begin, self._host, self._start.path, self._draft_number, self._start.number
             )
             self._stack.callback(self._discard)
-            self._verifier = self._stack.enter_context(Verifier(self._host, self._start))
+            self._verifier = self._ready()
             self._stage = self._common_stage()
         except BaseException:  # a Ctrl-C too: what was begun is ended
             self._stack.close()
@@ -108,6 +117,11 @@ class Works:
                 self._commit()
         finally:
             self._stack.close()
+
+    def _ready(self) -> Verifier:
+        if self._early is not None and self._early.base.number == self._start.number:
+            return self._early
+        return self._stack.enter_context(Verifier(self._host, self._start))
 
     def _discard(self) -> None:
         self._clone.exception()  # waits

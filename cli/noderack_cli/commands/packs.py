@@ -37,6 +37,7 @@ from noderack_cli.reasons import Needs, difference
 from noderack_cli.remove import dependents_first, remove_pack
 from noderack_cli.serving import tell_server
 from noderack_cli.show import table
+from noderack_cli.warm import Verifier
 from noderack_cli.where import open_host, open_registry
 
 
@@ -67,7 +68,11 @@ def install(
     """
     host = open_host(folder)
     now = gens.current(host)
-    with open_registry(host, registry, needed=not all(map(_is_source, wanted))) as client:
+    needed = not all(map(_is_source, wanted))
+    with (
+        open_registry(host, registry, needed=needed) as client,
+        Verifier(host, now, begin=not dry_run) as verifier,
+    ):
         policy = Policy.of(host)
         choices = at_once(lambda text: _choice(host, client, now, policy, text), dict.fromkeys(wanted))
         fresh = tuple(c for c in choices if c.replaces != c.version or c.wheel)
@@ -77,7 +82,7 @@ def install(
         if dry_run or not plan:
             return Exit.OK
         confirm(yes or as_json)
-        return carry_out(host, client, plan, Progress(as_json), wait=not no_wait)
+        return carry_out(host, client, plan, Progress(as_json), wait=not no_wait, verifier=verifier)
 
 
 def _choice(host: Host, client: RegistryClient, now: Generation, policy: Policy, text: str) -> PackChoice:

@@ -33,6 +33,7 @@ from noderack_cli.planning import Wishes, make_plan, what_is_missing
 from noderack_cli.progress import Progress
 from noderack_cli.show import table
 from noderack_cli.streaming import Manner, Throttle
+from noderack_cli.warm import Verifier
 from noderack_cli.where import open_host, open_registry
 
 
@@ -114,8 +115,9 @@ def install_missing(
     """
     host = open_host(folder)
     progress = Progress(as_json)
-    with open_registry(host, registry) as client:
-        lacking = what_is_missing(host, generations.current(host), list(workflows))
+    now = generations.current(host)
+    with open_registry(host, registry) as client, Verifier(host, now, begin=not dry_run) as verifier:
+        lacking = what_is_missing(host, now, list(workflows))
         plan = settled_plan(host, client, lacking, Wishes(pairs(choose), without), ask=not (yes or as_json))
         show_plan(plan, as_json=as_json)
         blocked = blocking(plan, partial)
@@ -126,7 +128,14 @@ def install_missing(
         confirm(yes or as_json)
         manner = Manner(connections, Throttle(limit_rate))
         return carry_out(
-            host, client, plan, progress, wait=not no_wait, all_or_nothing=all_or_nothing, manner=manner
+            host,
+            client,
+            plan,
+            progress,
+            wait=not no_wait,
+            all_or_nothing=all_or_nothing,
+            manner=manner,
+            verifier=verifier,
         )
 
 
