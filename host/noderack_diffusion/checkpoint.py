@@ -12,14 +12,14 @@ from torch import nn
 
 from noderack_diffusion.autoencoder import Vae
 from noderack_diffusion.clip import ClipText, clip_config
-from noderack_diffusion.detect import detect, tower_place, unet_prefix, vae_prefix
+from noderack_diffusion.detect import EDM_HIGHEST, EDM_LOWEST, detect, tower_place, unet_prefix, vae_prefix
 from noderack_diffusion.devices import pick_device, pick_dtype
 from noderack_diffusion.errors import UnknownModelError, UnknownNameError
 from noderack_diffusion.model import Model
 from noderack_diffusion.openclip import bare_pieces, hf_pieces, open_clip_pieces
 from noderack_diffusion.preview import Window
 from noderack_diffusion.shapes import told
-from noderack_diffusion.sigma import standard
+from noderack_diffusion.sigma import Parametrisation, continuous_edm, standard
 from noderack_diffusion.spec import ModelSpec, TowerRecipe
 from noderack_diffusion.store import Store
 from noderack_diffusion.stored import FORMATS
@@ -138,7 +138,22 @@ def _model(store: Store, spec: ModelSpec, place: Placed) -> Model:
     if _SEEN_MEAN in store.header:
         mean, spread = (store.tensor(name).float().reshape(1, -1) for name in (_SEEN_MEAN, _SEEN_SPREAD))
         spec = replace(spec, seen=Seen(mean.clone(), spread.clone()))
-    return Model(spec, live, standard(_prediction(spec, pieces), spec.zero_snr))
+    return Model(spec, live, _param(store, spec, pieces))
+
+
+def _param(store: Store, spec: ModelSpec, pieces: Pieces) -> Parametrisation:
+    """How the network's output is read, and over which noise levels."""
+    kind = _prediction(spec, pieces)
+    if kind == "edm":
+        return Parametrisation("edm", continuous_edm(0.002, 80.0), data=0.5)
+    if kind == "edm_v":
+        low, high = (_number(store, name, d) for name, d in ((EDM_LOWEST, 0.002), (EDM_HIGHEST, 120.0)))
+        return Parametrisation("v", continuous_edm(low, high), data=1.0)
+    return standard(kind, spec.zero_snr)
+
+
+def _number(store: Store, name: str, default: float) -> float:
+    return float(store.tensor(name).float().reshape(-1)[0]) if name in store.header else default
 
 
 def _prediction(spec: ModelSpec, pieces: Pieces) -> str:

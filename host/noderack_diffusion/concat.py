@@ -49,8 +49,7 @@ def _inpaint(entry: Mapping[str, Any], latent: Tensor, mask: Tensor | None, form
         return torch.cat([torch.ones_like(latent[:, :1]), grey.to(latent) * torch.ones_like(latent)], dim=1)
     given = entry.get("concat_latent_image")
     picture = (latent if given is None else given).float()
-    picture = (picture - form.shift) * form.scale
-    return torch.cat([_mask(hole, latent), _fit(picture, latent)], dim=1)
+    return torch.cat([_mask(hole, latent), _fit(form.into(picture), latent)], dim=1)
 
 
 def _instruct(entry: Mapping[str, Any], latent: Tensor, mask: Tensor | None, form: LatentFormat) -> Tensor:

@@ -1,16 +1,27 @@
 """What is in a weights file: told from names and shapes in its header alone, with the reason."""
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 
 from noderack_diffusion.errors import UnknownModelError
 from noderack_diffusion.shapes import Shapes, told
-from noderack_diffusion.spec import FAMILIES, UNET_PREFIXES, VAE_PREFIXES, Family, ModelSpec, TowerRecipe
+from noderack_diffusion.spec import (
+    FAMILIES,
+    PLAYGROUND,
+    UNET_PREFIXES,
+    VAE_PREFIXES,
+    Family,
+    ModelSpec,
+    TowerRecipe,
+)
 from noderack_diffusion.store import TensorInfo
 from noderack_diffusion.unet import UNetConfig, unet_config
 from noderack_diffusion.vae import VaeConfig, vae_config
 
 _UNET_MARK = "input_blocks.0.0.weight"
 _VAE_MARK = "decoder.conv_in.weight"
+EDM_HIGHEST, EDM_LOWEST = "edm_vpred.sigma_max", "edm_vpred.sigma_min"
+"""The ends of the noise levels of networks that predict a velocity over EDM's."""
 _TOWER_MARKS = {
     "hf": "text_model.final_layer_norm.weight",
     "bare": "final_layer_norm.weight",
@@ -54,14 +65,20 @@ def detect(header: Mapping[str, TensorInfo], metadata: Mapping[str, str] | None 
         raise UnknownModelError(_no_unet(header))
     config = unet_config(below(header, prefix), told(metadata, "unet"))
     family, why = recognise(config)
+    prediction = _told_prediction(header, family)
+    if prediction == "edm":
+        family = replace(family, latent=PLAYGROUND)
     return ModelSpec(
-        family,
-        config,
-        _vae(header, metadata),
-        why,
-        prediction="v" if "v_pred" in header and family.prediction == "eps" else family.prediction,
-        zero_snr="ztsnr" in header,
+        family, config, _vae(header, metadata), why, prediction=prediction, zero_snr="ztsnr" in header
     )
+
+
+def _told_prediction(header: Mapping[str, TensorInfo], family: Family) -> str:
+    """What the network predicts: markers in the file say it where it is not the family's usual."""
+    if family.prediction != "eps":
+        return family.prediction
+    marks = (({"edm_mean", "edm_std"}, "edm"), ({EDM_HIGHEST}, "edm_v"), ({"v_pred"}, "v"))
+    return next((kind for names, kind in marks if names <= header.keys()), "eps")
 
 
 def recognise(config: UNetConfig) -> tuple[Family, str]:

@@ -17,7 +17,7 @@ from noderack_diffusion.patching.changes import Changes
 from noderack_diffusion.patching.handle import Patchable
 from noderack_diffusion.preview import Window
 from noderack_diffusion.sigma import Parametrisation
-from noderack_diffusion.spec import ModelSpec
+from noderack_diffusion.spec import LatentFormat, ModelSpec
 from noderack_diffusion.unet import UNet
 from noderack_diffusion.weights import Live
 
@@ -63,6 +63,10 @@ class Model(Patchable):
     def with_parametrisation(self, param: Parametrisation) -> "Model":
         """This model, its output read another way (v-prediction, other noise levels ...)."""
         return self._but(param=param)
+
+    def with_latents(self, form: LatentFormat) -> "Model":
+        """This model over latents that lie otherwise."""
+        return self._but(spec=replace(self.spec, family=replace(self.spec.family, latent=form)))
 
     def with_hooks(self, hooks: Hooks) -> "Model":
         """This model, its answers combined another way."""

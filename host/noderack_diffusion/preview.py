@@ -40,7 +40,7 @@ def fitted(vae: Vae, scale: LatentFormat) -> Tensor:
     source = torch.Generator().manual_seed(0)
     coarse = torch.randn(1, vae.config.latent, PATCHES, PATCHES, generator=source) * SPREAD
     latent = F.interpolate(coarse, size=(CELLS, CELLS), mode="bilinear")
-    shown = vae.decode(latent / scale.scale + scale.shift).float().movedim(-1, 1)
+    shown = vae.decode(scale.back(latent)).float().movedim(-1, 1)
     colours = F.adaptive_avg_pool2d(shown, (CELLS, CELLS))
     rows = _with_one(latent).flatten(2)[0].T
     found: Tensor = torch.linalg.lstsq(rows, colours.flatten(2)[0].T).solution

@@ -129,9 +129,7 @@ def run(
     """Walk ``sigmas`` with the sampler ``name`` from ``latent`` plus the noise ``first``."""
     solve = sampler(name)
     device, scale = model.device, model.spec.family.latent
-    clean = (
-        (latent.to(device, torch.float32) - scale.shift) * scale.scale if latent.any() else latent.to(device)
-    )
+    clean = scale.into(latent.to(device, torch.float32)) if latent.any() else latent.to(device)
     first = first.to(device, torch.float32)
     x = model.param.noised(sigmas[0], first, clean, full=model.param.is_full(sigmas[0]))
     masked_noise = noise.fresh(first) if name in FRESH_MASK_NOISE else first
@@ -145,7 +143,7 @@ def run(
     )
     with torch.no_grad(), model.at_work() if getattr(model, "changes", None) else _plain(model):
         x = model.param.finished(sigmas[-1], solve(task, x, sigmas))
-    return (x / scale.scale + scale.shift).to(latent.device).clone()
+    return scale.back(x).to(latent.device).clone()
 
 
 @contextmanager

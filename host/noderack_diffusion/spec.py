@@ -6,6 +6,9 @@ A new family is a new row here (and, if its network is new, one file beside ``un
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import torch
+from torch import Tensor
+
 from noderack_diffusion.unclip import Seen
 from noderack_diffusion.unet import UNetConfig
 from noderack_diffusion.vae import VaeConfig
@@ -13,12 +16,37 @@ from noderack_diffusion.vae import VaeConfig
 
 @dataclass(frozen=True, slots=True)
 class LatentFormat:
-    """How latents of the autoencoder become those of the network: ``(z - shift) * scale``."""
+    """How latents of the autoencoder become those of the network: ``(z - shift) * scale``.
+
+    With ``spread`` each channel has a ``mean`` in place of the shift, and is divided by its spread.
+    """
 
     channels: int = 4
     factor: int = 8
     scale: float = 0.18215
     shift: float = 0.0
+    mean: tuple[float, ...] = ()
+    spread: tuple[float, ...] = ()
+
+    def into(self, latent: Tensor) -> Tensor:
+        """The network's latent of one ``[B, C, ...]`` of the autoencoder."""
+        if not self.spread:
+            return (latent - self.shift) * self.scale
+        mean, spread = self._channels(latent)
+        return (latent - mean) * self.scale / spread
+
+    def back(self, latent: Tensor) -> Tensor:
+        """The autoencoder's latent of one of the network."""
+        if not self.spread:
+            return latent / self.scale + self.shift
+        mean, spread = self._channels(latent)
+        return latent * spread / self.scale + mean
+
+    def _channels(self, like: Tensor) -> tuple[Tensor, Tensor]:
+        shape = 1, -1, *[1] * (like.dim() - 2)
+        rows = (torch.tensor(v, dtype=like.dtype, device=like.device) for v in (self.mean, self.spread))
+        mean, spread = (row.view(shape) for row in rows)
+        return mean, spread
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,12 +115,18 @@ _REFINER_G = TowerRecipe("g", _G_REFINER, layer=-2, final_norm=False, pad=0)
 
 SD = LatentFormat()
 SDXL = LatentFormat(scale=0.13025)
+PLAYGROUND = LatentFormat(
+    scale=0.5, mean=(-1.6574, 1.886, -1.383, 2.5155), spread=(8.4927, 5.9022, 6.5498, 5.2299)
+)
+"""Of Playground 2.5, an SDXL in EDM's terms (Li et al., 2024)."""
+DRAWS = (4, 8, 9)
+"""Channels of networks that draw, that change a picture as told, that fill holes."""
 
 FAMILIES: tuple[Family, ...] = (
     Family(
         "sdxl",
         "Stable Diffusion XL",
-        {"linear_proj": (True,), "context": (2048,), "adm": (2816,)},
+        {"linear_proj": (True,), "context": (2048,), "adm": (2816,), "in_channels": DRAWS},
         SDXL,
         (_SDXL_L, _SDXL_G),
         label="size",
@@ -109,7 +143,7 @@ FAMILIES: tuple[Family, ...] = (
     Family(
         "sd2",
         "Stable Diffusion 2",
-        {"linear_proj": (True,), "context": (1024,), "adm": (0,)},
+        {"linear_proj": (True,), "context": (1024,), "adm": (0,), "in_channels": DRAWS},
         SD,
         (_SD2_TOWER,),
         prediction="probe",
@@ -126,7 +160,7 @@ FAMILIES: tuple[Family, ...] = (
     Family(
         "sd1",
         "Stable Diffusion 1",
-        {"linear_proj": (False,), "adm": (0,), "in_channels": (4, 8, 9)},
+        {"linear_proj": (False,), "adm": (0,), "in_channels": DRAWS},
         SD,
         (_SD1_TOWER,),
     ),

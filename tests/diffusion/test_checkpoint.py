@@ -3,10 +3,11 @@
 import json
 import struct
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 import torch
-from noderack_diffusion.checkpoint import load_checkpoint
+from noderack_diffusion.checkpoint import load_checkpoint, load_model
 from noderack_diffusion.devices import cpu_has_bf16
 from noderack_diffusion.errors import AdapterError, FileError, MismatchError, UnknownModelError
 from noderack_diffusion.lora import load_lora, patches_for
@@ -207,3 +208,36 @@ def test_a_prompt_of_another_model_is_refused(tiny: Path) -> None:
     model = load_checkpoint(tiny, device="cpu").model
     with pytest.raises(MismatchError, match="768 wide"):
         model.predict(torch.zeros(1, 4, 8, 8), torch.ones(1), torch.zeros(1, 77, 768))
+
+
+@pytest.mark.parametrize(
+    ("marks", "kind", "ends", "data"),
+    [
+        ({"edm_vpred.sigma_max": 90.0}, "v", (0.002, 90.0), 1.0),
+        ({"edm_vpred.sigma_max": 80.0, "edm_vpred.sigma_min": 0.01}, "v", (0.01, 80.0), 1.0),
+        ({"edm_mean": 0.0, "edm_std": 1.0}, "edm", (0.002, 80.0), 0.5),
+        ({}, "eps", (0.029167, 14.6146), 1.0),
+    ],
+)
+def test_an_sdxl_says_in_which_terms_it_predicts(
+    tiny_state: dict[str, Tensor],
+    marks: dict[str, float],
+    kind: str,
+    ends: tuple[float, float],
+    data: float,
+    tmp_path: Path,
+    layouts: ModuleType,
+) -> None:
+    layout = layouts.unet({**MAKE, "linear": True, "context_dim": 2048, "adm": 2816})
+    state = {name: torch.zeros(shape, dtype=torch.float16) for name, (shape, *_) in layout.items()}
+    save_file({**state, **{k: torch.tensor(v) for k, v in marks.items()}}, tmp_path / "xl.safetensors")
+    model = load_model(tmp_path / "xl.safetensors")
+    assert (model.spec.family.name, model.param.kind, model.param.data) == ("sdxl", kind, data)
+    assert (model.param.sigma_min, model.param.sigma_max) == pytest.approx(ends, rel=1e-3)
+    form, latent = model.spec.family.latent, torch.randn(2, 4, 3, 3)
+    assert torch.allclose(form.back(form.into(latent)), latent, atol=1e-5)
+    spreads = [8.4927, 5.9022] if kind == "edm" else [1 / 0.13025, 1 / 0.13025]
+    means = [-1.6574, 1.886] if kind == "edm" else [0.0, 0.0]
+    half = 0.5 if kind == "edm" else 1.0
+    for c, (mean, spread) in enumerate(zip(means, spreads, strict=True)):
+        assert torch.allclose(form.into(latent)[:, c], (latent[:, c] - mean) * half / spread, atol=1e-5)

@@ -11,6 +11,7 @@ from noderack_diffusion.store import TensorInfo
 SD2 = {"context_dim": 1024, "linear": True}
 REFINER = {"model_channels": 384, "channel_mult": [1, 2, 4, 4], "num_res_blocks": [2, 2, 2, 2]}
 REFINER |= {"depth": [0, 4, 4, 0], "depth_middle": 4, "context_dim": 1280, "adm": 2560}
+KOALA = {"depth": [0, 2, 5], "depth_middle": -2, "num_res_blocks": [1, 1, 1]}
 
 
 def header(layout: dict, *more: str) -> dict[str, TensorInfo]:
@@ -29,7 +30,17 @@ def header(layout: dict, *more: str) -> dict[str, TensorInfo]:
         ("SDXL_UNET", {}, (), "sdxl", "eps"),
         ("SDXL_UNET", {"in_channels": 9}, (), "sdxl", "eps"),
         ("SDXL_UNET", {}, ("v_pred", "ztsnr"), "sdxl", "v"),
+        ("SDXL_UNET", {}, ("edm_mean", "edm_std"), "sdxl", "edm"),
+        ("SDXL_UNET", {"in_channels": 8}, ("edm_vpred.sigma_max",), "sdxl", "edm_v"),
         ("SDXL_UNET", REFINER, (), "sdxl_refiner", "eps"),
+        ("SDXL_UNET", {"depth": [0, 2, 4], "depth_middle": -1}, (), "sdxl", "eps"),
+        (
+            "SDXL_UNET",
+            {"depth": [0, 2, 5], "depth_middle": -2, "num_res_blocks": [1, 1, 1]},
+            (),
+            "sdxl",
+            "eps",
+        ),
     ],
 )
 def test_families(
@@ -50,6 +61,7 @@ def test_any_usual_prefix(prefix: str, layouts: ModuleType) -> None:
     ("change", "says"),
     [
         ({"adm": 100}, "nearest is Stable Diffusion XL, but adm is 100 and would have to be 2816"),
+        ({"in_channels": 5}, "in_channels is 5 and would have to be 4 or 8 or 9"),
         ({"context_dim": 77}, "nearest is Stable Diffusion XL, but context is 77 and would have to be 2048"),
     ],
 )

@@ -200,6 +200,7 @@ def test_a_difference_becomes_a_lora(host: Host, whole: tuple[Any, Any, Any]) ->
         ("ModelSamplingDiscrete", ("lcm", False)),
         ("ModelSamplingDiscrete", ("eps", True)),
         ("ModelSamplingContinuousEDM", ("eps", 120.0, 0.002)),
+        ("ModelSamplingContinuousEDM", ("edm_playground_v2.5", 80.0, 0.002)),
     ],
 )
 def test_changes_change_a_copy(whole: tuple[Any, Any, Any], node: str, values: tuple[Any, ...]) -> None:

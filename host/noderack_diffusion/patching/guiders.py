@@ -122,6 +122,6 @@ def noised(model: Model, latent: Tensor, noise: Tensor, sigmas: Tensor) -> Tenso
     """A latent (as the autoencoder has it) with the noise between the first sigma and the last on it."""
     amount = float(sigmas[0] - sigmas[-1]) if len(sigmas) > 1 else float(sigmas[0])
     form = model.spec.family.latent
-    inner = (latent - form.shift) * form.scale if latent.any() else latent
+    inner = form.into(latent) if latent.any() else latent
     mixed = model.param.noised(amount, noise.to(inner), inner)
-    return (mixed / form.scale + form.shift).nan_to_num(0.0, 0.0, 0.0)
+    return form.back(mixed).nan_to_num(0.0, 0.0, 0.0)

@@ -43,14 +43,15 @@ class Latents:
     def __init__(self, form: LatentFormat) -> None:
         self.latent_channels, self.scale_factor, self.shift_factor = form.channels, form.scale, form.shift
         self.spacial_downscale_ratio = form.factor
+        self._form = form
 
     def process_in(self, latent: Tensor) -> Tensor:
         """From the autoencoder's latents to the network's."""
-        return (latent - self.shift_factor) * self.scale_factor
+        return self._form.into(latent)
 
     def process_out(self, latent: Tensor) -> Tensor:
         """And back."""
-        return latent / self.scale_factor + self.shift_factor
+        return self._form.back(latent)
 
 
 class Config:
@@ -132,10 +133,15 @@ class BaseModel(nn.Module):
     get_dtype_inference = get_dtype
 
     def process_latent_in(self, latent: Tensor) -> Tensor:
-        return self.latent_format.process_in(latent)
+        return self._latents().process_in(latent)
 
     def process_latent_out(self, latent: Tensor) -> Tensor:
-        return self.latent_format.process_out(latent)
+        return self._latents().process_out(latent)
+
+    def _latents(self) -> Any:
+        """What packs may have put in their place, unless the handle at work has latents of its own."""
+        own: LatentFormat = self.handle.spec.family.latent
+        return self.latent_format if own == self.model_config.spec.family.latent else Latents(own)
 
     def scale_latent_inpaint(self, sigma: Any, noise: Tensor, latent_image: Tensor, **_: Any) -> Tensor:
         """What is kept of a picture, at a noise level."""

@@ -58,7 +58,10 @@ class ModelSamplingContinuousEDM(ModelChange):
     def patch(self, model: Any, sampling: str, sigma_max: float, sigma_min: float) -> tuple[Any]:
         """The first noise level and the last."""
         from noderack_diffusion.sigma import Parametrisation, continuous_edm
+        from noderack_diffusion.spec import PLAYGROUND
 
+        if sampling == "edm_playground_v2.5":
+            model, sampling = model.with_latents(PLAYGROUND), "edm"
         if sampling not in _KINDS:
             raise NodeInputError(
                 f"{sampling!r} belongs to a family that is not here yet; choose one of {', '.join(_KINDS)}"
