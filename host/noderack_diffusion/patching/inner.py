@@ -138,7 +138,7 @@ class BaseModel(nn.Module):
     def process_latent_out(self, latent: Tensor) -> Tensor:
         return self._latents().process_out(latent)
 
-    def _latents(self) -> Any:
+    def _latents(self) -> Latents:
         """What packs may have put in their place, unless the handle at work has latents of its own."""
         own: LatentFormat = self.handle.spec.family.latent
         return self.latent_format if own == self.model_config.spec.family.latent else Latents(own)
