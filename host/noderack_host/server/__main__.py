@@ -52,14 +52,24 @@ def main(args: Sequence[str] | None = None) -> int:
         host = Host.open(asked.root)
         if settings.webhooks or settings.webhook_origins:
             settings = replace(settings, webhook_secret=webhook_secret(host))
-        code, port = asyncio.run(_serve(host, settings, asked.certificate, asked.key))
-    except (HostError, ClusterError, OSError, ValueError) as error:
+        _warn_of_plain(settings, asked.certificate)
+        with presence.alone(host):
+            code, port = asyncio.run(_serve(host, settings, asked.certificate, asked.key))
+    except (HostError, ClusterError, presence.AnotherServes, OSError, ValueError) as error:
         sys.stderr.write(f"{error}\n")
-        kinds = {HostError: 4, ClusterError: 4, ValueError: 3}
+        kinds = {HostError: 4, ClusterError: 4, ValueError: 3, presence.AnotherServes: 10}
         return next((code for kind, code in kinds.items() if isinstance(error, kind)), 11)
     if code == RESTART and SUPERVISED not in os.environ:
         again(host, list(sys.argv[1:] if args is None else args), port)
     return code
+
+
+def _warn_of_plain(settings: ServerSettings, certificate: Path | None) -> None:
+    if not settings.is_loopback and certificate is None:
+        sys.stderr.write(
+            "the token and all pictures travel unencrypted: say --certificate and --key, or put a server in"
+            " front that speaks TLS\n"
+        )
 
 
 def again(host: Host, args: list[str], port: int) -> None:
