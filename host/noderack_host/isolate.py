@@ -2,7 +2,8 @@
 
 The host never imports such a pack. It gets classes that pass each call on; tensors travel through shared
 memory where torch is in use, and values that are of the pack's own classes, or cannot travel, stay with the
-pack and are passed by reference. This keeps accidents in, not attackers: both ends read each other's pickles.
+pack and are passed by reference. What the host reads of a pack makes plain data, tensors and pictures, and
+nothing else (`crossing`). This keeps accidents in: the process has the same user's rights as the host.
 
 Errors:
     IsolatedFailed   the pack's code failed, or its process died: says which pack and how
@@ -22,6 +23,7 @@ from multiprocessing.reduction import ForkingPickler
 from pathlib import Path
 from typing import Any
 
+from noderack_host.crossing import Refused, received
 from noderack_host.folder import Host
 from noderack_host.isolated import Described, serve
 from noderack_host.packs import Contents, load_here
@@ -161,9 +163,10 @@ class IsolatedPack:
         return value.key
 
     def _unpacked(self, data: bytes) -> Any:
-        unpickler = pickle.Unpickler(io.BytesIO(data))  # noqa: S301
-        unpickler.persistent_load = self._remote  # type: ignore[method-assign]
-        return unpickler.load()
+        try:
+            return received(data, self._remote)
+        except Refused as cause:
+            raise IsolatedFailed(f"the answer of pack {self.name} is refused: {cause}") from cause
 
     def _remote(self, reference: Any) -> Remote:
         key, kind = reference

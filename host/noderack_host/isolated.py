@@ -8,12 +8,12 @@ import traceback
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint
-from multiprocessing.reduction import ForkingPickler
 from pathlib import Path
 from typing import Any
 
 from noderack_host.call import normalise
 from noderack_host.contract import Contract, contract_of
+from noderack_host.crossing import Sender
 from noderack_host.fingerprint import bound_method
 from noderack_host.folder import Host
 from noderack_host.folders import ModelFolders
@@ -149,7 +149,7 @@ class Service:
 
     def _packed(self, message: Any, whole: bool) -> Any:
         buffer = io.BytesIO()
-        pickler = ForkingPickler(buffer, pickle.HIGHEST_PROTOCOL)
+        pickler = Sender(buffer, pickle.HIGHEST_PROTOCOL)
 
         def stays(value: Any) -> Any:
             kind = type(value)
@@ -174,7 +174,7 @@ def _travels(value: Any) -> bool:
     if isinstance(value, (dict, list, tuple, str, int, float, bytes, type(None))):
         return True
     try:
-        ForkingPickler.dumps(value)
+        Sender(io.BytesIO(), pickle.HIGHEST_PROTOCOL).dump(value)
     except Exception:  # whatever a class does when it is pickled
         return False
     return True
