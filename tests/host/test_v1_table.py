@@ -83,6 +83,7 @@ OPTIONS: list[Any] = [
     *(("INT", {"defaultInput": True}), ("INT", {"socketless": True, "widgetType": "X", "hidden": True})),
     *(("INT", {"control_after_generate": "increment"}), ("COMBO", {"options": ["a"], "multiselect": True})),
     *((["a"], {"image_upload": True, "image_folder": "input", "allow_batch": True}), (["a"],)),
+    *((["a"], {"audio_upload": True}),),
     *((["a"], {"video_upload": True, "upload_subfolder": "x"}), (["a"], {"animated_image_upload": True})),
     *(("COMBO", {"remote": {"route": "/r", "refresh": 1}}), ("COMBO", {"multi_select": {"chip": True}})),
     *(("IMAGE", {"lazy": True}), ("IMAGE", {"rawLink": True}), ("IMAGE",), ("*",), ("IMAGE,MASK", {})),

@@ -180,8 +180,14 @@ def test_lazy_leaves_know_their_key() -> None:
 
 
 def test_an_extension_is_a_pack() -> None:
+    done: list[str] = []
+
     class Pack(ComfyExtension):
+        async def on_load(self) -> None:
+            done.append("on_load")
+
         async def get_node_list(self) -> list[type]:
+            done.append("get_node_list")
             return [Blur, Tell]
 
     async def comfy_entrypoint() -> ComfyExtension:
@@ -189,7 +195,7 @@ def test_an_extension_is_a_pack() -> None:
 
     contents = contents_of(comfy_entrypoint)
     assert contents.nodes == {"Blur": Blur, "Tell": Tell}
-    assert contents.display_names == {"Blur": "Blur it"}
+    assert contents.display_names == {"Blur": "Blur it"} and done == ["on_load", "get_node_list"]
 
 
 def test_two_inputs_of_one_name_are_an_error() -> None:

@@ -57,6 +57,10 @@ def test_one_process_sees_the_rest_of_the_interface(tmp_path: Path) -> None:
         "    async def on_lookup(self, context): ...\n    async def on_store(self, context, value): ...\n"
         "Caching.register_provider(one := Mine())\nComfyAPISync().caching.register_provider(one)\n"
         "asyncio.run(ComfyAPI().caching.register_provider(two := Mine()))\n"
+        "from noderack_host.running import Running, use\nsaid = []\n"
+        "with use(Running(node_id='7', report=lambda *told: said.append(told))):\n"
+        "    ComfyAPISync().execution.set_progress(1, 4)\n"
+        "    asyncio.run(ComfyAPI().execution.set_progress(2, 4, node_id='7', preview_image=None, ignore_size_limit=True))\n"
         "from noderack_host.providers import registered\nboth = registered() == (one, two)\n"
         "ComfyAPISync().caching.unregister_provider(one)\nassert registered() == (two,) and CacheValue([]).ui is None\n"
         "image = torch.rand(1, 3, 40, 40)\n"
@@ -67,13 +71,14 @@ def test_one_process_sees_the_rest_of_the_interface(tmp_path: Path) -> None:
         " 'samplers': 'euler' in comfy.samplers.KSampler.SAMPLERS, 'device': str(mm.get_torch_device()),\n"
         " 'set': node_helpers.conditioning_set_values([[1, {'a': 1}]], {'b': 2}), 'routes': len(PromptServer.instance.routes),\n"
         " 'any': [IO.ANY != 'IMAGE', IO.IMAGE != 'MASK'], 'max': nodes.MAX_RESOLUTION,\n"
-        " 'new': [old['new_node_id'] for old in PromptServer.instance.node_replacements], 'providers': both}",
+        " 'new': [old['new_node_id'] for old in PromptServer.instance.node_replacements], 'providers': both, 'said': said}",
         tmp_path,
     )
     assert answer["ksampler"] == ["LATENT"] and answer["size"] == [1, 3, 10, 20] and answer["tiles"]
     assert answer["samplers"] and answer["device"] and answer["set"] == [[1, {"a": 1, "b": 2}]]
     assert answer["routes"] == 1 and answer["any"] == [False, True] and answer["max"] == 16384
     assert answer["new"] == ["New", "Newer"] and answer["providers"]
+    assert answer["said"] == [["7", 1, 4, None], ["7", 2, 4, None]]
 
 
 def test_what_is_lacking_imports_refuses_and_names_name_and_pack(tmp_path: Path) -> None:

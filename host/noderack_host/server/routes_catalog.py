@@ -2,7 +2,6 @@
 
 import asyncio
 import re
-import sys
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -14,13 +13,12 @@ from aiohttp import web
 from noderack_host.contract import ContractError
 from noderack_host.replace import by_old_type
 from noderack_host.running import use
-from noderack_host.server import pack_routes
+from noderack_host.server import pack_files, pack_routes
 from noderack_host.server.places import inside
 from noderack_host.server.state import SERVER, Server
 
 OWN_NAME, OWN_FOLDER = "noderack", Path(__file__).parent / "editor"
 _LIST = re.compile(r"index(?:\.[a-z]{2}(?:-[A-Z]{2})?)?\.json")
-EXAMPLE_FOLDERS = ("example_workflows", "example", "examples", "workflow", "workflows")
 
 
 async def object_info(request: web.Request) -> web.Response:
@@ -131,7 +129,7 @@ def web_folders(server: Server) -> list[tuple[str, Path]]:
 async def workflow_templates(request: web.Request) -> web.Response:
     """{pack: names of its example workflows}."""
     told = {}
-    for pack, folder in example_folders(request.app[SERVER]):
+    for pack, folder in pack_files.example_folders(request.app[SERVER].packs.packs):
         names = sorted(path.stem for path in folder.glob("*.json"))
         if names:
             told[pack] = names
@@ -141,20 +139,11 @@ async def workflow_templates(request: web.Request) -> web.Response:
 async def workflow_template(request: web.Request) -> web.StreamResponse:
     """One example workflow, or its picture."""
     wanted = request.match_info["name"]
-    for pack, folder in example_folders(request.app[SERVER]):
+    for pack, folder in pack_files.example_folders(request.app[SERVER].packs.packs):
         path = inside(folder, wanted)
         if pack == request.match_info["pack"] and path.parent == folder and path.is_file():
             return web.FileResponse(path)
     raise web.HTTPNotFound(text=f"there is no example workflow {wanted!r}")
-
-
-def example_folders(server: Server) -> list[tuple[str, Path]]:
-    """(pack, folder) of every pack that brings example workflows."""
-    files = [
-        (pack.name, getattr(sys.modules.get(pack.module), "__file__", None)) for pack in server.packs.packs
-    ]
-    roots = [(name, Path(file).parent) for name, file in files if file]
-    return [(name, root / sub) for name, root in roots for sub in EXAMPLE_FOLDERS if (root / sub).is_dir()]
 
 
 async def template(request: web.Request) -> web.StreamResponse:
@@ -180,9 +169,24 @@ async def node_replacements(_: web.Request) -> web.Response:
     return web.json_response(by_old_type(pack_routes.replacements()))
 
 
-async def nothing_listed(_: web.Request) -> web.Response:
-    """An object without entries: this server has none of what was asked for."""
-    return web.json_response({})
+async def translations(request: web.Request) -> web.Response:
+    """{language: words} that packs bring."""
+    packs = request.app[SERVER].packs.packs
+    return web.json_response(await asyncio.to_thread(pack_files.translations, packs))
+
+
+async def subgraphs(request: web.Request) -> web.Response:
+    """The sub-graphs that packs offer, without their content."""
+    found = pack_files.subgraphs(request.app[SERVER].packs.packs)
+    return web.json_response({key: told for key, (told, _) in found.items()})
+
+
+async def subgraph(request: web.Request) -> web.Response:
+    """One of them, with its content as text; null if it is unknown."""
+    told, file = pack_files.subgraphs(request.app[SERVER].packs.packs).get(
+        request.match_info["id"], (None, None)
+    )
+    return web.json_response(told and file and {**told, "data": file.read_text("utf-8", "replace")})
 
 
 ROUTES = (
@@ -198,7 +202,8 @@ ROUTES = (
     web.get("/workflow_templates", workflow_templates),
     web.get("/workflow_templates/{pack}/{name}", workflow_template),
     web.get("/templates/{name}", template),
-    web.get("/i18n", nothing_listed),
+    web.get("/i18n", translations),
     web.get("/node_replacements", node_replacements),
-    web.get("/global_subgraphs", nothing_listed),
+    web.get("/global_subgraphs", subgraphs),
+    web.get("/global_subgraphs/{id}", subgraph),
 )
