@@ -35,9 +35,8 @@ class Templates:
 
     def find(self, name: str) -> Path | None:
         """The file of that name; None if no installed package has it."""
-        path = self._folder / name if self._folder is not None else None
-        if path is not None and path.parent == self._folder and path.is_file():
-            return path
+        if name in self._files:
+            return self._files[name]
         owner = self._owners.get(name)
         try:
             return Path(importlib.import_module(CORE_PACKAGE).get_asset_path(owner, name)) if owner else None
@@ -64,10 +63,11 @@ class Templates:
         return [{**FIRST, "templates": first}, *rest] if first else rest
 
     @cached_property
-    def _folder(self) -> Path | None:
+    def _files(self) -> dict[str, Path]:
         if importlib.util.find_spec(FILES_PACKAGE) is None:
-            return None
-        return Path(str(resources.files(FILES_PACKAGE))) / "templates"
+            return {}
+        folder = Path(str(resources.files(FILES_PACKAGE))) / "templates"
+        return {file.name: file for file in folder.glob("*.json")}
 
     @cached_property
     def _owners(self) -> dict[str, str]:
@@ -79,8 +79,8 @@ class Templates:
     @cached_property
     def _types(self) -> dict[str, frozenset[str]]:
         """The node types of each template: a third of a second for all of them."""
-        files = self._folder.glob("*.json") if self._folder is not None else ()
-        found = {file.stem: _types_of(file) for file in files if not file.name.startswith("index")}
+        files = [file for name, file in self._files.items() if not name.startswith("index")]
+        found = {file.stem: _types_of(file) for file in files}
         return {name: types for name, types in found.items() if types}
 
 
