@@ -90,7 +90,7 @@ def _located(
     pins = {name: one.version for name, one in have.items() if name not in from_folders}
     if host.config.python_index == "none":
         pins = {name: version for name, version in pins.items() if name in ours}
-    indexes = [*index_args(registry, host.config.python_index), *own_args(host)]
+    indexes = [*index_args(registry, host.config.python_index), *own_args()]
     backend = re.search(r"\+(cpu|cu\d+|rocm[\d.]+|xpu)$", pins.get("torch", ""))
     args = ["--torch-backend", backend[1]] if backend else []
     return locate(pins, generation.python, indexes, cache_for(host.root), args)

@@ -1,20 +1,19 @@
 """The wheel of noderack-compat, which every untouched pack asks for: made of what came with Noderack.
 
 Its modules are backed by the runtime and the core of one version of Noderack, so that no other host's will do
-and no index needs to have it. A host keeps the wheel beside those that it built of packs, where a lock or a
-bundle finds it.
+and no index needs to have it. The wheel lies in the user's cache, from where it can be had again at any time.
 """
 
 from __future__ import annotations
 
+import hashlib
+import os
 import sys
-import tempfile
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
-from noderack_host.folder import Host
-from noderack_registry.packing.wheel import Entry, dist_info, wheel_name, write_wheel
+from noderack_registry.packing.wheel import Entry, dist_info, record, wheel_name, write_wheel
 
 from noderack_cli.installed import Constraint
 
@@ -24,14 +23,13 @@ else:
     import tomli as tomllib
 
 NAME = "noderack-compat"
-FOLDER = "own"  # in the host's folder of wheels
 PARTS = (("noderack_compat", "noderack_compat/"), ("modules", ""))  # folder, and where its files go
 KINDS = (".py", ".txt")
 
 
-def own_args(host: Host) -> list[str]:
+def own_args() -> list[str]:
     """uv's options for the wheel; none where its sources did not come along."""
-    made = own_wheel(host)
+    made = own_wheel()
     return ["--find-links", str(made.parent)] if made else []
 
 
@@ -44,10 +42,16 @@ def own_bounds(leaving: list[str]) -> tuple[Constraint, ...]:
     return (Constraint(NAME, f"=={version}", f"this Noderack comes with {NAME} {version}"),)
 
 
-def own_wheel(host: Host) -> Path | None:
+def own_wheel() -> Path | None:
     """The wheel's file, made when it is not there or its sources have changed. Raises OSError."""
     source = source_folder()
-    return None if source is None else _made(source, host.root / "wheels" / FOLDER)
+    return None if source is None else _made(source, cache_folder())
+
+
+def cache_folder() -> Path:
+    """Where this user's programs keep what they can make again."""
+    named = os.environ.get("LOCALAPPDATA") if os.name == "nt" else os.environ.get("XDG_CACHE_HOME")
+    return Path(named or Path.home() / ".cache") / "noderack" / "wheels"
 
 
 def source_folder() -> Path | None:
@@ -61,18 +65,16 @@ def source_folder() -> Path | None:
 def _made(source: Path, folder: Path) -> Path:
     project = _project(source)
     version = project["version"]
-    target = folder / f"{wheel_name(NAME)}-{version}-py3-none-any.whl"
     entries = {name: Entry(file.read_bytes()) for name, file in _files(source)}
     info = dist_info(NAME, version)
     entries[f"{info}/METADATA"] = Entry(_metadata(project).encode())
     entries[f"{info}/WHEEL"] = Entry(
         b"Wheel-Version: 1.0\nGenerator: noderack\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
     )
-    with tempfile.TemporaryDirectory(prefix="noderack-") as temporary:
-        fresh = Path(temporary) / target.name
-        write_wheel(fresh, entries, info)
-        if not target.is_file() or target.read_bytes() != fresh.read_bytes():
-            write_wheel(target, entries, info)
+    digest = hashlib.sha256(record(entries, info)).hexdigest()[:16]
+    target = folder / digest / f"{wheel_name(NAME)}-{version}-py3-none-any.whl"
+    if not target.is_file():
+        write_wheel(target, entries, info)
     return target
 
 

@@ -93,7 +93,7 @@ def _located(
     """The changes with their wheels: where each is, its size and its hash."""
     given = {pack.pack for pack in packs if pack.wheel}
     pins = {c.name: c.new for c in changes if c.new is not None and c.name not in given}
-    indexes = [*index_args(registry, host.config.python_index), *own_args(host)]
+    indexes = [*index_args(registry, host.config.python_index), *own_args()]
     wheels = locate(pins, generation.python, indexes, cache_for(host.root))
     return tuple(replace(change, wheels=wheels.get(change.name, ())) for change in changes)
 
@@ -204,7 +204,7 @@ def run_install(
         if not left_out:
             del files["--excludes"]
         command: list[str | Path] = ["pip", "install", "--python", python, "--no-build", *args]
-        command += [*index_args(registry, host.config.python_index), *own_args(host)]
+        command += [*index_args(registry, host.config.python_index), *own_args()]
         for option, file in files.items():
             command += [option, file]
         return uv(command, cache_at=cache_for(host.root))

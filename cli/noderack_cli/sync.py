@@ -40,7 +40,7 @@ def plan_of(lock: Lock, host: Host, generation: Generation, bundle: Path | None)
         )
     gone = sorted(name for name in brought(generation) if name not in wanted)
     changes = [
-        *(Distribution(p.name, _version(have, p.name), p.version, _own(host, p, bundle)) for p in come),
+        *(Distribution(p.name, _version(have, p.name), p.version, _own(p, bundle)) for p in come),
         *(Distribution(name, _version(have, name), None) for name in gone),
     ]
     models = tuple(
@@ -61,10 +61,10 @@ def _wheels(package: Locked, bundle: Path | None) -> tuple[Wheel, ...]:
     return here or package.wheels
 
 
-def _own(host: Host, package: Locked, bundle: Path | None) -> tuple[Wheel, ...]:
+def _own(package: Locked, bundle: Path | None) -> tuple[Wheel, ...]:
     """The locked wheels; the one that goes with Noderack is made here where the lock's file is not."""
     wheels = _wheels(package, bundle)
-    made = own_wheels.own_wheel(host) if package.name == own_wheels.NAME else None
+    made = own_wheels.own_wheel() if package.name == own_wheels.NAME else None
     return tuple(replace(w, url=str(made)) for w in wheels if made and digest(made) == w.sha256) or wheels
 
 

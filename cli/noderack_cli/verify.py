@@ -75,6 +75,7 @@ class Place:
         self.path = Path(self._folder.name)
         self.out, self.err = self.path / ".out", self.path / ".err"
         self.allowed = [str(self.path), str(root / "user"), str(root / "temp")]
+        self.allowed += [f"+{root / name}" for name in ("models", "input", "output")]
         self.arguments = ["inspect", "--host", str(root)]
 
     def __enter__(self) -> Place:

@@ -16,7 +16,6 @@ import signal
 import sys
 import tempfile
 import traceback
-from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
@@ -25,31 +24,52 @@ WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 CHANGES = {"os.remove": 1, "os.rename": 2, "os.mkdir": 1, "os.rmdir": 1, "os.link": 2, "os.symlink": 2}
 
 
-def guard(allowed: list[str]) -> Callable[[str, tuple[Any, ...]], None]:
+ADDING = "+"  # before a folder where files may be added, and none changed that is there
+
+
+class Guard:
     """An audit hook that refuses to write anywhere but under `allowed`, and to start pip.
 
-    Byte code may be written into this environment: clones share it.
+    Under the folders marked with ADDING, and in this environment (a clone that shares its files with others),
+    packs may make what is not there yet, as many do when they are imported. Byte code may be written anew.
     """
 
-    def refuse_outside(path: Any, what: str) -> None:
-        if isinstance(path, int) or path is None:
-            return
-        full = os.path.realpath(os.fsdecode(path))
-        if f"{os.sep}__pycache__" in full and full.startswith(os.path.realpath(sys.prefix) + os.sep):
-            return
-        if not any(full == root or full.startswith(root + os.sep) for root in (*allowed, "/dev", "/proc")):
-            raise PermissionError(13, f"a pack may not {what} while it is imported", full)
+    def __init__(self, allowed: list[str]) -> None:
+        self._allowed = [*(one for one in allowed if not one.startswith(ADDING)), "/dev", "/proc"]
+        self._adding = [one.removeprefix(ADDING) for one in allowed if one.startswith(ADDING)]
+        self._made: set[str] = set()
 
-    def hook(event: str, args: tuple[Any, ...]) -> None:
+    def __call__(self, event: str, args: tuple[Any, ...]) -> None:
         if event == "open" and _writes(args[1], args[2]):
-            refuse_outside(args[0], "write here")
+            self._refuse(args[0], "write here")
         elif event in CHANGES:
             for path in args[: CHANGES[event]]:
-                refuse_outside(path, "change this")
+                self._refuse(path, "change this")
         elif event == "subprocess.Popen" and _is_pip(args[1]):
             raise PermissionError(13, "a pack may not run pip while it is imported", "pip")
 
-    return hook
+    def _refuse(self, path: Any, what: str) -> None:
+        if isinstance(path, int) or path is None:
+            return
+        full = os.path.realpath(os.fsdecode(path))
+        home = os.path.realpath(sys.prefix)
+        if f"{os.sep}__pycache__" in full and _within(full, home):
+            return
+        if any(_within(full, root) for root in self._allowed):
+            return
+        if any(_within(full, root) for root in (*self._adding, home)) and self._is_new(full):
+            return
+        raise PermissionError(13, f"a pack may not {what} while it is imported", full)
+
+    def _is_new(self, full: str) -> bool:
+        if full not in self._made and os.path.lexists(full):
+            return False
+        self._made.add(full)
+        return True
+
+
+def _within(path: str, root: str) -> bool:
+    return path == root or path.startswith(root + os.sep)
 
 
 def _writes(mode: Any, flags: Any) -> bool:
@@ -161,7 +181,12 @@ def begin(seconds: int, memory: int, allowed: list[str]) -> None:
     """Put the limits and the guard on this process."""
     if os.name != "nt":
         limit(seconds, memory)
-    sys.addaudithook(guard([os.path.realpath(folder) for folder in allowed]))
+    sys.addaudithook(Guard([_real(folder) for folder in allowed]))
+
+
+def _real(folder: str) -> str:
+    plain = folder.removeprefix(ADDING)
+    return folder[: len(folder) - len(plain)] + os.path.realpath(plain)
 
 
 def main() -> None:

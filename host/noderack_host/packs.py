@@ -243,13 +243,15 @@ def _extension_nodes(value: Any) -> dict[str, Any]:
         raise NoNodes(f"it gave {extension!r}, expected an extension with get_node_list()")
     if hasattr(extension, "on_load"):
         finish(extension.on_load())
-    return {_v3_type(cls): cls for cls in finish(extension.get_node_list())}
+    return dict(map(_listed, finish(extension.get_node_list())))
 
 
-def _v3_type(cls: Any) -> str:
-    if not is_v3(cls):
+def _listed(cls: Any) -> tuple[str, Any]:
+    """A listed class by its node type; one of the older form may be there too, if its schema names it."""
+    schema = getattr(cls, "GET_SCHEMA", None)
+    if not is_v3(cls) and not (callable(schema) and hasattr(cls, "FUNCTION")):
         raise NoNodes(f"get_node_list() gave {cls!r}, which is no io.ComfyNode")
-    return str(cls.GET_SCHEMA().node_id)
+    return str(cls.GET_SCHEMA().node_id), cls
 
 
 def _web_directory(module: ModuleType | None) -> Path | None:

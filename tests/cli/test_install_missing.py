@@ -117,6 +117,7 @@ BROKEN = {
     "hangs": ("import time; time.sleep(600)", "did not end within"),
     "eats memory": ("x = bytearray(1 << 40)", "MemoryError"),
     "writes outside": ("open('/tmp/noderack-was-here', 'w').write('x')", "may not write here"),
+    "changes what is there": ("open(__file__, 'a').write('#')", "may not write here"),
     "runs pip": ("import subprocess; subprocess.run(['pip', 'install', 'x'])", "may not run pip"),
     "lacks the type": ("", "has no Wanted"),
 }
@@ -145,6 +146,21 @@ def test_a_pack_that_does_not_import_is_left_out(
     )
     assert not Path("/tmp/noderack-was-here").exists()
     assert not generations.unfinished(rack)
+
+
+def test_a_pack_may_add_what_is_not_there_yet(shop: Any, rack: Host, tmp_path: Path) -> None:
+    from pack_wheels import nodes_source
+
+    extra = (
+        "import os, sys\nbase = os.path.dirname(__file__)\n"
+        "os.makedirs(os.path.join(base, 'styles', 'own'), exist_ok=True)\n"
+        "file = os.path.join(base, 'styles', 'config.ini')\n"
+        "for mode in 'wa':\n    with open(file, mode) as out: out.write('x')\n"
+        f"os.makedirs({str(rack.root / 'models' / 'LLM')!r}, exist_ok=True)\n"
+    )
+    shop.sell("adds", types=["Wanted"], source=nodes_source(["Wanted"], extra))
+    assert run(["install-missing", workflow(tmp_path, ["Wanted"]), "--yes"]) == 0
+    assert (rack.root / "models" / "LLM").is_dir()
 
 
 def test_all_or_nothing_goes_back(shop: Any, rack: Host, tmp_path: Path) -> None:

@@ -105,3 +105,21 @@ def test_a_prestartup_script_runs_before_its_pack_and_may_fail(
     assert "prestartup_script.py of custom_nodes.pack_late failed" in caplog.text
     for name in [name for name in sys.modules if name.startswith("custom_nodes")]:
         del sys.modules[name]
+
+
+def test_a_class_of_the_older_form_may_be_listed_with_a_schema_that_names_it(modules: Path) -> None:
+    source = (
+        "from noderack_host.v3 import ComfyExtension\n"
+        "class Old:\n"
+        "    INPUT_TYPES = classmethod(lambda cls: {'required': {'x': ('INT',)}})\n"
+        "    RETURN_TYPES, FUNCTION = ('INT',), 'go'\n"
+        "    def go(self, x):\n        return (x,)\n"
+        "class Stub:\n    node_id = 'Older'\n"
+        "Old.GET_SCHEMA = lambda: Stub\n"
+        "class Ext(ComfyExtension):\n"
+        "    async def get_node_list(self):\n        return [Old]\n"
+        "async def comfy_entrypoint():\n    return Ext()\n"
+    )
+    found = load_packs([point(modules, "listed", source)])
+    assert found.failures == () and list(found.nodes) == ["Older"]
+    assert found.schema("Older").inputs[0].name == "x"
