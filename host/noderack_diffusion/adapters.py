@@ -5,7 +5,8 @@ maths is fp32. ``ALGORITHMS`` at the end is the table that says which tensors ma
 
 The default is the mathematically right form. ``compat="comfy"`` repeats what the host that most workflows
 were made with does where that differs: DoRA on the output axis divides by the norm of the *unpatched*
-weight, OFT and BOFT apply the strength twice, OFT forgets its rescale.
+weight, OFT and BOFT apply the strength twice, OFT forgets its rescale and is bound by alpha, where trainers
+had alpha times the rows.
 """
 
 import math
@@ -294,8 +295,9 @@ def _glora_rank(parts: Parts) -> int:
 
 
 def _rotation(parts: Parts, compat: bool) -> Delta:
-    bound = float(parts["alpha"]) if "alpha" in parts else 0.0
-    return Rotation(parts["oft_blocks"], parts.get("rescale"), bound, compat)
+    blocks, bound = parts["oft_blocks"], float(parts["alpha"]) if "alpha" in parts else 0.0
+    rows = 1 if compat else blocks.shape[-3] * blocks.shape[-1]
+    return Rotation(blocks, parts.get("rescale"), bound * rows, compat)
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,8 @@ _DOTTED_TOWERS: Mapping[str, tuple[str, ...]] = {
     "g": ("text_encoder_2.", "text_encoders.clip_g.transformer."),
     "h": ("text_encoder.", "text_encoders.clip_h.transformer."),
 }
+_FLAT = ("lora_unet_", "oft_unet_", "lycoris_", "lora_transformer_")
+"""What stands before a module's name with underscores."""
 TEXT_MARKS = ("lora_te", "text_encoder", "text_model.", "lora_prior_te_", "clip_l.", "clip_g.")
 """How names of text parameters begin, whatever the model."""
 
@@ -31,7 +33,7 @@ def unet_aliases(config: UNetConfig, parameters: Iterable[str]) -> dict[str, str
         path = name.removesuffix(".weight")
         found[f"diffusion_model.{path}"] = name
         if name.endswith(".weight"):
-            found[f"lora_unet_{_flat(path)}"] = name
+            found.update((f"{prefix}{_flat(path)}", name) for prefix in ("lora_unet_", "oft_unet_"))
             found[path] = name
     for theirs, ours in names.unet_modules(config):
         if f"{ours}.weight" in there:
@@ -45,7 +47,7 @@ def _flat(path: str) -> str:
 
 def _diffusers(path: str) -> Iterator[str]:
     for one in _also(path):
-        yield from (f"{prefix}{_flat(one)}" for prefix in ("lora_unet_", "lycoris_", "lora_transformer_"))
+        yield from (f"{prefix}{_flat(one)}" for prefix in _FLAT)
         old = one.replace(".to_", ".processor.to_").replace("to_out.0", "to_out")
         for prefix in ("", "unet.", "base_model.model.", "unet.base_model.model."):
             yield from (f"{prefix}{spelling}" for spelling in (one, old))

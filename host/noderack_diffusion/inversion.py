@@ -1,6 +1,6 @@
 """Textual inversions: files of learned vectors, in every form of the field, by text tower."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -104,6 +104,24 @@ def bundled(tensors: Mapping[str, Tensor]) -> dict[str, dict[str, Tensor]]:
                 _rows(tensor)
             )
     return found
+
+
+class WithBundles:
+    """The embeddings of adapter files that are loaded, then others."""
+
+    def __init__(
+        self,
+        bundles: Mapping[str, Mapping[str, Tensor]],
+        others: "Callable[[str, str, int], Tensor | None] | None",
+    ) -> None:
+        self._bundles, self._others = bundles, others
+
+    def __call__(self, name: str, tower: str, width: int) -> Tensor | None:
+        """The vectors of ``embedding:name`` for a tower."""
+        own = self._bundles.get(name)
+        if own is not None:
+            return vectors_for(own, tower, width)
+        return None if self._others is None else self._others(name, tower, width)
 
 
 class Inversions:

@@ -3,9 +3,11 @@
 import difflib
 import hashlib
 import json
+import re
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -14,6 +16,7 @@ from noderack_diffusion.adapters import ALGORITHMS, Algorithm, Replaced
 from noderack_diffusion.aliases import TEXT_MARKS, tower_aliases, unet_aliases
 from noderack_diffusion.blocks import Factor
 from noderack_diffusion.errors import AdapterError
+from noderack_diffusion.inversion import bundled
 from noderack_diffusion.model import Model
 from noderack_diffusion.patch import Patch, PatchSet
 from noderack_diffusion.store import Store
@@ -76,6 +79,8 @@ class LoraFile:
     """sha256 of its tensors' bytes."""
     metadata: Mapping[str, str]
     stems: Mapping[str, Mapping[str, Tensor]]
+    bundles: Mapping[str, Mapping[str, Tensor]] = field(default_factory=dict)
+    """Textual inversions that travel in the file, by name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +143,9 @@ def load_lora(path: str | Path) -> LoraFile:
     if not any(_algorithms(parts) for parts in stems.values()):
         some = ", ".join(sorted(tensors)[:3]) or "nothing"
         raise AdapterError(f"{store.path.name} is no adapter that is known here; it holds {some}")
-    return LoraFile(store.path, digest.hexdigest(), store.metadata, _with_config(stems, store))
+    return LoraFile(
+        store.path, digest.hexdigest(), store.metadata, _with_config(stems, store), bundled(tensors)
+    )
 
 
 def group(tensors: Mapping[str, Tensor]) -> dict[str, dict[str, Tensor]]:
@@ -159,16 +166,26 @@ def _with_config(stems: dict[str, dict[str, Tensor]], store: Store) -> Mapping[s
         text = beside.read_text(encoding="utf-8")
     try:
         config = json.loads(text) if text else {}
-        alpha, scaled = config.get("lora_alpha"), bool(config.get("use_rslora"))
-    except (ValueError, AttributeError) as cause:
-        raise AdapterError(f"the adapter config of {store.path.name} is not JSON ({cause})") from cause
-    if alpha is None:
-        return stems
-    for parts in stems.values():
-        if "down" in parts and "alpha" not in parts:
-            rank = parts["down"].shape[0]
-            parts["alpha"] = torch.tensor(float(alpha) * (rank**0.5 if scaled else 1.0))
+        for stem, parts in stems.items():
+            alpha = _told_alpha(config, stem)
+            if alpha is not None and "down" in parts and "alpha" not in parts:
+                root = parts["down"].shape[0] ** 0.5 if _told(config, stem, "use_rslora") else 1.0
+                parts["alpha"] = torch.tensor(float(alpha) * root)
+    except (ValueError, TypeError, AttributeError, re.error) as cause:
+        raise AdapterError(f"the adapter config of {store.path.name} is not PEFT's ({cause})") from cause
     return stems
+
+
+def _told_alpha(config: Mapping[str, Any], stem: str) -> Any:
+    """The alpha of a module: its own by pattern, else that of its part of the pipeline."""
+    patterns = _told(config, stem, "alpha_pattern") or {}
+    own = next((a for pattern, a in patterns.items() if re.fullmatch(rf"(.*\.)?({pattern})", stem)), None)
+    return _told(config, stem, "lora_alpha") if own is None else own
+
+
+def _told(config: Mapping[str, Any], stem: str, name: str) -> Any:
+    """A setting, which diffusers keeps apart for each part of a pipeline."""
+    return config.get(f"{stem.partition('.')[0]}.{name}", config.get(name))
 
 
 def _algorithms(parts: Mapping[str, Tensor]) -> list[Algorithm]:
@@ -266,7 +283,7 @@ def _is_zero(row: Algorithm, parts: Mapping[str, Tensor]) -> bool:
     if row.name in ("diff", "norm"):
         return not parts[row.needs[0]].any()
     factors = [t for role, t in parts.items() if role.startswith(_FACTORS.get(row.name, ("\0",)))]
-    return any(not factor.any() for factor in factors)
+    return any(not (f.float() if f.element_size() == 1 else f).any() for f in factors)
 
 
 def _can_stand_beside(patch: Patch, shape: tuple[int, ...] | None) -> bool:

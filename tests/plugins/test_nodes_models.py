@@ -298,3 +298,27 @@ def test_a_lora_beside_the_weights_by_block_and_what_is_said_of_it(
     save_file(other, folder / "other.safetensors", {"ss_base_model_version": "sdxl_base_v1-0"})
     with pytest.raises(NodeInputError, match=r"changes nothing here.*other.*sdxl_base_v1-0"):
         run("LoraLoaderModelOnly", model, "other.safetensors", 1.0)
+
+
+def test_embeddings_of_every_form_and_those_in_a_lora(host: Host, whole: tuple[Any, Any, Any]) -> None:
+    model, clip, _ = whole
+    width = clip.towers[0].width
+    vectors, folder = torch.randn(2, width), host.models / "embeddings" / "people"
+    folder.mkdir(parents=True)
+    save_file({"emb_params": vectors}, folder / "kohya.safetensors")
+    torch.save({"string_to_param": {"*": vectors}, "name": "x"}, folder / "a1111.pt")
+    torch.save({"<x>": vectors}, folder / "diffusers.bin")
+    torch.save([{"a": vectors[:1]}, {"b": torch.zeros(1, 5)}, {"c": vectors[1:]}], folder / "listed.pt")
+    said = [
+        words(clip, f"a embedding:{name} cat")[0][0] for name in ("kohya", "a1111", "diffusers", "listed.pt")
+    ]
+    assert all(torch.equal(said[0], other) for other in said[1:])
+    assert torch.equal(words(clip, "a embedding:people/kohya cat")[0][0], said[0])
+    assert not torch.equal(words(clip, "a cat")[0][0], said[0])
+    loras = host.models / "loras"
+    loras.mkdir(parents=True)
+    tensors = {**load_file(HEART), "bundle_emb.hearty.string_to_param.*": vectors}
+    save_file(tensors, loras / "bundle.safetensors")
+    _, knows = run("LoraLoader", model, clip, "bundle.safetensors", 0.0, 1e-9)
+    there = words(knows, "a embedding:hearty cat")[0][0]
+    assert torch.allclose(there, words(knows, "a embedding:kohya cat")[0][0])

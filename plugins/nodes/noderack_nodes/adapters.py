@@ -126,7 +126,7 @@ def applied(
             found.append(handle)
             continue
         patches, report = patches_for(lora, handle, strength, bypass=bypass, factor=factor)
-        found.append(handle.with_patches(patches))
+        found.append(_with_embeddings(handle.with_patches(patches), lora.bundles))
         reports.append(report)
     said = "\n".join(report.sentence() for report in reports)
     if not any(report.matched or report.elsewhere for report in reports):
@@ -134,6 +134,15 @@ def applied(
     if any(report.unmatched or report.mismatched or report.zero for report in reports):
         log.warning("%s", said)
     return found, said
+
+
+def _with_embeddings(handle: Any, bundles: Any) -> Any:
+    """Text encoders that know the textual inversions of an adapter file by their names."""
+    if not bundles or not hasattr(handle, "with_embeddings"):
+        return handle
+    from noderack_diffusion.inversion import WithBundles
+
+    return handle.with_embeddings(WithBundles(bundles, handle.embeddings))
 
 
 NODES: Mappings = {
