@@ -32,9 +32,9 @@ class Other:
         return self.live.pieces[self.parameter].dims()
 
     def value(self) -> Tensor:
-        """It, patched, in fp32."""
-        stored = self.live.pieces[self.parameter].read()
-        return apply(stored, self.patches.on(self.parameter))
+        """It, patched, in fp32; what runs beside it counts as if it were in it."""
+        stored, name = self.live.pieces[self.parameter].read(), self.parameter
+        return apply(stored, (*self.patches.on(name), *self.patches.beside(name)))
 
     def misfit(self, shape: tuple[int, ...]) -> str | None:
         """Why the other model's weight cannot be added to one of ``shape``."""

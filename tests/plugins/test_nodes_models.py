@@ -322,3 +322,13 @@ def test_embeddings_of_every_form_and_those_in_a_lora(host: Host, whole: tuple[A
     _, knows = run("LoraLoader", model, clip, "bundle.safetensors", 0.0, 1e-9)
     there = words(knows, "a embedding:hearty cat")[0][0]
     assert torch.allclose(there, words(knows, "a embedding:kohya cat")[0][0])
+
+
+def test_merging_takes_what_runs_beside_the_weights_along(host: Host, whole: tuple[Any, Any, Any]) -> None:
+    model, clip, _ = whole
+    (host.models / "loras").mkdir(parents=True)
+    shutil.copy(HEART, host.models / "loras/heart.safetensors")
+    beside = run("LoraLoaderBypassModelOnly", model, "heart.safetensors", 1.0)
+    inside = run("LoraLoaderModelOnly", model, "heart.safetensors", 1.0)
+    merged = run("ModelMergeSimple", model, beside, 0.0)
+    assert torch.allclose(draw(merged, clip), draw(inside, clip), atol=1e-3)

@@ -365,9 +365,42 @@ class IPAdapterEmbeds:
         return (put_on(model, ipadapter, pos_embed, neg_embed, wish, _mask(attn_mask)),)
 
 
+class PrepImageForClipVision:
+    """Pictures made square before an image tower sees them, so that what counts is not cut off."""
+
+    CATEGORY = "ipadapter/utils"
+    RETURN_TYPES: ClassVar[tuple[str, ...]] = ("IMAGE",)
+    FUNCTION = "prep_image"
+
+    @classmethod
+    def INPUT_TYPES(cls) -> Inputs:
+        """Where the square lies, and how it is made small."""
+        ways = ["LANCZOS", "BICUBIC", "HAMMING", "BILINEAR", "BOX", "NEAREST"]
+        return {
+            "required": {
+                "image": ("IMAGE",),
+                "interpolation": (ways,),
+                "crop_position": (["top", "bottom", "left", "right", "center", "pad"],),
+                "sharpening": ("FLOAT", {"default": 0.0, "min": 0, "max": 1, "step": 0.05}),
+            }
+        }
+
+    def prep_image(
+        self,
+        image: Tensor,
+        interpolation: str = "LANCZOS",
+        crop_position: str = "center",
+        sharpening: float = 0.0,
+    ) -> tuple[Tensor]:
+        """224 pixels each way; `pad` keeps all of the picture on black."""
+        from noderack_ipadapter.prepare import prepared
+
+        return (prepared(image, interpolation, crop_position, sharpening),)
+
+
 _NODES: tuple[type, ...] = (
     *(IPAdapterUnifiedLoader, IPAdapterModelLoader, IPAdapter, IPAdapterAdvanced, IPAdapterBatch),
-    *(IPAdapterEncoder, IPAdapterCombineEmbeds, IPAdapterEmbeds),
+    *(IPAdapterEncoder, IPAdapterCombineEmbeds, IPAdapterEmbeds, PrepImageForClipVision),
 )
 NODE_CLASS_MAPPINGS: dict[str, type] = {node.__name__: node for node in _NODES}
 NODE_DISPLAY_NAME_MAPPINGS = {
@@ -379,4 +412,5 @@ NODE_DISPLAY_NAME_MAPPINGS = {
     "IPAdapterEncoder": "IPAdapter Encoder",
     "IPAdapterCombineEmbeds": "IPAdapter Combine Embeds",
     "IPAdapterEmbeds": "IPAdapter Embeds",
+    "PrepImageForClipVision": "Prep Image For ClipVision",
 }
