@@ -91,6 +91,15 @@ class Lora(Additive):
         window = 1 if mid is None else math.prod(mid.shape[2:])
         return up.shape[0] * math.prod(down.shape[1:]) * window
 
+    def merged(self, weight: Tensor, strength: float) -> Tensor:
+        """In one pass where there is neither a core nor a magnitude nor another shape."""
+        if self.dora is not None or "mid" in self.parts or "reshape" in self.parts:
+            return super().merged(weight, strength)
+        up, down = self.parts["up"].float().flatten(1), self.parts["down"].float().flatten(1)
+        rows = weight.view(up.shape[0], down.shape[1])
+        rows.addmm_(up, down, alpha=strength * self.scale)
+        return weight
+
     def delta(self, weight: Tensor) -> Tensor:
         up, down, mid = self.parts["up"].float(), self.parts["down"].float(), self.parts.get("mid")
         if mid is not None:

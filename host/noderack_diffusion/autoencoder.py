@@ -14,6 +14,8 @@ from noderack_diffusion.vae import AutoencoderKL, VaeConfig
 from noderack_diffusion.weights import Live
 
 Mode = Literal["compatible", "once", "exact"]
+DECODING = 2178 * 64
+"""How many numbers decoding has in memory at once at most for each latent cell, about."""
 STRIP = 512
 """The side, in pixels, of a square of as many as a strip has where nobody says."""
 
@@ -41,13 +43,16 @@ class Vae:
             raise MismatchError(
                 f"this VAE decodes latents [B, {self.config.latent}, h, w]; this one is {list(latent.shape)}"
             )
-        network = self.network()
+        cells = latent.shape[2] * latent.shape[3] * self.live.dtype.itemsize
+        network = cast(AutoencoderKL, self.live.use(PatchSet(), DECODING * cells))
         pictures = torch.cat([self._decoded(network, row) for row in torch.split(latent, 1)])
         return pictures.add_(1.0).div_(2.0).clamp_(0.0, 1.0).movedim(1, -1)
 
     def _decoded(self, network: AutoencoderKL, row: Tensor) -> Tensor:
         """One latent; in strips where the device has no room for the whole."""
         try:
+            if not self.live.fits:
+                return self._strips(STRIP).decode(network, row)
             return network.decode(row.to(self.live.device, self.live.dtype)).float().cpu()
         except torch.OutOfMemoryError:
             pass  # outside of the handler, so that what failed is freed

@@ -63,7 +63,7 @@ class ControlNet(nn.Module):
         kinds: Sequence[int] = (),
     ) -> tuple[list[Tensor], Tensor]:
         """The residuals of each input stage, and the middle's."""
-        dtype = next(self.parameters()).dtype
+        dtype = next(p for p in self.parameters() if p.dim() == 1).dtype  # matrices may be kept narrower
         emb = self.time_embed(timestep_embedding(t, self.config.width).to(dtype))
         if self.config.adm and y is not None:
             emb = emb + self.label_emb(y.to(dtype))

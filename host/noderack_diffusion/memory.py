@@ -19,6 +19,8 @@ class Block:
     name: str
     bytes: int
     flops: float = 0.0
+    fixed: bool = False
+    """It is never streamed, as it is small or used from everywhere."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,9 +138,10 @@ def _streamed(
 ) -> Plan:
     """Stream as few blocks as make the rest fit, spread evenly over the forward order."""
     blocks = demand.blocks
+    movable = [b for b in blocks if not b.fixed]
     chosen: frozenset[str] = frozenset()
-    for count in range(1, len(blocks) + 1):
-        chosen = frozenset(blocks[i].name for i in _spread(len(blocks), count))
+    for count in range(1, len(movable) + 1):
+        chosen = frozenset(movable[i].name for i in _spread(len(movable), count))
         if _held(blocks, chosen) <= left:
             break
     held = _held(blocks, chosen)

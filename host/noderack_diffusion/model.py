@@ -21,6 +21,9 @@ from noderack_diffusion.spec import LatentFormat, ModelSpec
 from noderack_diffusion.unet import UNet
 from noderack_diffusion.weights import Live
 
+ACTIVATIONS = 24
+"""How many tensors of the first layer's size are alive at once at most, about."""
+
 
 @dataclass(frozen=True, eq=False)
 class Model(Patchable):
@@ -75,6 +78,12 @@ class Model(Patchable):
     def _but(self, **other: Any) -> "Model":
         return replace(self, **{"changes": self.changes.copy(), **other})
 
+    def _network_for(self, x: Tensor) -> UNet:
+        """The network, with room for what it makes of a batch like ``x``."""
+        config, size = self.spec.unet, torch.empty((), dtype=self.dtype).element_size()
+        cells = x.shape[0] * x.shape[-2] * x.shape[-1] * (config.width if config else 0)
+        return cast(UNet, self.live.use(self._weights(), ACTIVATIONS * cells * size))
+
     def network(self) -> UNet:
         """The network with exactly this handle's patches on it."""
         return cast(UNet, self.live.use(self._weights()))
@@ -102,7 +111,7 @@ class Model(Patchable):
             options, labels = self.changes.sampling_options(), {} if y is None else {"y": y}
             given = {"control": control, "concat": concat, "places": places, "control_text": control_text}
             return self.predict_under(options, x, sigma, context, sides=sides, **given, **labels)
-        network, dtype = self.network(), self.dtype
+        dtype = self.dtype
         self._fits(context)
         scaled = self.param.input(x, sigma)
         if concat is not None:
@@ -110,7 +119,7 @@ class Model(Patchable):
         time = self.param.times.time(sigma).float()
         told = {"context": context, "y": y, "base": self, "text": control_text}
         steer = control and control.residuals(self.param, scaled, sigma, **told)
-        out = network(
+        out = self._network_for(x)(
             scaled.to(dtype), time, context.to(x.device, dtype), y=y, control=steer, skip_hook=self.hooks.skip
         )
         return self.param.clean(x, out.float(), sigma)

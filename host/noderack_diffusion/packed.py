@@ -57,6 +57,12 @@ class PackedConv2d(nn.Conv2d):
         return 0 if self._packed is None else self.weight.numel() * self.weight.element_size()
 
 
+def unpack(layer: nn.Module) -> None:
+    """Give up a packed copy, if there is one."""
+    if isinstance(layer, PackedConv2d):
+        layer._packed = layer._of = None
+
+
 def can_pack() -> bool:
     """Whether this torch has the operations."""
     return bool(torch._C._has_mkldnn) and hasattr(torch.ops.mkldnn, "_convolution_pointwise")

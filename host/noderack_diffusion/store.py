@@ -111,6 +111,16 @@ class Store:
             warnings.simplefilter("ignore", UserWarning)
             return torch.frombuffer(self._bytes, dtype=dtype, count=count, offset=self._offset + start)
 
+    def forget(self, name: str) -> None:
+        """Give back the memory of a tensor's pages; they are read again when it is touched."""
+        if self._bytes is None or not hasattr(self._bytes, "madvise") or not hasattr(mmap, "MADV_DONTNEED"):
+            return
+        info, page = self.header[name], mmap.PAGESIZE
+        first = -(-(self._offset + info.start) // page) * page
+        length = (self._offset + info.end) // page * page - first
+        if length > 0:
+            self._bytes.madvise(mmap.MADV_DONTNEED, first, length)
+
     def shapes(self, prefix: str = "") -> dict[str, tuple[int, ...]]:
         """The shapes of the tensors under ``prefix``, keyed without it."""
         return {k.removeprefix(prefix): v.shape for k, v in self.header.items() if k.startswith(prefix)}

@@ -15,9 +15,14 @@ from torch.utils.hooks import RemovableHandle
 from noderack_diffusion.allocation import give_back, keep_pages
 from noderack_diffusion.bypass import attach
 from noderack_diffusion.errors import MismatchError
+from noderack_diffusion.memory import Block
+from noderack_diffusion.packed import unpack
+from noderack_diffusion.parts import REST, part_of, parts_of
 from noderack_diffusion.patch import Patch, PatchSet, apply
+from noderack_diffusion.rooms import room_of
 from noderack_diffusion.store import Store
 from noderack_diffusion.stored import narrows, widen_on_use
+from noderack_diffusion.streaming import Streamer, lane_to
 
 _FLOAT8 = (torch.float8_e4m3fn, torch.float8_e5m2)
 _HALVES = (torch.float16, torch.bfloat16)
@@ -105,19 +110,109 @@ class Live:
         self._branches: dict[str, tuple[tuple[Patch, ...], RemovableHandle]] = {}
         self._held = 0
         self._aside: dict[str, dict[tuple[Patch, ...], nn.Parameter]] = {}
+        self._here: frozenset[str] = frozenset()
+        self._streamer: Streamer | None = None
+        self.fits = True  # whether the last plan stays within the device
+        self._parts = parts_of(pieces)
+        self._sizes: tuple[Block, ...] | None = None
 
-    def use(self, patches: PatchSet) -> nn.Module:
-        """The network with exactly these patches on it; only parameters that they change are made anew."""
+    def use(self, patches: PatchSet, activations: int = 0) -> nn.Module:
+        """The network with exactly these patches on it; only parameters that they change are made anew.
+
+        Its room sees to it that the weights, and ``activations`` bytes beside them, fit into the device.
+        """
         with self._lock:
+            made = room_of(self.device).admit(self, activations)
             if self._module is None:
-                self._module, self._patches = self._made(patches), patches
+                self._module, self._patches = self._shell(), patches
             for name in self._patches.differs(patches):
-                owner, leaf = _owner(self._module, name)
-                owner._parameters[leaf] = self._switched(name, patches, owner._parameters[leaf])
+                if part_of(name) in self._here:
+                    owner, leaf = _owner(self._module, name)
+                    owner._parameters[leaf] = self._switched(name, patches, owner._parameters[leaf])
             if self._branches or patches.branches():
                 self._attach(self._module, patches)
-            self._patches = patches
+            if self._streamer is not None and self._patches.key != patches.key:
+                self._streamer.renew()
+            self._patches, self.fits = patches, made.fits
+            self._arrange(made.resident, made.stream)
             return self._module
+
+    def blocks(self) -> tuple[Block, ...]:
+        """Its parts as they are kept, in about the order in which they run."""
+        if self._sizes is None:
+            sizes = {part: sum(map(self._size, names)) for part, names in self._parts.items()}
+            self._sizes = tuple(Block(part, size, fixed=part == REST) for part, size in sizes.items())
+        return self._sizes
+
+    def resident(self) -> frozenset[str]:
+        """The parts whose weights are on the device."""
+        return self._here
+
+    def leave(self, names: frozenset[str]) -> None:
+        """Give up the weights of these parts; the next use brings them back."""
+        with self._lock:
+            if names >= self._here:
+                return self.drop()
+            for part in names & self._here:
+                self._forget(part)
+        give_back()
+
+    def _size(self, name: str) -> int:
+        piece = self.pieces[name]
+        info = piece.store.header.get(piece.key)
+        like = torch.empty(piece.dims(), dtype=self.dtype if info is None else info.dtype, device="meta")
+        return like.numel() * self._kept(name, like, changed=False).itemsize
+
+    def _arrange(self, wanted: frozenset[str], stream: tuple[str, ...]) -> None:
+        """Have exactly the parts ``wanted`` on the device, and those of ``stream`` come when they run."""
+        module = self._module
+        assert module is not None
+        if self._streamer is not None and self._streamer.names != stream:
+            self._streamer.close()
+            self._streamer = None
+        for part in self._here - wanted:
+            self._forget(part)
+        for part in wanted - self._here:
+            for name in self._parts[part]:
+                self._fill(module, name)
+        self._here = wanted
+        if stream and self._streamer is None:
+            largest = max(b.bytes for b in self.blocks()) * 2  # fp32 files on the way to half precision
+            lane = lane_to(self.device, largest, lambda n, v: self._kept(n, v, changed=False))
+            blocks = {part: module.get_submodule(part) for part in stream}
+            self._streamer = Streamer(blocks, self._home, lane, self._unmap)
+
+    def _home(self, part: str) -> dict[str, Tensor]:
+        """A part's weights in the computer's memory, patched, by their names in it."""
+        return {n.removeprefix(f"{part}."): self._derived(n, self._patches)[0] for n in self._parts[part]}
+
+    def _fill(self, module: nn.Module, name: str) -> None:
+        owner, leaf = _owner(module, name)
+        place, made = owner._parameters[leaf], self._parameter(name, self._patches)
+        if place is not None and made.shape != place.shape and not self._patches.on(name):
+            raise MismatchError(
+                f"the weight {name!r} is {tuple(made.shape)} in the file and {tuple(place.shape)} "
+                f"in the {type(module).__name__} that the rest of the file describes"
+            )
+        owner._parameters[leaf] = made
+
+    def _forget(self, part: str) -> None:
+        """A part's weights go; what the file maps of them, too."""
+        module = self._module
+        assert module is not None
+        for name in self._parts[part]:
+            owner, leaf = _owner(module, name)
+            value = owner._parameters[leaf]
+            if value is not None:
+                owner._parameters[leaf] = nn.Parameter(value.to("meta"), requires_grad=False)
+            unpack(owner)
+        self._unmap(part)
+        self._here -= {part}
+
+    def _unmap(self, part: str) -> None:
+        """What was read of the file for a part need not stay in memory."""
+        for name in self._parts[part]:
+            self.pieces[name].store.forget(self.pieces[name].key)
 
     def _attach(self, module: nn.Module, patches: PatchSet) -> None:
         """Puts patches beside layers, and takes off those that are there no more."""
@@ -159,7 +254,12 @@ class Live:
     def drop(self) -> None:
         """Give the memory back; the next use derives everything again."""
         with self._lock:
-            self._module, self._patches = None, PatchSet()
+            if self._streamer is not None:
+                self._streamer.close()
+            if self._module is not None:
+                for part in self._here:
+                    self._forget(part)
+            self._module, self._patches, self._streamer = None, PatchSet(), None
             self._branches.clear()
             self.release()
         give_back()
@@ -168,22 +268,28 @@ class Live:
         """How many bytes of weights are in memory now."""
         if self._module is None:
             return 0
-        return sum(p.numel() * p.element_size() for p in self._module.parameters())
+        return sum(p.numel() * p.element_size() for p in self._module.parameters() if not p.is_meta)
 
     def weight(self, name: str, patches: PatchSet) -> Tensor:
         """One parameter as it is used: the file's tensor, patched, in the dtype and on the device of use."""
+        tensor, changed = self._derived(name, patches)
+        return tensor.to(self.device, self._kept(name, tensor, changed=changed))
+
+    def _derived(self, name: str, patches: PatchSet) -> tuple[Tensor, bool]:
+        """One parameter in the computer's memory, and whether it is no longer the file's."""
         tensor, changes = self.pieces[name].read(), patches.on(name)
-        if changes:
-            stored = tensor.dtype
-            tensor = apply(tensor, changes)
-            if self.rounds and stored in _HALVES:
-                tensor = tensor.to(stored)
-        keep = name.endswith(_TABLES) and tensor.dtype in _HALVES
+        if not changes:
+            return tensor, False
+        stored = tensor.dtype
+        tensor = apply(tensor, changes)
+        return tensor.to(stored) if self.rounds and stored in _HALVES else tensor, True
+
+    def _kept(self, name: str, tensor: Tensor, *, changed: bool) -> torch.dtype:
+        """The dtype that a parameter is kept in on the device."""
         if self.stored is not None and narrows(name, tensor):
-            return tensor.to(self.device, self.stored)
-        if not changes and self._stays(name, tensor):
-            return tensor
-        return tensor.to(self.device, tensor.dtype if keep else self.dtype)
+            return self.stored
+        table = name.endswith(_TABLES) and tensor.dtype in _HALVES
+        return tensor.dtype if table or (not changed and self._stays(name, tensor)) else self.dtype
 
     def _stays(self, name: str, tensor: Tensor) -> bool:
         """Whether a matrix is used from the mapped file, in half precision, and widened when computed with: a
@@ -195,20 +301,15 @@ class Live:
     def _parameter(self, name: str, patches: PatchSet) -> nn.Parameter:
         return nn.Parameter(self.weight(name, patches), requires_grad=False)
 
-    def _made(self, patches: PatchSet) -> nn.Module:
+    def _shell(self) -> nn.Module:
+        """The network without weights."""
         with torch.device("meta"):
             module = self._build().eval()
-        for name, parameter in list(module.named_parameters()):
-            if name not in self.pieces:
-                raise MismatchError(f"the file lacks the weight {name!r} of the {type(module).__name__}")
-            made = self._parameter(name, patches)
-            if made.shape != parameter.shape and not patches.on(name):
-                raise MismatchError(
-                    f"the weight {name!r} is {tuple(made.shape)} in the file and {tuple(parameter.shape)} "
-                    f"in the {type(module).__name__} that the rest of the file describes"
-                )
-            owner, leaf = _owner(module, name)
-            owner._parameters[leaf] = made
+        there = {name for name, _ in module.named_parameters()}
+        lacking = next((name for name, _ in module.named_parameters() if name not in self.pieces), None)
+        if lacking is not None:
+            raise MismatchError(f"the file lacks the weight {lacking!r} of the {type(module).__name__}")
+        self._parts, self._sizes = parts_of(there), None
         if self.device.type == "cpu":
             keep_pages()
             return widen_on_use(module, packs=True)

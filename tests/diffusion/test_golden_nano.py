@@ -32,7 +32,7 @@ class Fixed:
         self.network, self.key, self.dtype, self.device = network, "fixed", torch.float32, torch.device("cpu")
         self.shared: dict[str, object] = {}
 
-    def use(self, patches: object) -> UNet:
+    def use(self, patches: object, activations: int = 0) -> UNet:
         return self.network
 
 

@@ -1,0 +1,165 @@
+"""Blocks of a network whose weights are on the device only while they are computed with.
+
+While one block computes, the weights of the next are on their way. On a GPU they go through two pinned
+buffers and a stream of their own, so that the copy hides behind the computing; elsewhere a thread derives
+them.
+"""
+
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Protocol
+
+import torch
+from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
+
+Weights = Mapping[str, Tensor]
+Source = Callable[[str], Weights]
+"""A block's name -> its parameters as they lie in the computer's memory, by their names."""
+
+
+class Lane(Protocol):
+    """A way for weights to the device. ``send`` is called from one thread."""
+
+    def send(self, home: Weights) -> Weights:
+        """Put them on their way."""
+
+    def arrived(self, sent: Weights) -> None:
+        """Have the computing that is asked for from now on wait until they are there."""
+
+
+class Direct:
+    """For a device that computes from the computer's own memory."""
+
+    def __init__(self, dtype: Callable[[str, Tensor], torch.dtype]) -> None:
+        self._dtype = dtype
+
+    def send(self, home: Weights) -> Weights:
+        return {name: value.to(self._dtype(name, value)) for name, value in home.items()}
+
+    def arrived(self, sent: Weights) -> None:
+        return None
+
+
+class Pinned:
+    """For a GPU: through pinned buffers, on a stream of its own."""
+
+    def __init__(
+        self, device: torch.device, largest: int, dtype: Callable[[str, Tensor], torch.dtype], slots: int = 2
+    ) -> None:
+        self._device, self._dtype, self._next = device, dtype, 0
+        self._stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
+        self._buffers = [torch.empty(largest, dtype=torch.uint8, pin_memory=True) for _ in range(slots)]
+        self._free = [torch.cuda.Event() for _ in range(slots)]  # type: ignore[no-untyped-call]
+
+    def send(self, home: Weights) -> Weights:
+        """Copies into the next buffer once the device has read what was in it, and from there on."""
+        buffer, free = self._buffers[self._next], self._free[self._next]
+        self._next = (self._next + 1) % len(self._buffers)
+        free.synchronize()
+        found, place = {}, 0
+        with torch.cuda.stream(self._stream):
+            for name, value in home.items():
+                size = value.numel() * value.element_size()
+                staged = buffer[place : place + size].view(value.dtype).view(value.shape).copy_(value)
+                there = staged.to(self._device, non_blocking=True)
+                found[name] = there.to(self._dtype(name, value))
+                place += -(-size // 64) * 64
+            free.record(self._stream)
+        return found
+
+    def arrived(self, sent: Weights) -> None:
+        now = torch.cuda.current_stream(self._device)
+        now.wait_stream(self._stream)
+        for value in sent.values():
+            value.record_stream(now)
+
+
+def lane_to(device: torch.device, largest: int, dtype: Callable[[str, Tensor], torch.dtype]) -> Lane:
+    """The way to a device; ``largest`` is the size in bytes of the largest block at home."""
+    return Pinned(device, largest, dtype) if device.type == "cuda" else Direct(dtype)
+
+
+class Streamer:
+    """Brings each of ``blocks`` (modules by name) its weights before it runs and takes them away after it."""
+
+    def __init__(
+        self,
+        blocks: Mapping[str, nn.Module],
+        source: Source,
+        lane: Lane,
+        left: Callable[[str], None] = lambda name: None,
+    ) -> None:
+        """``left`` is told of each block whose weights are no longer wanted."""
+        self._blocks, self._source, self._lane, self._left = dict(blocks), source, lane, left
+        self._order, self._moved = list(self._blocks), 0
+        self._coming: dict[str, Future[Weights]] = {}
+        self._thread = ThreadPoolExecutor(1, "noderack-weights")
+        self._hooks: list[RemovableHandle] = []
+        for name, module in self._blocks.items():
+            self._leave(name)
+            self._hooks.append(module.register_forward_pre_hook(self._before(name)))
+            self._hooks.append(module.register_forward_hook(self._after(name), always_call=True))
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The blocks that it brings."""
+        return tuple(self._blocks)
+
+    @property
+    def moved(self) -> int:
+        """Bytes that were brought so far."""
+        return self._moved
+
+    def renew(self) -> None:
+        """Weights are to be others from now on: forget those that are on their way."""
+        self._coming = {}
+
+    def close(self) -> None:
+        """Stop; the blocks are left without weights."""
+        for hook in self._hooks:
+            hook.remove()
+        self._thread.shutdown()
+        self._coming = {}
+
+    def _before(self, name: str) -> Callable[[nn.Module, object], None]:
+        def bring(module: nn.Module, given: object) -> None:
+            weights = self._take(name)
+            for path, value in weights.items():
+                _put(module, path, nn.Parameter(value, requires_grad=False))
+            self._moved += sum(v.numel() * v.element_size() for v in weights.values())
+            self._ask(self._following(name))
+
+        return bring
+
+    def _after(self, name: str) -> Callable[[nn.Module, object, object], None]:
+        def leave(module: nn.Module, given: object, out: object) -> None:
+            self._leave(name)
+
+        return leave
+
+    def _take(self, name: str) -> Weights:
+        self._ask(name)
+        weights = self._coming.pop(name).result()
+        self._coming = {}  # what was expected and is not wanted is let go
+        self._lane.arrived(weights)
+        return weights
+
+    def _ask(self, name: str) -> None:
+        if name not in self._coming:
+            self._coming[name] = self._thread.submit(lambda: self._lane.send(self._source(name)))
+
+    def _following(self, name: str) -> str:
+        place = self._order.index(name)
+        return self._order[(place + 1) % len(self._order)]
+
+    def _leave(self, name: str) -> None:
+        module = self._blocks[name]
+        for path, value in list(module.named_parameters()):
+            _put(module, path, nn.Parameter(value.to("meta"), requires_grad=False))
+        self._left(name)
+
+
+def _put(module: nn.Module, path: str, value: nn.Parameter) -> None:
+    owner, _, leaf = path.rpartition(".")
+    module.get_submodule(owner)._parameters[leaf] = value

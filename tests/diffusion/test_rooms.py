@@ -1,0 +1,131 @@
+"""Rooms: networks warm while there is room, evicted with reasons, streamed where they do not fit; always the
+same answers.
+"""
+
+import gc
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+import torch
+from noderack_diffusion import rooms
+from noderack_diffusion.checkpoint import load_checkpoint, load_model
+from noderack_diffusion.lora import load_lora, patches_for
+from noderack_diffusion.memory import Block, Device
+from noderack_diffusion.parts import REST, parts_of
+from noderack_diffusion.rooms import Room, room, size_of
+from torch import Tensor
+
+MODELS = Path(__file__).parents[2] / "plugins" / "tiny" / "models"
+TINY, LORA = MODELS / "noderack-shapes.safetensors", MODELS / "noderack-shapes-heart.safetensors"
+
+
+@pytest.fixture(autouse=True)
+def _own_rooms() -> Iterator[None]:
+    room.cache_clear()
+    yield
+    room.cache_clear()
+
+
+@dataclass
+class Fake:
+    key: str
+    sizes: tuple[int, ...]
+    there: set[str] = field(default_factory=set)
+
+    def __hash__(self) -> int:
+        return id(self)
+
+    def blocks(self) -> tuple[Block, ...]:
+        return tuple(Block(f"b{i}", size) for i, size in enumerate(self.sizes))
+
+    def resident(self) -> frozenset[str]:
+        return frozenset(self.there)
+
+    def leave(self, names: frozenset[str]) -> None:
+        self.there -= names
+
+
+def admit(place: Room, one: Fake, activations: int = 0, *beside: Fake) -> None:
+    one.there = set(place.admit(one, activations, beside).resident)
+
+
+def test_models_stay_warm_until_room_is_wanted_and_it_is_said_why() -> None:
+    place = Room(Device(100))
+    first, second, third = (Fake(name, (20, 20)) for name in ("first", "second", "third"))
+    admit(place, first)
+    admit(place, second)
+    assert len(first.there) == len(second.there) == 2
+    admit(place, third, 10, second)
+    assert third.there and len(second.there) == 2 and len(first.there) < 2
+    said = place.report()
+    assert [m["name"] for m in said["models"]] == ["third", "second", "first"]
+    assert any("first gave up" in h["what"] for h in said["happened"])
+    assert any("last used" in line for h in said["happened"] for line in h["why"])
+
+
+def test_models_that_nobody_holds_are_forgotten() -> None:
+    place = Room(Device(100))
+    admit(place, one := Fake("one", (60,)))
+    del one
+    gc.collect()
+    admit(place, two := Fake("two", (60,)))
+    assert two.there == {"b0"} and len(place.report()["models"]) == 1
+
+
+def ask(model: object) -> Tensor:
+    torch.manual_seed(0)
+    x, context = torch.randn(2, 4, 8, 8), torch.randn(2, 77, model.spec.unet.context)
+    with torch.no_grad():
+        return model.predict(x, torch.full((2,), 3.0), context)
+
+
+def test_a_network_that_does_not_fit_is_streamed_and_answers_alike(monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = load_model(TINY, device="cpu")
+    patches, _ = patches_for(load_lora(LORA), whole, 1.0)
+    wanted, patched = ask(whole), ask(whole.with_patches(patches))
+    size = sum(b.bytes for b in whole.live.blocks())
+    room.cache_clear()
+    monkeypatch.setenv(rooms.VARIABLE, str(int(size * 0.7) + 24 * 2 * 64 * 4 * whole.spec.unet.width))
+    small = load_model(TINY, device="cpu")
+    assert torch.allclose(ask(small), wanted, atol=1e-5)
+    assert torch.allclose(ask(small.with_patches(patches)), patched, atol=1e-5)
+    assert torch.allclose(ask(small), wanted, atol=1e-5)
+    assert small.live.loaded_bytes() < size and small.live._streamer is not None
+    assert small.live._streamer.moved > 0
+    assert "streamed" in " ".join(room("cpu", 0).report()["models"][0]["why"])
+    room.cache_clear()
+    monkeypatch.delenv(rooms.VARIABLE)
+    assert torch.allclose(ask(small), wanted, atol=1e-5) and small.live._streamer is None
+
+
+def test_text_and_network_take_turns_where_both_do_not_fit(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = load_checkpoint(TINY, device="cpu")
+    assert found.clip is not None
+    before, answer = found.clip.encode("a red circle")[0], ask(found.model)
+    both = found.model.live, found.clip.towers[0].live
+    unet, text = (sum(b.bytes for b in live.blocks()) for live in both)
+    room.cache_clear()
+    monkeypatch.setenv(rooms.VARIABLE, str(max(unet, text) + 24 * 2 * 64 * 4 * found.spec.unet.width + 1000))
+    for _ in range(2):
+        assert found.clip.encode("a red circle")[0].equal(before)
+        assert torch.allclose(ask(found.model), answer, atol=1e-5)
+
+
+def test_blocks_are_in_the_order_in_which_they_run() -> None:
+    names = [f"input_blocks.{i}.0.weight" for i in (10, 2, 0)] + [
+        "out.2.weight",
+        "middle_block.0.x",
+        "time.w",
+    ]
+    assert list(parts_of(names)) == [
+        *(REST, "input_blocks.0", "input_blocks.2", "input_blocks.10", "middle_block.0"),
+    ]
+
+
+@pytest.mark.parametrize(("text", "size"), [("10GB", 10**10), ("512 mb", 512 * 10**6), ("1000", 1000)])
+def test_sizes(text: str, size: int) -> None:
+    assert size_of(text) == size
+    with pytest.raises(ValueError, match=rooms.VARIABLE):
+        size_of("much")
