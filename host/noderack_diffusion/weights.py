@@ -48,6 +48,14 @@ class Piece:
         dims = dims if self.rows is None else (self.rows[1], *dims[1:])
         return dims[::-1] if self.transposed else dims
 
+    def dtype(self) -> torch.dtype:
+        """The dtype of what ``read`` gives."""
+        return torch.float32 if self.scale is not None else self.store.header[self.key].dtype
+
+    def forget(self) -> None:
+        """What was read of the file need not stay in memory."""
+        self.store.forget(self.key)
+
     def read(self) -> Tensor:
         """The parameter's tensor; a view of the mapped file unless it is stored scaled."""
         tensor = self.store.tensor(self.key)
@@ -159,8 +167,8 @@ class Live:
 
     def _size(self, name: str) -> int:
         piece = self.pieces[name]
-        info = piece.store.header.get(piece.key)
-        like = torch.empty(piece.dims(), dtype=self.dtype if info is None else info.dtype, device="meta")
+        dtype = piece.dtype() if isinstance(piece, Piece) else self.dtype  # packs bring pieces of their own
+        like = torch.empty(piece.dims(), dtype=dtype, device="meta")
         return like.numel() * self._kept(name, like, changed=False).itemsize
 
     def _arrange(self, wanted: frozenset[str], stream: tuple[str, ...]) -> None:
@@ -173,7 +181,7 @@ class Live:
         for part in self._here - wanted:
             self._forget(part)
         for part in wanted - self._here:
-            for name in self._parts[part]:
+            for name in self._parts.get(part, ()):
                 self._fill(module, name)
         self._here = wanted
         if stream and self._streamer is None:
@@ -184,7 +192,9 @@ class Live:
 
     def _home(self, part: str) -> dict[str, Tensor]:
         """A part's weights in the computer's memory, patched, by their names in it."""
-        return {n.removeprefix(f"{part}."): self._derived(n, self._patches)[0] for n in self._parts[part]}
+        return {
+            n.removeprefix(f"{part}."): self._derived(n, self._patches)[0] for n in self._parts.get(part, ())
+        }
 
     def _fill(self, module: nn.Module, name: str) -> None:
         owner, leaf = _owner(module, name)
@@ -200,7 +210,7 @@ class Live:
         """A part's weights go; what the file maps of them, too."""
         module = self._module
         assert module is not None
-        for name in self._parts[part]:
+        for name in self._parts.get(part, ()):
             owner, leaf = _owner(module, name)
             value = owner._parameters[leaf]
             if value is not None:
@@ -211,8 +221,9 @@ class Live:
 
     def _unmap(self, part: str) -> None:
         """What was read of the file for a part need not stay in memory."""
-        for name in self._parts[part]:
-            self.pieces[name].store.forget(self.pieces[name].key)
+        for name in self._parts.get(part, ()):
+            if isinstance(piece := self.pieces[name], Piece):
+                piece.forget()
 
     def _attach(self, module: nn.Module, patches: PatchSet) -> None:
         """Puts patches beside layers, and takes off those that are there no more."""

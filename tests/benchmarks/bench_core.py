@@ -5,7 +5,8 @@
 Every side runs in a process of its own, as its users run it; the sides take turns. Without arguments the
 networks are small and random. ``BENCH_SIZE=full`` takes SD 1.5's and SDXL's own shapes at 512 x 512 (the
 weights files are written once, to ``BENCH_FOLDER``: 15 GB), ``BENCH_THREADS`` the threads, ``BENCH_ROUNDS``
-the rounds that count. ``BENCH_PEER=python:checkout`` adds the host that workflows come from. The last line is
+the rounds that count; ``BENCH_CLOCK=cpu`` counts seconds of the processor, for a machine that does other
+things beside (then one thread). ``BENCH_PEER=python:checkout`` adds the host that workflows come from. The last line is
 one JSON object: {"bench": "core", "figures": {…}}; figures that end in _seconds or _bytes are no ratios.
 """
 
@@ -28,6 +29,7 @@ from torch.utils.flop_counter import FlopCounterMode
 FULL = os.environ.get("BENCH_SIZE", "small") == "full"
 ROUNDS = int(os.environ.get("BENCH_ROUNDS", "2"))
 THREADS = int(os.environ.get("BENCH_THREADS", str(os.cpu_count() or 1)))
+CLOCK = os.environ.get("BENCH_CLOCK", "wall")
 PEER = os.environ.get("BENCH_PEER", "")
 WIDTH, CELLS = (320, 64) if FULL else (64, 16)
 Figures = dict[str, float]
@@ -39,7 +41,7 @@ class Side:
     def __init__(self, side: str, job: str, told: dict[str, Any]) -> None:
         python, _, checkout = PEER.partition(":") if side == "peer" else (sys.executable, "", "")
         script = str(Path(__file__).with_name("core_side.py"))
-        told = {**told, "threads": THREADS, "peer": checkout}
+        told = {**told, "threads": THREADS, "peer": checkout, "clock": CLOCK}
         environment = {**os.environ, "OMP_NUM_THREADS": str(THREADS)}
         self.process = subprocess.Popen(
             [python, script, side, job, json.dumps(told)],
