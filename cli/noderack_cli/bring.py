@@ -9,7 +9,7 @@ from pathlib import Path
 
 from noderack_host.folder import Host
 
-from noderack_cli.errors import NodesError
+from noderack_cli.errors import BadInput, NodesError
 from noderack_cli.fetch import fetch, room
 from noderack_cli.model_files import Index, link, target_for
 from noderack_cli.plan import ModelChoice
@@ -67,13 +67,26 @@ def bring(
     return Brought(tuple(paths), tuple(failed))
 
 
+def _same_or_refuse(model: ModelChoice, target: Path, index: Index) -> None:
+    """Raise BadInput for a file that is there already and is another one: it is the user's."""
+    if model.manifest.sha256 != index.sha256(target):
+        hint = (
+            f"Give it another name with --name, or take it away: nodes models rm {model.folder}/{model.name}"
+        )
+        raise BadInput(f"{target} is there already, with other content", hint)
+
+
 def _bring_one(
     model: ModelChoice, host: Host, index: Index, access: Access, course: Course, manner: Manner
 ) -> Path:
     target = target_for(host, model.folder, model.name)
     start = time.monotonic()
     facts: dict[str, object] = {"name": model.name, "folder": model.folder}
-    if model.present:
+    if target.is_file():
+        _same_or_refuse(model, target, index)
+        index.note(target, index.sha256(target))
+        how, size = "here already", target.stat().st_size
+    elif model.present:
         how = link(Path(model.present), target)
         index.note(target, index.sha256(Path(model.present)))
         size = target.stat().st_size

@@ -10,7 +10,7 @@ from noderack_cli.errors import FetchError
 from noderack_cli.sources import Access
 
 MEANING = {
-    404: "it is not there any more",
+    404: "there is no such file",
     410: "it is not there any more",
     429: "too many requests",
     451: "withheld by law",

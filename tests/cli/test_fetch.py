@@ -120,7 +120,7 @@ REFUSALS = [
     (404, "EntryNotFound", None, "has no such file", "/tree/main"),
     (404, "RevisionNotFound", None, "has no such revision", ""),
     (401, "", "t", "HF_TOKEN is wrong or too weak", "settings/tokens"),
-    (404, "", None, "not there any more", ""),
+    (404, "", None, "there is no such file", ""),
     (429, "", None, "too many requests", ""),
     (451, "", None, "withheld by law", ""),
 ]

@@ -220,3 +220,24 @@ def test_a_folder_that_nothing_reads_is_a_slip(
     assert f"Did you mean loras? If a pack reads it, make it first: mkdir {home.models / 'lora'}" in err
     (home.models / "lora").mkdir(parents=True)
     assert run(["models", "list", "lora"]) == 0
+
+
+@pytest.mark.parametrize("form", ["{path}", "file://{path}"])
+def test_get_takes_a_file(form: str, home: Host, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "x.safetensors"
+    path.write_bytes(BODY)
+    wanted = form.format(path=path)
+    assert run(["models", "get", wanted]) == Exit.BAD_INPUT
+    assert "which folder is it for?" in capsys.readouterr().err
+    assert run(["models", "get", wanted, "--folder", "loras", "--name", "y.safetensors"]) == 0
+    assert (home.models / "loras/y.safetensors").samefile(path)
+    assert Index.open(home).known[str(home.models / "loras/y.safetensors")].sha256 == SHA
+    again = ["models", "get", wanted, "--folder", "loras", "--name", "y.safetensors"]
+    assert run(again) == 0
+    path.unlink()
+    path.write_bytes(b"other")
+    assert run(again) == Exit.BAD_INPUT
+    assert "is there already, with other content" in capsys.readouterr().err
+    assert (home.models / "loras/y.safetensors").read_bytes() == BODY
+    path.unlink()
+    assert run(["models", "get", f"file://{path}", "--folder", "loras"]) == Exit.NOT_FOUND

@@ -8,6 +8,8 @@ import re
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
 
 import click
 from noderack_host.folder import Host
@@ -40,7 +42,7 @@ RECORD = ".json"  # the ending of a manifest that stands beside a model, or for 
 
 
 @click.command("get")
-@click.argument("wanted", nargs=-1, required=True, metavar="NAME|SHA256|URL...")
+@click.argument("wanted", nargs=-1, required=True, metavar="NAME|SHA256|URL|FILE...")
 @click.option("--folder", "category", help="The model folder, such as checkpoints or loras.")
 @click.option("--name", help="The file name to give it.")
 @limit_rate_option
@@ -65,6 +67,7 @@ def get(
     nodes models get noderack-shapes.safetensors
     nodes models get https://huggingface.co/org/repo/blob/main/model.safetensors --folder loras
     nodes models get URL --folder checkpoints --limit-rate 10M
+    nodes models get /mnt/share/model.safetensors --folder vae
     HF_TOKEN=... nodes models get URL        # gated and private files
     """
     host = open_host(folder)
@@ -88,6 +91,9 @@ class Asked:
 
 
 def _choice(host: Host, registry: str | None, access: Access, asked: Asked) -> ModelChoice:
+    file = _file(asked.text)
+    if file is not None:
+        return _from_file(file, asked)
     manifest = _manifest(host, registry, access, asked)
     folder = asked.folder or manifest.folder
     if not folder:
@@ -96,6 +102,26 @@ def _choice(host: Host, registry: str | None, access: Access, asked: Asked) -> M
     present = find_content(host, Index.open(host), content, manifest.size) if content else None
     where = str(present) if present else None
     return ModelChoice(asked.name or manifest.name, folder, manifest, "you asked for it", where)
+
+
+def _file(text: str) -> Path | None:
+    """The file that the user names by its path or a file: address; raises NotFound if it is not there."""
+    if text.startswith("file:"):
+        path = Path(url2pathname(urlsplit(text).path))
+        if not path.is_file():
+            raise NotFound(f"{path} is not a file")
+        return path
+    path = Path(text).expanduser()
+    return path if ("/" in text or os.sep in text) and path.is_file() else None
+
+
+def _from_file(file: Path, asked: Asked) -> ModelChoice:
+    if not asked.folder:
+        raise BadInput(f"{asked.text}: which folder is it for?", "Say it, for example: --folder loras")
+    manifest = ModelManifest(file.name, asked.folder, digest(file), file.stat().st_size)
+    return ModelChoice(
+        asked.name or file.name, asked.folder, manifest, "you gave the file", str(file.resolve())
+    )
 
 
 def _manifest(host: Host, registry: str | None, access: Access, asked: Asked) -> ModelManifest:
