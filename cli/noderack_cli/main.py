@@ -69,6 +69,7 @@ COMMANDS: tuple[Row, ...] = (
     # Host
     Row("Host", "serve", f"{HERE}.serve:serve", "Serve the host to editors and programs."),
     Row("Host", "top", f"{HERE}.top:top", "Watch what a running server does."),
+    Row("Host", "memory", f"{HERE}.memory:memory", "Show which models are in memory, and why."),
     Row("Host", "node list", f"{HERE}.node:list_nodes", "List the node types of the host."),
     Row("Host", "node search", f"{HERE}.node:search_nodes", "Find node types by words."),
     Row("Host", "node show", f"{HERE}.node:show_node", "Show what a node type takes and gives."),

@@ -132,8 +132,23 @@ class Room:
 
 
 @cache
-def room(kind: str, index: int) -> Room:
+def rooms() -> dict[tuple[str, int], Room]:
+    """The rooms of this process, by kind and number of the device."""
+    return {}
+
+
+def room(kind: str, index: int = 0) -> Room:
     """The room of a device of this process."""
+    known = rooms()
+    return known.get((kind, index)) or known.setdefault((kind, index), _made(kind, index))
+
+
+def reports() -> list[dict[str, Any]]:
+    """What every room says of itself."""
+    return [one.report() for one in rooms().values()]
+
+
+def _made(kind: str, index: int) -> Room:
     told = os.environ.get(VARIABLE)
     capacity = size_of(told) if told else _capacity(kind, index)
     return Room(Device(capacity, 0 if told else RESERVES.get(kind, 0)), f"{kind}:{index}" if index else kind)

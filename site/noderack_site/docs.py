@@ -34,7 +34,7 @@ _WRONG = "# There is no such page\n\nIt may have moved: search for its name abov
 SECTIONS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("Start", ("index", "tutorial")),
     ("Workflows", ("install-missing", "run", "workflows", "draw")),
-    ("Your host", ("host", "models", "serve", "cluster")),
+    ("Your host", ("host", "models", "serve", "memory", "cluster")),
     ("Packs of your own", ("write-a-node", "make-a-pack", "publish")),
     ("A registry of your own", ("run-a-registry", "site")),
     ("Reference", ("commands", "errors", "error-codes", "exit-codes", "registry-settings", "http-api")),

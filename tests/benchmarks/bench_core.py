@@ -6,8 +6,9 @@ Every side runs in a process of its own, as its users run it; the sides take tur
 networks are small and random. ``BENCH_SIZE=full`` takes SD 1.5's and SDXL's own shapes at 512 x 512 (the
 weights files are written once, to ``BENCH_FOLDER``: 15 GB), ``BENCH_THREADS`` the threads, ``BENCH_ROUNDS``
 the rounds that count; ``BENCH_CLOCK=cpu`` counts seconds of the processor, for a machine that does other
-things beside (then one thread). ``BENCH_PEER=python:checkout`` adds the host that workflows come from. The last line is
-one JSON object: {"bench": "core", "figures": {…}}; figures that end in _seconds or _bytes are no ratios.
+things beside (then one thread). ``BENCH_PEER=python:checkout`` adds the host that workflows come from. The
+last line is one JSON object: {"bench": "core", "figures": {…}}; figures that end in _seconds or _bytes are no
+ratios.
 """
 
 import argparse

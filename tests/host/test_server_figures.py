@@ -98,6 +98,18 @@ async def test_priorities_go_first_and_limits_hold(client: Client) -> None:
     assert len(await (await client.get("/history")).json()) == 3, "history is bounded"
 
 
+async def test_it_says_which_models_are_in_memory(client: Client) -> None:
+    from noderack_diffusion.memory import Device
+    from noderack_diffusion.rooms import Room, rooms
+
+    rooms()["test", 0] = Room(Device(10**9), "test")
+    try:
+        told = await (await client.get("/noderack/memory")).json()
+        assert {"device": "test", "capacity": 10**9}.items() <= told["rooms"][-1].items()
+    finally:
+        del rooms()["test", 0]
+
+
 async def test_a_webhook_that_was_not_allowed_is_refused(client: Client) -> None:
     refused: Any = await put(client, "a", extra_data={"webhook": "http://169.254.169.254/"})
     assert refused.status == 400 and "--webhook-origin" in (await refused.json())["error"]["message"]

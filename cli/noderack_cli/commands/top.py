@@ -38,7 +38,7 @@ def top(
     nodes top --once --json
     nodes top --url https://box.lan:8188 --token "$TOKEN"
     """
-    address, headers = _server(folder, url, token)
+    address, headers = server_of(folder, url, token)
     with httpx.Client(base_url=address, headers=headers, timeout=10) as http:
         while True:
             told = _now(http, address)
@@ -51,7 +51,7 @@ def top(
             time.sleep(max(0.1, every))
 
 
-def _server(folder: Path | None, url: str | None, token: str | None) -> tuple[str, dict[str, str]]:
+def server_of(folder: Path | None, url: str | None, token: str | None) -> tuple[str, dict[str, str]]:
     """The server's address and what to send it; raises NotFound where none runs."""
     if url is not None:
         return url, {"Authorization": f"Bearer {token}"} if token else {}

@@ -23,6 +23,7 @@ from noderack_host.server import (
     routes_jobs,
     routes_manager,
     routes_manager_dialogs,
+    routes_memory,
     routes_now,
     routes_open,
     routes_prompt,
@@ -96,6 +97,7 @@ def make_app(
         *routes_manager.ROUTES,
         *routes_registry.ROUTES,
         *routes_open.ROUTES,
+        *routes_memory.ROUTES,
         *routes_now.ROUTES,
     )
     dialogs = routes_manager_dialogs.ROUTES if settings.manager else ()
