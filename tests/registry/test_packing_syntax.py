@@ -176,3 +176,26 @@ def test_entries_hold_what_is_written_down_and_mark_the_rest(tmp_path: Path) -> 
     assert entry["output"] == ["MODEL"] and entry["display_name"] == "Load A" and entry["category"] == "x"
     assert entry["input"]["required"] == {"ckpt": [None], "n": ["INT", {"default": 1}]}
     assert entry["unknown"] == ["input.required.ckpt[0]"]
+
+
+def test_older_classes_that_a_function_gives_a_schema_are_seen(tmp_path: Path) -> None:
+    (tmp_path / "__init__.py").write_text(
+        "from dataclasses import dataclass\nfrom comfy_api.latest import ComfyExtension\nfrom . import old\n"
+        "def stub(module):\n"
+        "    @dataclass\n    class Stub:\n        node_id: str\n        title: str | None\n"
+        "    def give(cls, name, title=None):\n"
+        "        schema = Stub(name, title)\n"
+        "        if not hasattr(cls, 'GET_SCHEMA'):\n            setattr(cls, 'GET_SCHEMA', lambda: schema)\n"
+        "        return cls\n"
+        "    return [give(m[1], m[0]) for m in module.NODE_CLASS_MAPPINGS.items()]\n"
+        "class Ext(ComfyExtension):\n"
+        "    async def get_node_list(self):\n        return [*stub(old)]\n"
+        "async def comfy_entrypoint():\n    return Ext()\n"
+    )
+    (tmp_path / "old.py").write_text(
+        "class A:\n    RETURN_TYPES = ('INT',)\nclass B:\n    RETURN_TYPES = ('INT',)\n"
+        "NODE_CLASS_MAPPINGS = {'First A': A, 'Second B': B}\n"
+    )
+    seen = node_types_from_source(tmp_path)
+    assert set(seen.node_types) == {"First A", "Second B"} and seen.unseen == ()
+    assert seen.node_types["First A"]["output"] == ["INT"]

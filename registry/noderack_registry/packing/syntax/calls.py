@@ -12,6 +12,7 @@ from noderack_registry.packing.syntax.call import Call
 from noderack_registry.packing.syntax.known_files import path_method
 from noderack_registry.packing.syntax.program import DEPTH, OutOfBudget, Program
 from noderack_registry.packing.syntax.values import (
+    FIELDS,
     UNKNOWN,
     Bound,
     Builtin,
@@ -155,6 +156,10 @@ class Calls:
         if any(base.endswith(("Enum", "Flag")) for base in cls.foreign_bases()):
             return UNKNOWN
         instance = Instance(cls)
+        fields, _ = cls.find(FIELDS)
+        if fields and not cls.find("__init__")[1]:  # a dataclass, or one of that kind
+            instance.names.update(zip(fields, args, strict=False))
+            instance.names.update({name: kwargs[name] for name in fields if name in kwargs})
         self.method(instance, "__init__", args, kwargs)
         return instance
 

@@ -9,6 +9,7 @@ from typing import Any
 from noderack_registry.packing.syntax.expressions import TABLES, Expressions
 from noderack_registry.packing.syntax.program import Program, Raised
 from noderack_registry.packing.syntax.values import (
+    FIELDS,
     UNKNOWN,
     Bound,
     Class,
@@ -82,6 +83,8 @@ class Statements:
             self.bind(target, value, scope)
 
     def on_AnnAssign(self, node: ast.AnnAssign, scope: Scope) -> None:
+        if scope.is_class and isinstance(node.target, ast.Name):
+            scope.names.setdefault(FIELDS, []).append(node.target.id)
         if node.value is not None:
             self.bind(node.target, self.evaluate(node.value, scope), scope)
 

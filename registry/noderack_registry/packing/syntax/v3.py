@@ -65,12 +65,19 @@ def listed(calls: Calls, entrypoint: Function) -> tuple[dict[str, Any], list[str
     missed: list[str] = []
     for node in nodes:
         schema = schema_of(calls, node) if isinstance(node, Class) else None
-        node_id = schema.kwargs.get("node_id") if schema is not None else None
+        node_id = schema.kwargs.get("node_id") if schema is not None else _named(calls, node)
         if isinstance(node_id, str):
             classes[node_id] = node
         else:
             missed.append(f"{getattr(node, 'name', 'a node')}: its node_id is computed")
     return classes, missed
+
+
+def _named(calls: Calls, cls: Any) -> Any:
+    """The node id of a class of the older form that was given a schema to be listed by."""
+    function, _ = cls.find("GET_SCHEMA") if isinstance(cls, Class) else (None, False)
+    stub = _attempt(calls, function, [])
+    return stub.names.get("node_id") if isinstance(stub, Instance) else None
 
 
 def schema_of(calls: Calls, cls: Class) -> Foreign | None:

@@ -26,6 +26,7 @@ class Foreign:
 
 
 UNKNOWN = Foreign("unknown")
+FIELDS = "#fields"  # in a class's names: those that its body annotates, in order
 
 
 class Table(dict[Any, Any]):
