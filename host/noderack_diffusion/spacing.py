@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 import torch
 
 from noderack_diffusion.errors import UnknownNameError
+from noderack_diffusion.gits import CHOICES, FEWEST, LEVELS, MOST
 from noderack_diffusion.sigma import Parametrisation
 
 ALIGN_YOUR_STEPS: Mapping[str, tuple[float, ...]] = {
@@ -66,6 +67,18 @@ def align_your_steps(model: str, n: int, denoise: float = 1.0) -> list[float]:
     if model not in ALIGN_YOUR_STEPS:
         raise UnknownNameError("table of steps", model, tuple(ALIGN_YOUR_STEPS))
     return cut(resampled(ALIGN_YOUR_STEPS[model], n + 1), n, denoise)
+
+
+def gits(coefficient: float, n: int, denoise: float = 1.0) -> list[float]:
+    """The table of that coefficient (0.8, 0.85 … 1.5), beyond 20 steps interpolated in the logarithm."""
+    found = round(coefficient, 2)
+    if found not in CHOICES:
+        raise UnknownNameError("coefficient", str(found), tuple(map(str, CHOICES)))
+    steps = min(n, MOST)
+    start = sum(range(FEWEST + 1, steps + 1)) * 2
+    chosen = CHOICES[found][start : start + (steps + 1) * 2]
+    sigmas = [LEVELS[int(chosen[i : i + 2])] for i in range(0, len(chosen), 2)]
+    return cut(resampled(sigmas, n + 1), n, denoise)
 
 
 def resampled(sigmas: Sequence[float], points: int) -> list[float]:

@@ -13,7 +13,14 @@ import torch
 from noderack_diffusion.distilled import distilled
 from noderack_diffusion.errors import UnknownNameError
 from noderack_diffusion.sigma import Parametrisation, continuous_angle, schedule, standard
-from noderack_diffusion.spacing import align_your_steps, laplace, polyexponential, turbo, variance_preserving
+from noderack_diffusion.spacing import (
+    align_your_steps,
+    gits,
+    laplace,
+    polyexponential,
+    turbo,
+    variance_preserving,
+)
 from noderack_nodes import NODE_CLASS_MAPPINGS
 from torch.testing import assert_close
 
@@ -25,6 +32,21 @@ LOW, HIGH = 0.0291675, 14.614642
 
 def same(found: Any, name: str) -> None:
     assert_close(torch.tensor(found), torch.tensor(REFERENCE[name]), rtol=2e-5, atol=2e-6)
+
+
+@pytest.mark.parametrize("name", [name for name in REFERENCE if name.startswith("gits")])
+def test_gits(name: str) -> None:
+    _, coefficient, steps, denoise = name.split()
+    same(gits(float(coefficient), int(steps), float(denoise)), name)
+    node = NODE_CLASS_MAPPINGS["GITSScheduler"]()
+    same(node.get_sigmas(float(coefficient), int(steps), float(denoise))[0].tolist(), name)  # type: ignore[attr-defined]
+
+
+def test_gits_knows_its_coefficients() -> None:
+    assert gits(1.2, 5, 0.0) == []
+    assert all(len(gits(c, n)) == n + 1 for c in (0.8, 1.15, 1.5) for n in (2, 3, 19, 20, 21))
+    with pytest.raises(UnknownNameError, match="coefficient"):
+        gits(2.0, 5)
 
 
 @pytest.mark.parametrize(

@@ -213,6 +213,24 @@ class AlignYourStepsScheduler(Schedule):
         return _sigmas(align_your_steps(model_type, steps, denoise))
 
 
+class GITSScheduler(Schedule):
+    """Published steps that follow the bends of a path (Chen et al., 2024)."""
+
+    INPUTS: ClassVar[Inputs] = {
+        "required": {
+            "coeff": number(1.2, 0.8, 1.5, 0.05),
+            "steps": integer(10, 2, 1000),
+            "denoise": _DENOISE,
+        }
+    }
+
+    def get_sigmas(self, coeff: float, steps: int, denoise: float) -> tuple[Tensor]:
+        """Made for two to twenty steps; more are interpolated. A smaller `coeff` has more of them late."""
+        from noderack_diffusion.spacing import gits
+
+        return _sigmas(gits(coeff, steps, denoise))
+
+
 class SigmaTool(Node):
     """Changes SIGMAS."""
 
@@ -327,6 +345,7 @@ NODES: Mappings = {
     for node in (
         *(BasicScheduler, KarrasScheduler, ExponentialScheduler, PolyexponentialScheduler, LaplaceScheduler),
         *(VPScheduler, BetaSamplingScheduler, SDTurboScheduler, AlignYourStepsScheduler),
+        GITSScheduler,
         *(SplitSigmas, SplitSigmasDenoise, FlipSigmas, SetFirstSigma, ExtendIntermediateSigmas),
         SamplingPercentToSigma,
     )
