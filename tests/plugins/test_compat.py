@@ -195,3 +195,18 @@ def test_text_encoders_and_image_towers_are_the_cores(tmp_path: Path) -> None:
         tmp_path,
     )
     assert answer == [[1, 77, 768], [1, 16], [1, 17, 64], True]
+
+
+def test_attention_functions_are_had_by_name(tmp_path: Path) -> None:
+    answer = ask(
+        "from comfy.ldm.modules import attention as a\nimport torch\n"
+        "a.register_attention_function('mine', lambda *x, **y: 'mine')\n"
+        "a.register_attention_function('mine', None)\n"
+        "q = torch.rand(1, 4, 8)\n"
+        "same = torch.equal(a.get_attention_function('optimized')(q, q, q, 2),\n"
+        "                   a.get_attention_function('basic')(q, q, q, 2))\n"
+        "answer = [same, a.get_attention_function('mine')(), a.get_attention_function('other', None),\n"
+        "          'mine' in a.REGISTERED_ATTENTION_FUNCTIONS]",
+        tmp_path,
+    )
+    assert answer == [True, "mine", None, True]

@@ -59,3 +59,26 @@ def wrap_attn(func: Any) -> Any:
         return func(*args, **kwargs) if override is None else override(func, *args, **kwargs)
 
     return attend
+
+
+# By name, for packs that offer a choice of them; packs add their own.
+REGISTERED_ATTENTION_FUNCTIONS: dict[str, Any] = {
+    "pytorch": attention_pytorch,
+    "basic": attention_basic,
+    "split": attention_split,
+    "sub_quad": attention_sub_quad,
+}
+
+
+def register_attention_function(name: str, func: Any) -> None:
+    """Adds an attention function; a name that is taken stays as it is."""
+    REGISTERED_ATTENTION_FUNCTIONS.setdefault(name, func)
+
+
+def get_attention_function(name: str, default: Any = ...) -> Any:
+    """The function of that name ("optimized" is the one in use); raises KeyError without a default."""
+    if name == "optimized":
+        return optimized_attention
+    if name not in REGISTERED_ATTENTION_FUNCTIONS and default is ...:
+        raise KeyError(f"no attention function is called {name}")
+    return REGISTERED_ATTENTION_FUNCTIONS.get(name, default)
