@@ -7,9 +7,11 @@ where a ZIP keeps its list of files and wheels keep their metadata. What cannot 
 from __future__ import annotations
 
 import csv
+import os
 import re
 import zipfile
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from email.parser import HeaderParser
 from pathlib import Path
@@ -47,7 +49,8 @@ class WheelFacts:
 
 def facts_of(wheels: Sequence[Wheel], cache: Path | None) -> dict[str, WheelFacts]:
     """By sha256, of those wheels that can be read within `PATIENCE`; `cache` is uv's."""
-    found = {wheel.sha256: told for wheel in wheels if cache and (told := _in_cache(wheel, cache))}
+    buckets = list(_buckets(cache)) if cache else []
+    found = {wheel.sha256: told for wheel in wheels if (told := _in_cache(wheel, buckets))}
     far = [wheel for wheel in wheels if wheel.sha256 not in found]
     if not far:
         return found
@@ -59,23 +62,24 @@ def facts_of(wheels: Sequence[Wheel], cache: Path | None) -> dict[str, WheelFact
 # -- in uv's cache
 
 
-def _in_cache(wheel: Wheel, cache: Path) -> WheelFacts | None:
+def _in_cache(wheel: Wheel, buckets: Sequence[str]) -> WheelFacts | None:
     """Read where uv unpacked it: its pointer names the address and the hash that it had."""
     try:
         name, rest = parse_wheel_filename(wheel.name)[0], wheel.name.removesuffix(".whl").partition("-")[2]
-        for bucket in _buckets(cache):
-            pointer = bucket / name / f"{rest}.http"
-            if pointer.is_file() and _points_at(pointer.read_bytes(), wheel):
-                return _of_folder(bucket / name / rest)
+        for bucket in buckets:  # one for each index that was ever asked: texts, as there may be many
+            place = f"{bucket}/{name}/{rest}"
+            if os.path.isfile(f"{place}.http") and _points_at(Path(f"{place}.http").read_bytes(), wheel):  # noqa: PTH113
+                return _of_folder(Path(place))
     except (*_UNREADABLE, InvalidWheelFilename):
         return None
     return None
 
 
-def _buckets(cache: Path) -> Iterator[Path]:
+def _buckets(cache: Path) -> Iterator[str]:
     for wheels in cache.glob("wheels-v*"):
-        yield wheels / "pypi"
-        yield from (wheels / "index").glob("*")
+        yield str(wheels / "pypi")
+        with suppress(OSError), os.scandir(wheels / "index") as entries:
+            yield from (entry.path for entry in entries)
 
 
 def _points_at(pointer: bytes, wheel: Wheel) -> bool:
