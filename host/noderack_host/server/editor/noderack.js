@@ -69,6 +69,7 @@ const panel = new Panel();
 let opened = null; // the workflow that the panel speaks of
 let running = null; // the id of our task
 
+const CORE = "comfy-core"; // what editors write as the pack of their host's own nodes
 const plain = (graph) => JSON.parse(JSON.stringify(graph)); // the editor's own are reactive proxies
 const workflow = () => app.extensionManager?.workflow?.activeWorkflow?.activeState ?? app.graph.serialize();
 
@@ -77,7 +78,7 @@ async function look() {
   const found = await ask("manager/missing", { workflow: graph });
   if (!found.types.length && !found.models.length) return panel.hide();
   opened = graph;
-  const rows = [...found.types.map((one) => row(one.type, one.pack ?? "node type")), ...found.models.map((one) => row(one.name, one.folder ?? "model"))];
+  const rows = [...found.types.map((one) => row(one.type, one.pack === CORE ? "a core node that this host lacks" : one.pack ?? "node type")), ...found.models.map((one) => row(one.name, one.folder ?? "model"))];
   const parts = [found.types.length && count(found.types.length, "node type"), found.models.length && count(found.models.length, "model")];
   const title = `Missing: ${parts.filter(Boolean).join(" and ")}`;
   if (!manager.enabled || !manager.trusted) {
