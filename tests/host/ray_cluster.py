@@ -66,16 +66,17 @@ STORE = 80 << 20
 
 @contextmanager
 def cluster(site: Path) -> Iterator[tuple[str, dict[str, str]]]:
-    """A head with two processors; gives its address and the environment for who joins it.
+    """A head with room for a few workers; gives its address and the environment for who joins it.
 
     `site` is a folder that Python processes of the cluster import from, too.
     """
     port = free_port()
     folder = tempfile.mkdtemp(prefix="nr-", dir="/tmp")  # short: names of sockets are
     environment = {**os.environ, "RAY_USAGE_STATS_ENABLED": "0", "RAY_AUTH_MODE": "disabled"}
+    environment |= {"RAY_memory_monitor_refresh_ms": "0"}  # what else runs on this machine is no matter here
     environment |= {"PYTHONPATH": str(site), "AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b"}
     words = [str(Path(sys.executable).with_name("ray")), "start", "--head", "--block", f"--port={port}"]
-    words += ["--num-cpus=2", "--include-dashboard=false", f"--object-store-memory={STORE}"]
+    words += ["--num-cpus=5", "--include-dashboard=false", f"--object-store-memory={STORE}"]
     words += [f"--temp-dir={folder}", "--node-ip-address=127.0.0.1", "--disable-usage-stats"]
     quiet = subprocess.DEVNULL
     with subprocess.Popen(words, env=environment, stdout=quiet, stderr=quiet) as head:

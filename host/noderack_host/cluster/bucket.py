@@ -45,13 +45,14 @@ class Bucket:
         if made in names:
             obstore.put(self._store, self._key(names[made]), file)
             return names[made]
+        taken = (FileExistsError, obstore.exceptions.AlreadyExistsError, obstore.exceptions.PreconditionError)
         name = sibling(made, names) or first_free(made.name, iter(self._names(made)))
         while True:
             final = Made(made.kind, made.subfolder, name)
             try:
                 obstore.put(self._store, self._key(final), file, mode="create")
                 return final
-            except FileExistsError:
+            except taken:
                 name = following(name)
 
     def read(self, made: Made) -> bytes | None:

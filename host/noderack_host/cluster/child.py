@@ -123,20 +123,18 @@ class Child:
             self._link(Made(**one))
         outlet = Outlet(self._hear, job["extra"])
         try:
-            if job["id"] in self._dropped:
-                raise PromptStopped(job["id"], None)
             wanted = job["wanted"] or None
             result = self._executor.run_here(job["prompt"], outlet, job["extra"], job["id"], wanted)
+            self._outbox.sweep()
             end = self._end("done", result)
         except NodeError as error:
             end = {"state": "failed", "node": error.node_id, "type": error.node_type, "why": str(error)}
         except PromptStopped as stopped:
             end = {"state": "stopped", "node": stopped.node_id}
-        except Exception as error:  # a pack's class broke the executor: the worker goes on
-            logging.getLogger(__name__).exception("prompt %s broke the executor", job["id"])
+        except Exception as error:  # a pack's class, or the place for outputs: the worker goes on
+            logging.getLogger(__name__).exception("prompt %s failed outside its nodes", job["id"])
             end = {"state": "failed", "node": "", "type": "", "why": f"{type(error).__name__}: {error}"}
         self._dropped.discard(job["id"])
-        self._outbox.sweep()
         self._send({"end": {"id": job["id"], **end}})
 
     def _end(self, state: str, result: RunResult) -> dict[str, Any]:

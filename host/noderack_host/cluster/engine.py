@@ -338,6 +338,8 @@ class RayEngine:
             return RunResult(entry.id, outputs, end["meta"], tuple(end["cached"]), timings)
         if end["state"] == "stopped":
             raise PromptStopped(entry.id, end["node"])
+        if not end["node"]:
+            raise _failed(entry, "WorkerFailed", end["why"], hear)
         raise NodeError(end["node"], end["type"], RuntimeError(end["why"]), {})
 
 
