@@ -21,6 +21,8 @@ class PackedConv2d(nn.Conv2d):
         weight: Tensor = self.weight
         if weight.dtype != x.dtype:
             weight = weight.to(x.dtype)
+            if self._can(x) and "_conv_forward" not in self.__dict__:
+                return self._run(x, self._blocks(weight, x), self.bias)
         out: Tensor = self._conv_forward(x, weight, self.bias)
         return out
 
@@ -28,11 +30,19 @@ class PackedConv2d(nn.Conv2d):
         if weight is not self.weight or not self._can(input):
             plain: Tensor = super()._conv_forward(input, weight, bias)
             return plain
-        packed = self.packed(input)
+        return self._run(input, self.packed(input), bias)
+
+    def _run(self, x: Tensor, packed: Tensor, bias: Tensor | None) -> Tensor:
         out: Tensor = torch.ops.mkldnn._convolution_pointwise(
-            *(input, packed, bias, self._edge, self.stride, self.dilation, self.groups, "none", [], "")
+            *(x, packed, bias, self._edge, self.stride, self.dilation, self.groups, "none", [], "")
         )
         return out
+
+    def _blocks(self, weight: Tensor, like: Tensor) -> Tensor:
+        packed: Tensor = torch.ops.mkldnn._reorder_convolution_weight(
+            *(weight, self._edge, self.stride, self.dilation, self.groups, list(like.shape))
+        )
+        return packed
 
     @property
     def _edge(self) -> list[int]:
@@ -47,9 +57,7 @@ class PackedConv2d(nn.Conv2d):
         """The weight in blocks, for inputs like this one."""
         if self._packed is None or self._of is None or not self._of(self.weight):
             self._of = Same(self.weight)
-            self._packed = torch.ops.mkldnn._reorder_convolution_weight(
-                *(self.weight.detach(), self._edge, self.stride, self.dilation, self.groups, list(like.shape))
-            )
+            self._packed = self._blocks(self.weight.detach(), like)
         return self._packed
 
     def packed_bytes(self) -> int:
