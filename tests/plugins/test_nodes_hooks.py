@@ -115,3 +115,13 @@ def test_groups_join_each_hook_once(whole: tuple[Any, Any, Any]) -> None:
     two = run("CreateHookLoraModelOnly", HEART.name, 0.5, prev_hooks=one)
     assert len(run("CombineHooks4", hooks_A=one, hooks_C=two).hooks) == 2
     assert run("CreateHookLora", HEART.name, 0.0, 0.0, prev_hooks=two) is two
+
+
+def test_defaults_take_hooks_along(whole: tuple[Any, Any, Any]) -> None:
+    hooks, more = (run("CreateHookLoraModelOnly", HEART.name, s) for s in (1.0, 0.5))
+    text = [[torch.ones(1, 3, 4), {"hooks": hooks}]]
+    both = run("ConditioningSetDefaultCombine", text, text, hooks=more)
+    yes, no = run("PairConditioningSetDefaultCombine", text, text, text, text, hooks=more)
+    for found in (both, yes, no):
+        assert [told.get("default") for _, told in found] == [None, True]
+        assert [len(told["hooks"].hooks) for _, told in found] == [1, 2]

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 from noderack_nodes.errors import NodeInputError
 from noderack_nodes.places import model_names, model_path
-from noderack_nodes.sockets import CLIP, MODEL, Inputs, Mappings, Node, flag, number, text
+from noderack_nodes.sockets import CLIP, MODEL, Inputs, Mappings, Node, choice, flag, number, text
 
 _STRENGTH = number(1.0, -100.0, 100.0)
 log = logging.getLogger(__name__)
@@ -87,6 +87,7 @@ class NoderackLoraBlocks(Node):
                 default="", placeholder="OUT:0.5, IN08:0, MID:1 … or a list of 12, 17, 20 or 26 numbers"
             ),
             "bypass": flag(False),
+            "compat": choice("exact", "comfy"),
         }
         return {"required": {**_inputs(clip=True), **more}}
 
@@ -99,15 +100,23 @@ class NoderackLoraBlocks(Node):
         strength_clip: float,
         blocks: str = "",
         bypass: bool = False,
+        compat: str = "exact",
     ) -> tuple[Any, Any, str]:
-        """`BASE` is the text encoder; blocks that are not named keep the full strength."""
+        """`BASE` is the text encoder; blocks that are not named keep the full strength. `comfy` repeats what
+        that host does where it departs from an algorithm (DoRA by rows, OFT).
+        """
         rows = [(model, strength_model), (clip, strength_clip)]
-        found, said = applied(rows, lora_name, bypass=bypass, blocks=blocks)
+        found, said = applied(rows, lora_name, bypass=bypass, blocks=blocks, compat=compat)
         return found[0], found[1], said
 
 
 def applied(
-    handles: list[tuple[Any, float]], lora_name: str, *, bypass: bool = False, blocks: str = ""
+    handles: list[tuple[Any, float]],
+    lora_name: str,
+    *,
+    bypass: bool = False,
+    blocks: str = "",
+    compat: str = "exact",
 ) -> tuple[list[Any], str]:
     """The handles with an adapter on them, and what became of it.
 
@@ -125,7 +134,7 @@ def applied(
         if handle is None or strength == 0:
             found.append(handle)
             continue
-        patches, report = patches_for(lora, handle, strength, bypass=bypass, factor=factor)
+        patches, report = patches_for(lora, handle, strength, compat=compat, bypass=bypass, factor=factor)
         found.append(_with_embeddings(handle.with_patches(patches), lora.bundles))
         reports.append(report)
     said = "\n".join(report.sentence() for report in reports)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from noderack_nodes.hook_conditioning import as_default
 from noderack_nodes.latent import crop_to_grid, fit_mask, hide
 from noderack_nodes.sockets import (
     CONDITIONING,
@@ -304,12 +305,7 @@ class ConditioningSetDefaultCombine(Node):
         hooks: Any = None,
     ) -> tuple[Conditioning]:
         """`hooks` go onto the default alone."""
-        added = with_options(cond_DEFAULT, default=True)
-        if hooks is not None:
-            joined = [options.get("hooks") for _, options in added]
-            own = [hooks if had is None else had.clone_and_combine(hooks) for had in joined]
-            added = [[text, {**o, "hooks": h}] for (text, o), h in zip(added, own, strict=True)]
-        return (cond + added,)
+        return (cond + as_default(cond_DEFAULT, hooks),)
 
 
 _ALL: tuple[type[Node], ...] = (
