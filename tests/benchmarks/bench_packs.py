@@ -4,15 +4,17 @@
     make bench-packs PACKS=DIR                   # a folder of repositories
     make bench-packs PACKS=DIR PEER=COMFYUI PACKS_PYTHON=PYTHON
 
-PACKS_PYTHON is a Python that has what the packs need, and what ComfyUI needs; without it this one is used,
-and packs whose dependencies are absent do not load. Without PEER, a wheel is compared with its own folder.
-The last line is JSON: shares of packs, and of nodes that ran on both sides; import_vs_peer is a ratio.
+PACKS_PYTHON is a Python that has what the packs need, and what ComfyUI needs; without it a clone of this one
+gets that installed from the index (20 minutes at most; what cannot be had is told, and such packs may not
+load). Without PEER, a wheel is compared with its own folder. The last line is JSON: shares of packs, and of
+nodes that ran on both sides; import_vs_peer is a ratio.
 """
 
 from __future__ import annotations
 
 import argparse
 import ast
+import atexit
 import contextlib
 import json
 import os
@@ -27,6 +29,7 @@ from typing import Any
 
 from noderack_registry.packing import BuiltWheel, PackError, build_wheel
 from noderack_registry.packing.syntax import node_types_from_source
+from packs_env import environment
 
 ROOT = Path(__file__).parents[2]
 OWN = ROOT / "tests" / "cases" / "packs"
@@ -313,6 +316,9 @@ def main() -> None:
         if (p.is_dir() or p.suffix == ".py") and p.name[0] not in "._"
     ]
     rows: list[Row] = []
+    atexit.register((corner := tempfile.TemporaryDirectory(prefix="noderack-bench-")).cleanup)
+    some = [pack for pack in packs if wanted is None or pack.name in wanted]
+    asked.python = _python(asked.packs, some, asked.peer, asked.python, Path(corner.name))
     with tempfile.TemporaryDirectory(prefix="noderack-bench-") as temporary:
         os.environ.setdefault("NODERACK_HOST", _host(Path(temporary)))
         bench = _bench(asked.python, asked.peer, Path(temporary), run=not asked.no_run)
@@ -342,6 +348,17 @@ def main() -> None:
         some = [pack for pack in packs if pack.stem in loaded][: asked.together]
         found |= side_by_side(some, asked.python, asked.peer, Path(temporary))
     print(json.dumps({"bench": "packs", "figures": found}))
+
+
+def _python(folder: Path, packs: list[Path], peer: Path | None, python: Path, work: Path) -> Path:
+    """The Python that was named; for packs of others and where none was, one with what they need."""
+    if folder == OWN or python != Path(sys.executable).absolute():
+        return python
+    try:
+        return environment(packs, peer, work / "env")
+    except (OSError, subprocess.SubprocessError) as cause:
+        print(f"packs have what is here, as nothing can be installed: {cause}")
+        return python
 
 
 def _bench(python: Path, peer: Path | None, work: Path, *, run: bool) -> Bench:
