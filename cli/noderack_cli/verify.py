@@ -176,13 +176,17 @@ def _inspection(data: dict[str, Any], what: str) -> Inspection:
         Failure(str(f.get("pack", "?")), str(f.get("cause", f)), f.get("node_type"), _where(f.get("trace")))
         for f in data.get("failures", ())
     )
-    packs = data.get("packs", ())
-    listed = {str(p.get("distribution") or p["name"]): p for p in _each(packs)}
+    brought: dict[str, tuple[str, ...]] = {}
+    seconds: dict[str, float] = {}
+    for pack in _each(data.get("packs", ())):  # a distribution may bring several, an entry point each
+        name = str(pack.get("distribution") or pack["name"])
+        brought[name] = (*brought.get(name, ()), *pack.get("node_types", ()))
+        seconds[name] = seconds.get(name, 0.0) + float(pack.get("seconds", 0.0))
     return Inspection(
         data["node_types"],
-        {name: tuple(p.get("node_types", ())) for name, p in listed.items()},
+        brought,
         failures,
-        seconds={name: float(p.get("seconds", 0.0)) for name, p in listed.items()},
+        seconds=seconds,
         lacking=tuple(data.get("lacking", ())),
     )
 
