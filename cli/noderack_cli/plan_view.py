@@ -38,13 +38,19 @@ def _pack(pack: PackChoice) -> Iterator[str]:
     facts = ", ".join(fact for fact in (size(pack.size) if pack.size else "", pack.licence or "") if fact)
     yield f"  {pack.pack} {version}" + (f"  ({facts})" if facts else "")
     if pack.node_types:
-        yield f"      for {', '.join(pack.node_types)}"
+        yield f"      for {_some(pack.node_types)}"
     yield f"      because: {pack.reason}"
     if pack.alternatives:
         yield f"      also claimed by: {', '.join(pack.alternatives[:5])}"
     if pack.capabilities:
         yield f"      its code can: {', '.join(pack.capabilities)}"
     yield from (f"      careful: {risk}" for risk in _summed(pack.risks))
+
+
+def _some(types: Sequence[str], most: int = 8) -> str:
+    """Node types in one line; of a pack that is installed for itself only the first."""
+    more = len(types) - most
+    return ", ".join(types[:most]) + (f" and {more} more" if more > 0 else "")
 
 
 def _summed(risks: Sequence[str]) -> Iterator[str]:

@@ -35,6 +35,7 @@ def test_a_new_user_runs_a_template(url: str, browser: Any) -> None:
     page.goto(url, wait_until="domcontentloaded")
 
     page.get_by_text("Runs here").click()  # the list of templates opens by itself the first time
+    page.locator(f"[data-testid=template-workflow-{TEMPLATE}]").scroll_into_view_if_needed()
     page.wait_for_selector(f"[data-testid=template-workflow-{TEMPLATE}] img")
     keep(page, "editor-templates")
     known = page.evaluate("() => Object.keys(LiteGraph.registered_node_types)")
