@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 import nh3
 from markdown_it import MarkdownIt
+from markdown_it.rules_core import StateCore
 from markupsafe import Markup, escape
 
 from noderack_site.data import Raw
@@ -123,7 +124,16 @@ def own_markdown(text: str) -> str:
 
 @lru_cache(maxsize=1)
 def _reader() -> MarkdownIt:
-    return MarkdownIt("commonmark", {"html": False}).enable(["table", "strikethrough"])
+    reader = MarkdownIt("commonmark", {"html": False}).enable(["table", "strikethrough"])
+    reader.core.ruler.push("aligned", _aligned)
+    return reader
+
+
+def _aligned(state: StateCore) -> None:
+    """Say by attribute how a table's cells are aligned: the pages' policy allows no style in place."""
+    for token in state.tokens:
+        if token.tag in ("td", "th") and (style := token.attrs.pop("style", None)):
+            token.attrs["align"] = str(style).partition(":")[2]
 
 
 def _described(match: re.Match[str]) -> str:

@@ -139,3 +139,8 @@ def test_sizes(size: object, text: str) -> None:
 def test_the_first_page_is_light(site: Path) -> None:
     css, js = next(site.glob("static/site.*.css")), next(site.glob("static/site.*.js"))
     assert sum(path.stat().st_size for path in (site / "index.html", css, js)) < 100_000
+
+
+def test_cells_are_aligned_without_a_style() -> None:
+    said = safe_markdown("| a |\n|--:|\n| 1 |\n")
+    assert '<td align="right">1</td>' in said and "style" not in said

@@ -129,7 +129,7 @@ def limit(limits: dict[str, int]) -> None:
     """What one process may take; the parent looks after their sum."""
     most = {
         resource.RLIMIT_CORE: 0,
-        resource.RLIMIT_CPU: limits["seconds"],
+        resource.RLIMIT_CPU: limits["seconds"] + 1,  # the watcher comes first, and says why
         resource.RLIMIT_DATA: limits["memory"],
         resource.RLIMIT_FSIZE: limits["disk"],
         resource.RLIMIT_NOFILE: 1024,
