@@ -197,6 +197,8 @@ async def test_the_catalogue(client: Client, host: Host) -> None:
     assert (await (await client.get("/experiment/models/loras")).json())[0]["size"] == 1
     assert await (await client.get("/extensions")).json() == [OURS, "/extensions/talk%20pack/x%20y.js"]
     assert await (await client.get("/extensions/talk%20pack/x%20y.js")).text() == "export {}"
+    # Scripts ask under the name of their folder, as it was in the field.
+    assert await (await client.get("/extensions/Talk_Pack/x%20y.js")).text() == "export {}"
     for path in ("/system_stats", "/features", "/users", "/i18n", "/embeddings", "/health", "/metrics"):
         assert (await client.get(path)).status == 200, path
 

@@ -13,6 +13,7 @@ from noderack_host.folder import Host
 from noderack_host.packs import LoadedPack, Packs, load_packs
 from noderack_host.server import pack_routes
 from noderack_host.server.app import make_app
+from noderack_host.server.state import SERVER
 
 
 @pytest.fixture
@@ -46,6 +47,23 @@ async def test_routes_static_files_and_messages_of_packs(instance: Any, tmp_path
             assert await socket.receive_json() == {"type": "my.event", "data": {"n": 1}}
             instance.sender(3, b"abc", None)
             assert (await socket.receive()).data == b"\x00\x00\x00\x03abc"
+
+
+async def test_of_a_reloaded_pack_the_newer_route_answers(instance: Any, tmp_path: Path) -> None:
+    (tmp_path / "host.toml").touch()
+
+    def register(text: str) -> None:
+        @instance.routes.get("/mine")
+        async def mine(request: web.Request) -> web.Response:
+            return web.Response(text=text)
+
+    register("old")
+    app = make_app(Host.open(tmp_path), load_packs([]))
+    async with TestClient(TestServer(app)) as client:
+        assert await (await client.get("/mine")).text() == "old"
+        register("new")
+        app[SERVER].pack_routes.adopt()
+        assert await (await client.get("/mine")).text() == "new"
 
 
 class Shows:
