@@ -3,6 +3,7 @@
 Opening a checkpoint reads its header only. Weights are touched when a network is first used.
 """
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,13 +17,13 @@ from noderack_diffusion.detect import EDM_HIGHEST, EDM_LOWEST, detect, tower_pla
 from noderack_diffusion.devices import pick_device, pick_dtype
 from noderack_diffusion.errors import UnknownModelError, UnknownNameError
 from noderack_diffusion.model import Model
+from noderack_diffusion.narrow import FORMATS
 from noderack_diffusion.openclip import bare_pieces, hf_pieces, open_clip_pieces
 from noderack_diffusion.preview import Window
 from noderack_diffusion.shapes import told
 from noderack_diffusion.sigma import Parametrisation, continuous_edm, standard
 from noderack_diffusion.spec import ModelSpec, TowerRecipe
 from noderack_diffusion.store import Store
-from noderack_diffusion.stored import FORMATS
 from noderack_diffusion.textenc import Clip, Embeddings, Tower
 from noderack_diffusion.unclip import Seen
 from noderack_diffusion.unet import UNet
@@ -35,6 +36,8 @@ LAYOUTS = {"hf": hf_pieces, "bare": bare_pieces, "open_clip": open_clip_pieces}
 """How a text tower lies in a file, by the name in a family's row."""
 _V_PROBE = "output_blocks.11.1.transformer_blocks.0.norm1.bias"
 _V_PROBE_FLOOR = 0.09
+VARIABLE = "NODERACK_WEIGHTS"
+"""Environment variable: how matrices of denoising models are kept where nobody says, as "int8"."""
 _SEEN_MEAN, _SEEN_SPREAD = "noise_augmentor.data_mean", "noise_augmentor.data_std"
 
 
@@ -50,7 +53,7 @@ class Checkpoint:
 
 @dataclass(frozen=True, slots=True)
 class Placed:
-    """Where and in which dtype networks compute."""
+    """Where and in which dtype networks compute; ``stored`` is how denoising models' matrices are kept."""
 
     device: torch.device
     dtype: torch.dtype
@@ -59,8 +62,9 @@ class Placed:
     def live(self, store: Store, build: Callable[[], nn.Module], pieces: Pieces, part: str) -> Live:
         """A network of a file's part."""
         key, rounds = f"{store.key}:{part}", part.startswith("clip")
-        if self.stored is not None:
-            key = f"{key}:{self.stored}"
+        stored = self.stored if part == "unet" else None
+        if stored is not None:
+            key = f"{key}:{stored}"
         return Live(
             build,
             pieces,
@@ -68,7 +72,7 @@ class Placed:
             dtype=self.dtype,
             device=self.device,
             rounds=rounds,
-            stored=self.stored,
+            stored=stored,
         )
 
 
@@ -76,12 +80,13 @@ def placed(
     device: str | torch.device | None = None, dtype: torch.dtype | None = None, stored: str | None = None
 ) -> Placed:
     """The device and dtype told, or the usual ones of this machine; ``stored`` is a name of
-    ``stored.FORMATS``.
+    ``narrow.FORMATS``, or what the environment says.
     """
     where = pick_device(device)
-    if stored is not None and stored not in FORMATS:
-        raise UnknownNameError("format of weights", stored, tuple(FORMATS))
-    return Placed(where, pick_dtype(where, dtype), None if stored is None else FORMATS[stored])
+    told = (stored or os.environ.get(VARIABLE) or "default").removeprefix("fp8_")
+    if told != "default" and told not in FORMATS:
+        raise UnknownNameError("format of weights", told, ("default", *FORMATS))
+    return Placed(where, pick_dtype(where, dtype), FORMATS.get(told))
 
 
 def load_checkpoint(
@@ -113,7 +118,7 @@ def load_model(
 ) -> Model:
     """The denoising model of a file that may hold nothing else.
 
-    ``stored`` ("e4m3fn", "e5m2") keeps matrices in eight bits and widens them when they are used.
+    ``stored`` ("e4m3fn", "e5m2", "int8") keeps matrices in eight bits and widens them when they are used.
     """
     store, place = Store.open(path), placed(device, dtype, stored)
     return _model(store, detect(store.header, store.metadata), place)

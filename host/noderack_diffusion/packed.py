@@ -7,6 +7,7 @@ call; for the small pictures deep in a U-Net that takes as long as the convoluti
 import torch
 from torch import Tensor, nn
 
+from noderack_diffusion.narrow import widened
 from noderack_diffusion.seen_text import Same
 
 
@@ -20,7 +21,7 @@ class PackedConv2d(nn.Conv2d):
         """As that of any convolution; a weight that is kept narrower than ``x`` is widened."""
         weight: Tensor = self.weight
         if weight.dtype != x.dtype:
-            weight = weight.to(x.dtype)
+            weight = widened(weight, x.dtype)
             if self._can(x) and "_conv_forward" not in self.__dict__:
                 return self._run(x, self._blocks(weight, x), self.bias)
         out: Tensor = self._conv_forward(x, weight, self.bias)

@@ -3,28 +3,25 @@
 Matrices and convolutions are kept so; norms and biases, which are small and matter more, are not.
 """
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from noderack_diffusion.narrow import widened
 from noderack_diffusion.packed import PackedConv2d, can_pack
-
-FORMATS = {"e4m3fn": torch.float8_e4m3fn, "e5m2": torch.float8_e5m2}
-"""By the name that the field has for them."""
 
 
 class StoredLinear(nn.Linear):
     """A matrix kept narrower than it is computed with."""
 
     def forward(self, x: Tensor) -> Tensor:
-        return F.linear(x, self.weight.to(x.dtype), self.bias)
+        return F.linear(x, widened(self.weight, x.dtype), self.bias)
 
 
 class StoredConv2d(nn.Conv2d):
     """A convolution kept narrower than it is computed with."""
 
     def forward(self, x: Tensor) -> Tensor:
-        out: Tensor = self._conv_forward(x, self.weight.to(x.dtype), self.bias)
+        out: Tensor = self._conv_forward(x, widened(self.weight, x.dtype), self.bias)
         return out
 
 

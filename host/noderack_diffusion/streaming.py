@@ -13,9 +13,13 @@ import torch
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
+from noderack_diffusion.narrow import Scaled, parameter_of
+
 Weights = Mapping[str, Tensor]
 Source = Callable[[str], Weights]
 """A block's name -> its parameters as they lie in the computer's memory, by their names."""
+Use = Callable[[str, Tensor], Tensor]
+"""A parameter's name and it on the device -> as it is used there."""
 
 
 class Lane(Protocol):
@@ -31,11 +35,11 @@ class Lane(Protocol):
 class Direct:
     """For a device that computes from the computer's own memory."""
 
-    def __init__(self, dtype: Callable[[str, Tensor], torch.dtype]) -> None:
-        self._dtype = dtype
+    def __init__(self, use: Use) -> None:
+        self._use = use
 
     def send(self, home: Weights) -> Weights:
-        return {name: value.to(self._dtype(name, value)) for name, value in home.items()}
+        return {name: self._use(name, value) for name, value in home.items()}
 
     def arrived(self, sent: Weights) -> None:
         return None
@@ -44,10 +48,8 @@ class Direct:
 class Pinned:
     """For a GPU: through pinned buffers, on a stream of its own."""
 
-    def __init__(
-        self, device: torch.device, largest: int, dtype: Callable[[str, Tensor], torch.dtype], slots: int = 2
-    ) -> None:
-        self._device, self._dtype, self._next = device, dtype, 0
+    def __init__(self, device: torch.device, largest: int, use: Use, slots: int = 2) -> None:
+        self._device, self._use, self._next = device, use, 0
         self._stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
         self._buffers = [torch.empty(largest, dtype=torch.uint8, pin_memory=True) for _ in range(slots)]
         self._free = [torch.cuda.Event() for _ in range(slots)]  # type: ignore[no-untyped-call]
@@ -63,7 +65,8 @@ class Pinned:
                 size = value.numel() * value.element_size()
                 staged = buffer[place : place + size].view(value.dtype).view(value.shape).copy_(value)
                 there = staged.to(self._device, non_blocking=True)
-                found[name] = there.to(self._dtype(name, value))
+                scaled = isinstance(value, Scaled)
+                found[name] = self._use(name, value.on(self._device, there) if scaled else there)
                 place += -(-size // 64) * 64
             free.record(self._stream)
         return found
@@ -73,11 +76,13 @@ class Pinned:
         now.wait_stream(self._stream)
         for value in sent.values():
             value.record_stream(now)
+            if isinstance(value, Scaled):
+                value.scale.record_stream(now)
 
 
-def lane_to(device: torch.device, largest: int, dtype: Callable[[str, Tensor], torch.dtype]) -> Lane:
+def lane_to(device: torch.device, largest: int, use: Use) -> Lane:
     """The way to a device; ``largest`` is the size in bytes of the largest block at home."""
-    return Pinned(device, largest, dtype) if device.type == "cuda" else Direct(dtype)
+    return Pinned(device, largest, use) if device.type == "cuda" else Direct(use)
 
 
 class Streamer:
@@ -126,7 +131,7 @@ class Streamer:
         def bring(module: nn.Module, given: object) -> None:
             weights = self._take(name)
             for path, value in weights.items():
-                _put(module, path, nn.Parameter(value, requires_grad=False))
+                _put(module, path, parameter_of(value))
             self._moved += sum(v.numel() * v.element_size() for v in weights.values())
             self._ask(self._following(name))
 

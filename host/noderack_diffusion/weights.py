@@ -16,6 +16,7 @@ from noderack_diffusion.allocation import give_back, keep_pages
 from noderack_diffusion.bypass import attach
 from noderack_diffusion.errors import MismatchError
 from noderack_diffusion.memory import Block
+from noderack_diffusion.narrow import Scaled, narrowed, parameter_of
 from noderack_diffusion.packed import unpack
 from noderack_diffusion.parts import REST, part_of, parts_of
 from noderack_diffusion.patch import Patch, PatchSet, apply
@@ -186,15 +187,20 @@ class Live:
         self._here = wanted
         if stream and self._streamer is None:
             largest = max(b.bytes for b in self.blocks()) * 2  # fp32 files on the way to half precision
-            lane = lane_to(self.device, largest, lambda n, v: self._kept(n, v, changed=False))
+            lane = lane_to(self.device, largest, lambda n, v: self._in_use(n, v, changed=False))
             blocks = {part: module.get_submodule(part) for part in stream}
             self._streamer = Streamer(blocks, self._home, lane, self._unmap)
 
     def _home(self, part: str) -> dict[str, Tensor]:
         """A part's weights in the computer's memory, patched, by their names in it."""
-        return {
-            n.removeprefix(f"{part}."): self._derived(n, self._patches)[0] for n in self._parts.get(part, ())
-        }
+        return {n.removeprefix(f"{part}."): self._sent(n) for n in self._parts.get(part, ())}
+
+    def _sent(self, name: str) -> Tensor:
+        """One parameter as it is sent to the device: in eight bits if patches changed it, else as it lies."""
+        tensor, changed = self._derived(name, self._patches)
+        if changed and self.stored is not None and narrows(name, tensor):
+            return narrowed(tensor, self.stored, name)
+        return tensor
 
     def _fill(self, module: nn.Module, name: str) -> None:
         owner, leaf = _owner(module, name)
@@ -284,7 +290,20 @@ class Live:
     def weight(self, name: str, patches: PatchSet) -> Tensor:
         """One parameter as it is used: the file's tensor, patched, in the dtype and on the device of use."""
         tensor, changed = self._derived(name, patches)
-        return tensor.to(self.device, self._kept(name, tensor, changed=changed))
+        return self._in_use(name, tensor, changed=changed)
+
+    def _in_use(self, name: str, tensor: Tensor, *, changed: bool) -> Tensor:
+        """A parameter in the dtype and on the device of use; eight bits that patches made are drawn at home,
+        so that they are the same for every device.
+        """
+        if isinstance(tensor, Scaled):
+            return tensor.on(self.device)
+        if self.stored is None or not narrows(name, tensor):
+            return tensor.to(self.device, self._kept(name, tensor, changed=changed))
+        if changed:
+            made = narrowed(tensor, self.stored, name)
+            return made.on(self.device) if isinstance(made, Scaled) else made.to(self.device)
+        return narrowed(tensor.to(self.device), self.stored)
 
     def _derived(self, name: str, patches: PatchSet) -> tuple[Tensor, bool]:
         """One parameter in the computer's memory, and whether it is no longer the file's."""
@@ -310,7 +329,7 @@ class Live:
         return half and self.device.type == "cpu" and narrows(name, tensor)
 
     def _parameter(self, name: str, patches: PatchSet) -> nn.Parameter:
-        return nn.Parameter(self.weight(name, patches), requires_grad=False)
+        return parameter_of(self.weight(name, patches))
 
     def _shell(self) -> nn.Module:
         """The network without weights."""

@@ -9,6 +9,7 @@ from noderack_diffusion.blocks import LISTS, block_factors, block_of
 from noderack_diffusion.errors import AdapterError
 from noderack_diffusion.lora import LoraFile, group, patches_for
 from noderack_diffusion.model import Model
+from noderack_diffusion.narrow import FORMATS
 from noderack_diffusion.patch import PatchSet
 from noderack_diffusion.sigma import standard
 from noderack_diffusion.spec import FAMILIES, ModelSpec
@@ -121,8 +122,9 @@ def test_two_beside_a_layer_add_up_and_one_in_it_counts_too(model: Model) -> Non
     assert (half | one).key != (half | half).key and dora.stems
 
 
-def test_weights_in_eight_bits_keep_small_changes_when_beside() -> None:
-    model, exact = model_of(stored=torch.float8_e4m3fn), model_of()
+@pytest.mark.parametrize("stored", FORMATS.values())
+def test_weights_in_eight_bits_keep_small_changes_when_beside(stored: torch.dtype) -> None:
+    model, exact = model_of(stored=stored), model_of()
     small = lora_of({name: tensor * 0.02 for name, tensor in FILES["conv"].items()})
     patches = {bypass: patches_for(small, model, 1.0, bypass=bypass)[0] for bypass in (False, True)}
     wanted = drawn(exact.with_patches(patches[False])) - drawn(exact)

@@ -81,14 +81,17 @@ def ask(model: object) -> Tensor:
         return model.predict(x, torch.full((2,), 3.0), context)
 
 
-def test_a_network_that_does_not_fit_is_streamed_and_answers_alike(monkeypatch: pytest.MonkeyPatch) -> None:
-    whole = load_model(TINY, device="cpu")
+@pytest.mark.parametrize("stored", [None, "e4m3fn", "int8"])
+def test_a_network_that_does_not_fit_is_streamed_and_answers_alike(
+    monkeypatch: pytest.MonkeyPatch, stored: str | None
+) -> None:
+    whole = load_model(TINY, device="cpu", stored=stored)
     patches, _ = patches_for(load_lora(LORA), whole, 1.0)
     wanted, patched = ask(whole), ask(whole.with_patches(patches))
     size = sum(b.bytes for b in whole.live.blocks())
     rooms.rooms.cache_clear()
     monkeypatch.setenv(rooms.VARIABLE, str(int(size * 0.7) + 24 * 2 * 64 * 4 * whole.spec.unet.width))
-    small = load_model(TINY, device="cpu")
+    small = load_model(TINY, device="cpu", stored=stored)
     assert torch.allclose(ask(small), wanted, atol=1e-5)
     assert torch.allclose(ask(small.with_patches(patches)), patched, atol=1e-5)
     assert torch.allclose(ask(small), wanted, atol=1e-5)

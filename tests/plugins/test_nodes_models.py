@@ -91,7 +91,7 @@ def test_a_checkpoint_with_the_name_of_a_config(
     assert words(clip, "a red circle")[0][0].equal(words(wanted, "a red circle")[0][0])
 
 
-@pytest.mark.parametrize("kept", ["fp8_e4m3fn", "fp8_e5m2"])
+@pytest.mark.parametrize("kept", ["fp8_e4m3fn", "fp8_e5m2", "int8"])
 def test_weights_kept_in_eight_bits(host: Host, whole: tuple[Any, Any, Any], kept: str) -> None:
     parts(host)
     narrow = run("UNETLoader", "part.safetensors", kept)

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from collections.abc import Set
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,12 @@ OURS_MAY_BE_FEWER = {
 NOT_THERE = frozenset(
     {"LoraLoaderBypass", "LoraLoaderBypassModelOnly", "NoderackLoraBlocks", "NoderackClipWeighting"}
 )
+# Inputs and choices that ours have beside the reference's: always the last.
+OURS_ADDS: dict[tuple[str, str], set[str]] = {
+    ("VAEDecodeTiled", "mode"): set(),
+    ("VAEEncodeTiled", "mode"): set(),
+    ("UNETLoader", "weight_dtype"): {"int8"},
+}
 KNOWN = sorted(NODE_CLASS_MAPPINGS.keys() - NOT_THERE)
 
 
@@ -36,8 +43,9 @@ def plain(spec: Any) -> Any:
     return json.loads(json.dumps([kind, {k: v for k, v in options.items() if k != "tooltip"}]))
 
 
-def comparable(name: str, spec: Any) -> Any:
+def comparable(name: str, spec: Any, added: Set[str] = frozenset()) -> Any:
     kind, options = plain(spec)
+    kind = [choice for choice in kind if choice not in added] if isinstance(kind, list) else kind
     return ["COMBO", options] if name in OURS_MAY_BE_FEWER and isinstance(kind, list) else [kind, options]
 
 
@@ -46,11 +54,11 @@ def test_sockets(name: str, reference: dict[str, Any]) -> None:
     node, entry = NODE_CLASS_MAPPINGS[name], reference[name]
     inputs = node.INPUT_TYPES()
     for section in ("required", "optional"):
-        ours = {key: comparable(key, spec) for key, spec in inputs.get(section, {}).items()}
-        theirs = {
-            key: comparable(key, entry["input"][section][key])
-            for key in entry["input_order"].get(section, [])
-        }
+        own = {key: OURS_ADDS.get((name, key), set()) for key in inputs.get(section, {})}
+        wanted = entry["input_order"].get(section, [])
+        ours = {key: comparable(key, inputs[section][key], own[key]) for key in own}
+        ours = {key: spec for key, spec in ours.items() if key in wanted or (name, key) not in OURS_ADDS}
+        theirs = {key: comparable(key, entry["input"][section][key]) for key in wanted}
         assert ours == theirs
         assert list(ours) == list(theirs), "the order is what saved widget values rely on"
     assert list(node.RETURN_TYPES) == entry["output"]

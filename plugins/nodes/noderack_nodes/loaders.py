@@ -22,8 +22,14 @@ CONFIGS: dict[str, tuple[bool, int | None]] = {
     "v2-inpainting-inference.yaml": (False, None),
 }
 """What the well-known files say: whether the model predicts a velocity, and the layer of the text encoder."""
-_STORED = {"default": None, "fp8_e4m3fn": "e4m3fn", "fp8_e4m3fn_fast": "e4m3fn", "fp8_e5m2": "e5m2"}
-"""How weights are kept in memory, by the name that workflows have for it."""
+_STORED = {
+    "default": None,
+    "fp8_e4m3fn": "e4m3fn",
+    "fp8_e4m3fn_fast": "e4m3fn",
+    "fp8_e5m2": "e5m2",
+    "int8": "int8",
+}
+"""How weights are kept in memory, by the name that workflows have for it; the last is ours."""
 _CLIP_TYPES = (
     *("stable_diffusion", "stable_cascade", "sd3", "stable_audio", "mochi", "ltxv", "pixart", "cosmos"),
     *("lumina2", "wan", "hidream", "chroma", "ace", "omnigen2", "qwen_image", "hunyuan_image"),
