@@ -7,7 +7,6 @@ follow from the weight's name, so the same patches make the same weight.
 
 import zlib
 from collections.abc import Mapping
-from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -29,7 +28,7 @@ class Scaled(nn.Parameter):
 
     def __new__(cls, whole: Tensor, scale: Tensor) -> "Scaled":
         """``whole`` is int8, ``scale`` fp32, both on the same device."""
-        made = cast("Scaled", super().__new__(cls, whole, requires_grad=False))
+        made = super().__new__(cls, whole, requires_grad=False)
         made.scale = scale
         return made
 

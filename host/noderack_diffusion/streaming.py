@@ -65,8 +65,9 @@ class Pinned:
                 size = value.numel() * value.element_size()
                 staged = buffer[place : place + size].view(value.dtype).view(value.shape).copy_(value)
                 there = staged.to(self._device, non_blocking=True)
-                scaled = isinstance(value, Scaled)
-                found[name] = self._use(name, value.on(self._device, there) if scaled else there)
+                if isinstance(value, Scaled):
+                    there = value.on(self._device, there)
+                found[name] = self._use(name, there)
                 place += -(-size // 64) * 64
             free.record(self._stream)
         return found

@@ -223,6 +223,10 @@ def test_tiles(whole: tuple[Any, Any, Any]) -> None:
     assert latent["samples"].shape == (1, 4, 12, 16) and picture.shape == image.shape
     one = run("VAEDecodeTiled", latent, whole[2], 4096, 64)
     assert torch.allclose(one, run("VAEDecode", latent, whole[2]), atol=1e-5), "one tile is the whole"
+    exact = run("VAEDecodeTiled", latent, whole[2], 64, 64, 64, 8, "exact")
+    assert torch.allclose(exact, one, atol=1e-5) and not torch.allclose(picture, one, atol=1e-5)
+    exact = run("VAEEncodeTiled", whole[2], image, 64, 16, 64, 8, "exact")["samples"]
+    assert torch.allclose(exact, run("VAEEncode", image, whole[2])["samples"], atol=1e-5)
 
 
 def test_latents_in_files(host: Host) -> None:
