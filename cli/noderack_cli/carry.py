@@ -106,7 +106,7 @@ def _up_to_date(host: Host, client: RegistryClient, plan: Plan) -> Plan:
     number = generations.current(host).number
     if plan.generation == number or not plan.solved:
         return plan
-    from noderack_cli.planning import solved
+    from noderack_cli.solving import solved
 
     return solved(host, client, replace(plan, generation=number))
 

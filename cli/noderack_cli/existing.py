@@ -15,9 +15,9 @@ from noderack_registry.schema import Pack
 
 from noderack_cli.at_once import at_once
 from noderack_cli.errors import BadInput
+from noderack_cli.pack_facts import with_facts
 from noderack_cli.pack_names import normal
 from noderack_cli.plan import PackChoice, Unknown
-from noderack_cli.planning import with_facts
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -124,8 +124,8 @@ def choose(
         if version and installed.get(name) != version:
             reason = "the version that was there" if version == one.version else "its newest version here"
             choice = PackChoice(name, version, (), reason, replaces=installed.get(name))
-            choices.append(with_facts(client, choice))
-    return tuple(reversed(choices)), tuple(reversed(unknown))
+            choices.append(choice)
+    return with_facts(client, choices[::-1]), tuple(reversed(unknown))
 
 
 def _of_registry(client: RegistryClient, name: str) -> Pack | None:

@@ -39,7 +39,9 @@ COMMANDS: tuple[Row, ...] = (
     # Packs
     Row("Packs", "search", f"{HERE}.look_up:search", "Search the registry."),
     Row("Packs", "show", f"{HERE}.look_up:show", "Show what the registry knows of a pack."),
-    Row("Packs", "install", f"{HERE}.packs:install", "Install packs by name, wheel, folder or git address."),
+    Row(
+        "Packs", "install", f"{HERE}.install:install", "Install packs by name, wheel, folder or git address."
+    ),
     Row("Packs", "uninstall", f"{HERE}.packs:uninstall", "Remove packs and what only they needed."),
     Row("Packs", "update", f"{HERE}.packs:update", "Bring packs to their newest versions."),
     Row("Packs", "pin", f"{HERE}.packs:pin", "Fix a pack at a version."),

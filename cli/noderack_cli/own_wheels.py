@@ -9,11 +9,9 @@ from __future__ import annotations
 import hashlib
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import cache
 from pathlib import Path
-
-from noderack_registry.packing.wheel import Entry, dist_info, record, wheel_name, write_wheel
 
 from noderack_cli.installed import Constraint
 
@@ -63,19 +61,29 @@ def source_folder() -> Path | None:
 
 @cache
 def _made(source: Path, folder: Path) -> Path:
-    project = _project(source)
+    project, files = _project(source), dict(_files(source))
+    content = hashlib.sha256(_metadata(project).encode())
+    for name, file in files.items():
+        data = file.read_bytes()
+        content.update(f"{name} {len(data)}\n".encode() + data)
     version = project["version"]
-    entries = {name: Entry(file.read_bytes()) for name, file in _files(source)}
-    info = dist_info(NAME, version)
+    name = f"{NAME.replace('-', '_')}-{version}-py3-none-any.whl"
+    target = folder / content.hexdigest()[:16] / name
+    if not target.is_file():
+        _write(target, project, files)
+    return target
+
+
+def _write(target: Path, project: Mapping[str, str], files: Mapping[str, Path]) -> None:
+    from noderack_registry.packing.wheel import Entry, dist_info, write_wheel  # as good as never needed
+
+    info = dist_info(NAME, project["version"])
+    entries = {name: Entry(file.read_bytes()) for name, file in files.items()}
     entries[f"{info}/METADATA"] = Entry(_metadata(project).encode())
     entries[f"{info}/WHEEL"] = Entry(
         b"Wheel-Version: 1.0\nGenerator: noderack\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
     )
-    digest = hashlib.sha256(record(entries, info)).hexdigest()[:16]
-    target = folder / digest / f"{wheel_name(NAME)}-{version}-py3-none-any.whl"
-    if not target.is_file():
-        write_wheel(target, entries, info)
-    return target
+    write_wheel(target, entries, info)
 
 
 def _files(source: Path) -> Iterator[tuple[str, Path]]:
@@ -90,7 +98,7 @@ def _project(source: Path) -> dict[str, str]:
     return project
 
 
-def _metadata(project: dict[str, str]) -> str:
+def _metadata(project: Mapping[str, str]) -> str:
     rows = {"Metadata-Version": "2.4", "Name": NAME, "Version": project["version"]}
     rows |= {"Summary": project["description"], "License-Expression": project["license"]}
     rows |= {"Requires-Python": project["requires-python"]}

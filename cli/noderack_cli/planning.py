@@ -1,10 +1,10 @@
-"""Asks the registry and uv what a plan needs to know, lets `choose_*` and `solve` decide. Changes nothing."""
+"""Asks the registry what a plan needs to know, lets `choose_*` and `solving` decide. Changes nothing."""
 
 from __future__ import annotations
 
 import os
 import shlex
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from pathlib import Path
@@ -13,13 +13,12 @@ from typing import TYPE_CHECKING
 import httpx
 from noderack_host.folder import Host
 from noderack_registry.client import NotFound, RegistryClient
-from noderack_registry.schema import ModelQuery, PackVersion, Resolution
+from noderack_registry.schema import ModelQuery, Resolution
 
 from noderack_cli import generations
-from noderack_cli.at_once import at_once
 from noderack_cli.choose_models import choose_models
 from noderack_cli.choose_packs import choose_packs
-from noderack_cli.errors import BadInput, Unresolvable
+from noderack_cli.errors import BadInput
 from noderack_cli.errors import NotFound as Missed
 from noderack_cli.generations import Generation
 from noderack_cli.keys import stored
@@ -27,14 +26,11 @@ from noderack_cli.missing import Have, Missing, MissingType, missing
 from noderack_cli.model_facts import informed
 from noderack_cli.model_files import Index, find_content
 from noderack_cli.near import near
+from noderack_cli.pack_facts import with_facts
 from noderack_cli.pack_names import normal
-from noderack_cli.plan import Claims, Distribution, ModelChoice, PackChoice, Plan
-from noderack_cli.solve import solve
+from noderack_cli.plan import Claims, ModelChoice, Plan
+from noderack_cli.solving import solved
 from noderack_cli.sources import Access
-from noderack_cli.trust import refreshed, refuse_killed
-from noderack_cli.uv_tool import cache_of
-from noderack_cli.ways import told, ways_out
-from noderack_cli.wheel_facts import facts_of
 
 if TYPE_CHECKING:
     from noderack_host.workflow import Workflow
@@ -86,7 +82,7 @@ def make_plan(host: Host, client: RegistryClient, lacking: Missing, wishes: Wish
     packs, type_tosses, unknown_types = choose_packs(lacking.types, claims, wishes.choose, have)
     models, model_tosses, unknown_models = choose_models(lacking.models, claims, wishes.choose)
     left = set(map(normal, wishes.without))
-    packs = tuple(at_once(lambda pack: with_facts(client, pack), (p for p in packs if p.pack not in left)))
+    packs = with_facts(client, [pack for pack in packs if pack.pack not in left])
     plan = Plan(
         packs,
         models=informed(_present(host, models), Access.of(os.environ, client.url, stored)),
@@ -108,30 +104,6 @@ def _check_names(lacking: Missing, wishes: Wishes) -> None:
             close = get_close_matches(name, names, n=1)
             hint = f"Did you mean {close[0]}?" if close else "See what is: nodes missing FILE"
             raise BadInput(f"--choose names {name}, which is not missing", hint)
-
-
-def solved(host: Host, client: RegistryClient, plan: Plan, again: str = "nodes install") -> Plan:
-    """The plan with the distributions that its packs would change; raises Unresolvable with ways out.
-
-    `again` is the user's command, to which the ways out add options.
-    """
-    if not plan.packs:
-        return plan
-    generation = generations.numbered(host, plan.generation)
-    try:
-        solution = solve(host, client.url, generation, plan.packs)
-    except Unresolvable as error:
-        raise told(error, ways_out(host, client, generation, plan.packs, again)) from error
-    found = replace(plan, distributions=_with_facts(host, solution.changes), notes=solution.notes)
-    refuse_killed(found, refreshed(host, client, keep=False))
-    return replace(found, left_out=solution.left_out, solved=True)
-
-
-def _with_facts(host: Host, changes: Sequence[Distribution]) -> tuple[Distribution, ...]:
-    """The distributions with what their wheels tell: how large they are unpacked, which licence they have."""
-    wheels = [change.wheel for change in changes if change.wheel]
-    facts = facts_of(wheels, cache_of(host.root))
-    return tuple(replace(c, facts=facts.get(c.wheel.sha256) if c.wheel else None) for c in changes)
 
 
 def _ask(client: RegistryClient, lacking: Missing, wishes: Wishes) -> Claims:
@@ -164,29 +136,6 @@ def _named_pack(want: MissingType, wishes: Wishes, answer: Resolution) -> str | 
     said = wishes.choose.get(want.type, "").partition("@")[0] or want.pack_id
     claimants = {normal(claim.pack) for claim in answer.node_types.get(want.type, ())}
     return normal(said) if said and said != "comfy-core" and normal(said) not in claimants else None
-
-
-def with_facts(client: RegistryClient, pack: PackChoice) -> PackChoice:
-    """The choice with what the registry knows of that version: hash, size, licence, dependencies, risks."""
-    version = client.version(pack.pack, pack.version)
-    wheel = version.files[0] if version.files else None
-    return replace(
-        pack,
-        sha256=wheel.sha256 if wheel else None,
-        size=wheel.size if wheel else 0,
-        licence=version.licence,
-        dependencies=version.dependencies,
-        risks=_risks(version),
-        capabilities=version.capabilities,
-        library=version.library,
-    )
-
-
-def _risks(version: PackVersion) -> tuple[str, ...]:
-    found = [f"yanked: {version.yanked_reason or 'no reason given'}"] if version.yanked else []
-    if version.status != "active":
-        found.append(f"{version.status}: {version.status_reason}".removesuffix(": "))
-    return (*found, *(f"new in this version: {c}" for c in version.new_capabilities), *version.findings)
 
 
 def _present(host: Host, models: tuple[ModelChoice, ...]) -> tuple[ModelChoice, ...]:

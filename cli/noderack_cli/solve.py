@@ -19,7 +19,6 @@ from noderack_cli.installed import Constraint, Installed, constraints, installed
 from noderack_cli.own_wheels import own_args, own_bounds
 from noderack_cli.plan import Distribution, PackChoice
 from noderack_cli.uv_tool import Ran, cache_for, index_args, uv
-from noderack_cli.wheels import locate
 
 # Distributions that put the same files in place: at most one of each group may be installed.
 OVERLAPS: tuple[tuple[str, ...], ...] = (
@@ -47,11 +46,10 @@ def solve(host: Host, registry: str | None, generation: Generation, packs: Seque
     first = _dry_run(host, registry, generation, packs, bounds=bounds, left_out=())
     doubles = overlapping(have, first)
     if not doubles:
-        return Solution(_located(host, registry, generation, packs, first))
+        return Solution(first)
     again = _dry_run(host, registry, generation, packs, bounds=bounds, left_out=[d for d, _ in doubles])
     notes = tuple(f"{out} is left out: {stays} brings the same files" for out, stays in doubles)
-    changes = _located(host, registry, generation, packs, again)
-    return Solution(changes, tuple(out for out, _ in doubles), notes)
+    return Solution(again, tuple(out for out, _ in doubles), notes)
 
 
 def solvable(
@@ -83,21 +81,6 @@ def solvable(
     return ran.code == 0
 
 
-def _located(
-    host: Host,
-    registry: str | None,
-    generation: Generation,
-    packs: Sequence[PackChoice],
-    changes: Sequence[Distribution],
-) -> tuple[Distribution, ...]:
-    """The changes with their wheels: where each is, its size and its hash."""
-    given = {pack.pack for pack in packs if pack.wheel}
-    pins = {c.name: c.new for c in changes if c.new is not None and c.name not in given}
-    indexes = [*index_args(registry, host.config.python_index), *own_args()]
-    wheels = locate(pins, generation.python, indexes, cache_for(host.root))
-    return tuple(replace(change, wheels=wheels.get(change.name, ())) for change in changes)
-
-
 def overlapping(have: Mapping[str, Installed], changes: Sequence[Distribution]) -> list[tuple[str, str]]:
     """(what to leave out, what stands in for it) for each group of which more than one would be installed."""
     coming = {change.name for change in changes if change.new is not None}
@@ -119,10 +102,18 @@ def _dry_run(
     bounds: Sequence[Constraint],
     left_out: Sequence[str],
 ) -> tuple[Distribution, ...]:
-    kept = _kept(generation, packs)
-    return changes_of(
-        host, registry, generation.python, packs, kept=kept, bounds=bounds, left_out=left_out, fresh=True
-    )
+    """What uv keeps of the registry may be older than a pack that it told of: then it is asked anew."""
+
+    def changes(fresh: bool) -> tuple[Distribution, ...]:
+        kept, python = _kept(generation, packs), generation.python
+        return changes_of(
+            host, registry, python, packs, kept=kept, bounds=bounds, left_out=left_out, fresh=fresh
+        )
+
+    try:
+        return changes(fresh=False)
+    except Unresolvable:
+        return changes(fresh=True)
 
 
 def changes_of(

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import httpx
 from noderack_host.folder import Host
-from noderack_registry.client import RegistryClient
 
 from noderack_cli.errors import BadInput
+
+if TYPE_CHECKING:
+    import httpx
+    from noderack_registry.client import RegistryClient
 
 
 def open_host(folder: Path | None) -> Host:
@@ -31,6 +34,9 @@ def open_registry(host: Host | None, given: str | None, *, needed: bool = True) 
 
     Where none is named and none is `needed`, it is one that knows of nothing.
     """
+    import httpx  # here: what a command that only looks at the host would wait for
+    from noderack_registry.client import RegistryClient
+
     if not needed and not (given or (host is not None and host.config.registry)):
         nowhere = httpx.Client(transport=httpx.MockTransport(_nothing), base_url="http://nowhere.invalid")
         return RegistryClient("", http=nowhere)
@@ -38,4 +44,6 @@ def open_registry(host: Host | None, given: str | None, *, needed: bool = True) 
 
 
 def _nothing(_: httpx.Request) -> httpx.Response:
+    import httpx
+
     return httpx.Response(404, json={"detail": "no registry is named"})

@@ -93,9 +93,15 @@ class RegistryClient:
         answer = self._json("GET", f"/api/v1/node-types/{quote(type_, safe='')}", missing={"claims": []})
         return tuple(TypeClaim.from_json(item) for item in answer["claims"])
 
-    def resolve(self, types: Iterable[str], models: Iterable[ModelQuery] = ()) -> Resolution:
-        """Candidates for every node type and model of a workflow, in one question."""
+    def resolve(
+        self, types: Iterable[str], models: Iterable[ModelQuery] = (), packs: Iterable[str] = ()
+    ) -> Resolution:
+        """Candidates for every node type and model of a workflow, in one question.
+
+        And the versions that `packs` mean, each NAME or NAME==VERSION; an older registry answers for none.
+        """
         body = {"node_types": sorted(set(types)), "models": [model.to_json() for model in models]}
+        body |= {"packs": list(packs)} if packs else {}
         return Resolution.from_json(self._json("POST", "/api/v1/resolve", json=body))
 
     def search(self, query: str, kind: str | None = None, page: int = 1, limit: int = 20) -> SearchPage:

@@ -258,10 +258,14 @@ class ModelQuery(Record):
 
 @dataclass(frozen=True, slots=True)
 class Resolution(Record):
-    """The answer to a resolve: candidates for each type and model, best first; empty when unknown."""
+    """The answer to a resolve: candidates for each type and model, best first; empty when unknown.
+
+    `packs` has the version that each name leads to, without schemas; what is unknown is not there.
+    """
 
     node_types: Mapping[str, tuple[TypeClaim, ...]] = field(default_factory=dict)
     models: Mapping[str, tuple[ModelManifest, ...]] = field(default_factory=dict)
+    packs: Mapping[str, PackVersion] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -99,6 +99,24 @@ def test_resolve_names_packs_and_models(bench, tmp_path):
     assert found.models["x.bin"] == ()
 
 
+def test_resolve_names_the_versions_of_packs(bench, tmp_path):
+    token = bench.token()
+    for version in ("1.0", "1.1", "2.0a1"):
+        publish(bench, tmp_path, version=version, token=token)
+    publish(bench, tmp_path, name="other", token=token, types=("Other",))
+    asked = ["Grain", "grain==1.0", "grain==2.0.a1", "grain==9", "other==1.0", "nope", "nope==1", "=="]
+    found = bench.client().resolve([], packs=asked).packs
+    assert {said: (one.pack, one.version) for said, one in found.items()} == {
+        "Grain": ("grain", "1.1"),
+        "grain==1.0": ("grain", "1.0"),
+        "grain==2.0.a1": ("grain", "2.0a1"),
+        "other==1.0": ("other", "1.0"),
+    }
+    alone = bench.client().version("grain", "1.0")
+    assert found["grain==1.0"].files == alone.files
+    assert found["grain==1.0"].dependencies == alone.dependencies
+
+
 def test_what_is_not_there_is_not_found(bench):
     with pytest.raises(NotFound):
         bench.client().pack("nope")

@@ -22,8 +22,8 @@ from noderack_cli.options import (
     yes_option,
 )
 from noderack_cli.plan import Plan
-from noderack_cli.planning import solved
 from noderack_cli.progress import Progress
+from noderack_cli.solving import solved
 from noderack_cli.where import open_host, open_registry
 
 

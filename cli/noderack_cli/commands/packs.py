@@ -1,15 +1,15 @@
-"""`nodes install/uninstall/update/pin/hold/free/why/diff`: packs by name, and why things are as they are."""
+"""`nodes uninstall/update/pin/hold/free/why/diff`: packs by name, and why things are as they are."""
 
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 
 import click
-from noderack_host.folder import Host
 from noderack_registry.client import NotFound as RegistryMissed
 from noderack_registry.client import RegistryClient
+from noderack_registry.schema import PackVersion
 from packaging.version import InvalidVersion, Version
 
 from noderack_cli import generations as gens
@@ -19,7 +19,6 @@ from noderack_cli.errors import BadInput, NotFound
 from noderack_cli.exits import Exit
 from noderack_cli.generations import Generation
 from noderack_cli.held import hold as hold_host
-from noderack_cli.near import pack_or_near
 from noderack_cli.options import (
     dry_run_option,
     host_option,
@@ -28,97 +27,17 @@ from noderack_cli.options import (
     wait_option,
     yes_option,
 )
+from noderack_cli.pack_facts import versions_of, with_version
 from noderack_cli.pack_names import normal
 from noderack_cli.plan import PackChoice, Plan
-from noderack_cli.planning import solved, with_facts
 from noderack_cli.policy import Policy
 from noderack_cli.progress import Progress
 from noderack_cli.reasons import Needs, difference
 from noderack_cli.remove import dependents_first, remove_pack
 from noderack_cli.serving import tell_server
 from noderack_cli.show import table
-from noderack_cli.warm import Verifier
+from noderack_cli.solving import solved
 from noderack_cli.where import open_host, open_registry
-
-
-@click.command()
-@click.argument("wanted", nargs=-1, required=True, metavar="PACK[==VERSION]|WHEEL|FOLDER|GIT...")
-@dry_run_option
-@yes_option
-@wait_option
-@host_option
-@registry_option
-@json_option
-def install(
-    *,
-    wanted: tuple[str, ...],
-    dry_run: bool,
-    yes: bool,
-    no_wait: bool,
-    folder: Path | None,
-    registry: str | None,
-    as_json: bool,
-) -> int:
-    """Install packs by name, or from a wheel, a folder or a git address, which is made a wheel first.
-
-    \b
-    nodes install film-look
-    nodes install film-look==1.2 --dry-run
-    nodes install https://github.com/owner/pack@v1.0
-    """
-    host = open_host(folder)
-    now = gens.current(host)
-    needed = not all(map(_is_source, wanted))
-    with (
-        open_registry(host, registry, needed=needed) as client,
-        Verifier(host, now, begin=not dry_run) as verifier,
-    ):
-        policy = Policy.of(host)
-        choices = at_once(lambda text: _choice(host, client, now, policy, text), dict.fromkeys(wanted))
-        fresh = tuple(c for c in choices if c.replaces != c.version or c.wheel)
-        plan = solved(host, client, Plan(fresh, generation=now.number))
-        here = ", ".join(f"{c.pack} {c.version}" for c in choices)
-        show_plan(plan, as_json=as_json, nothing=f"Nothing to do: {here} is here already.")
-        if dry_run or not plan:
-            return Exit.OK
-        confirm(yes or as_json)
-        return carry_out(host, client, plan, Progress(as_json), wait=not no_wait, verifier=verifier)
-
-
-def _choice(host: Host, client: RegistryClient, now: Generation, policy: Policy, text: str) -> PackChoice:
-    if _is_source(text):
-        return _from_source(host, text)
-    name, _, version = text.replace("==", "@").partition("@")
-    name = normal(name)
-    version = version or policy.pins.get(name, "") or pack_or_near(client, name).latest or ""
-    if not version:
-        raise NotFound(f"{name} has no version that can be installed", f"See: nodes show {name}")
-    here = now.packs.get(name)
-    choice = PackChoice(name, version, (), "you asked for it", replaces=here.version if here else None)
-    return with_facts(client, choice)
-
-
-def _is_source(text: str) -> bool:
-    """Whether this is a wheel, a folder, a zip or a git address, and not a pack's name."""
-    return "://" in text or text.endswith((".whl", ".zip")) or "/" in text or Path(text).is_dir()
-
-
-def _from_source(host: Host, text: str) -> PackChoice:
-    if text.endswith(".whl"):
-        path = Path(text).expanduser().resolve()
-        if not path.is_file():
-            raise NotFound(f"{path} is not a file")
-        name, version = path.name.split("-")[:2]
-        return PackChoice(
-            normal(name), version, (), "you gave the wheel", wheel=str(path), size=path.stat().st_size
-        )
-    from noderack_registry.packing import build_wheel
-
-    built = build_wheel(text, host.root / "wheels")
-    name, version = built.metadata.name, built.metadata.version
-    reason = f"built from {text}"
-    choice = PackChoice(normal(name), version, tuple(built.types.node_types), reason, wheel=str(built.path))
-    return replace(choice, sha256=built.sha256, library=built.metadata.library)
 
 
 @click.command()
@@ -205,28 +124,31 @@ def outdated(client: RegistryClient, now: Generation, policy: Policy, only: list
         if pack.origin == "registry" and not pack.disabled and pack.name not in policy.holds
         if not only or pack.name in only
     ]
-    found = at_once(lambda pack: _better(client, pack, policy, must=bool(only)), asked)
-    return [choice for choice in found if choice is not None]
+    pins = policy.pins
+    wanted = {
+        pack.name: f"{pack.name}=={pins[pack.name]}" if pack.name in pins else pack.name for pack in asked
+    }
+    told = versions_of(client, wanted.values())
+
+    def better(pack: gens.InstalledPack) -> PackChoice | None:
+        pinned = pins.get(pack.name, "")
+        version = told.get(wanted[pack.name]) or _version(client, pack.name, pinned, must=bool(only))
+        if version is None or not _newer(version.version, pack.version, pinned=bool(pinned)):
+            return None
+        reason = "you pinned it there" if pinned else "newer version"
+        choice = PackChoice(pack.name, version.version, pack.node_types, reason, replaces=pack.version)
+        return with_version(choice, version)
+
+    return [choice for choice in at_once(better, asked) if choice is not None]
 
 
-def _better(
-    client: RegistryClient, pack: gens.InstalledPack, policy: Policy, *, must: bool
-) -> PackChoice | None:
-    pinned = policy.pins.get(pack.name)
-    target = pinned or _latest(client, pack.name, must=must)
-    if not target or not _newer(target, pack.version, pinned=bool(pinned)):
-        return None
-    reason = "you pinned it there" if pinned else "newer version"
-    choice = PackChoice(pack.name, target, pack.node_types, reason, replaces=pack.version)
-    return with_facts(client, choice)
-
-
-def _latest(client: RegistryClient, name: str, *, must: bool) -> str | None:
-    """The newest version; None where this registry does not have the pack, unless it `must`."""
+def _version(client: RegistryClient, name: str, pinned: str, *, must: bool) -> PackVersion | None:
+    """The pinned or newest version; None where this registry does not have the pack, unless it `must`."""
     try:
-        return client.pack(name).latest
+        number = pinned or client.pack(name).latest
+        return client.version(name, number) if number else None
     except RegistryMissed:
-        if must:
+        if must or pinned:
             raise
         return None
 

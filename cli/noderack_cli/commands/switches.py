@@ -11,12 +11,13 @@ from noderack_cli.carry import carry_out
 from noderack_cli.errors import NotFound
 from noderack_cli.held import hold
 from noderack_cli.options import host_option, registry_option
+from noderack_cli.pack_facts import with_facts
 from noderack_cli.pack_names import normal
 from noderack_cli.plan import PackChoice, Plan
-from noderack_cli.planning import solved, with_facts
 from noderack_cli.progress import Progress
 from noderack_cli.remove import disable_pack
 from noderack_cli.serving import tell_server
+from noderack_cli.solving import solved
 from noderack_cli.where import open_host, open_registry
 
 
@@ -53,9 +54,8 @@ def enable(pack: str, folder: Path | None, registry: str | None) -> int:
         raise NotFound(f"{pack} is not disabled", "See what is: nodes list")
     with open_registry(host, registry) as client:
         if known.origin == "registry":
-            choice = with_facts(
-                client, PackChoice(known.name, known.version, known.node_types, "enabled again")
-            )
+            choice = PackChoice(known.name, known.version, known.node_types, "enabled again")
+            (choice,) = with_facts(client, [choice])
         else:
             choice = PackChoice(
                 known.name, known.version, known.node_types, "enabled again", wheel=known.origin

@@ -100,10 +100,11 @@ class ModelQuestion:
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """What a workflow needs."""
+    """What a workflow needs; and packs, each as NAME (its latest version) or NAME==VERSION."""
 
     node_types: tuple[str, ...] = ()
     models: tuple[ModelQuestion, ...] = ()
+    packs: tuple[str, ...] = ()
 
 
 async def body_as(request: Request, cls: type[T]) -> T:

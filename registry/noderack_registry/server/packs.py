@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
 from packaging.version import Version as PythonVersion
-from sqlalchemy import func, text
-from sqlmodel import Session, select
+from sqlalchemy import func, or_, text
+from sqlmodel import Session, col, select
 
 from noderack_registry import names
 from noderack_registry import schema as wire
@@ -192,16 +194,33 @@ def version_page(
     session: Session, pack: Pack, version: Version, base: str, schemas: bool = True
 ) -> wire.PackVersion:
     """One version: everything, or (`schemas` false) without what is found and shown in it and its schemas."""
-    facts = json.loads(version.facts)
     rows = session.exec(select(VersionType).where(VersionType.version_id == version.id)).all()
     files = session.exec(select(File).where(File.version_id == version.id).order_by(File.filename)).all()
-    rules, check = findings.of_version(session, version) if schemas else ("", ())
+    plain = _plain_page(pack, version, files, [row.type for row in rows], base)
+    if not schemas:
+        return plain
+    rules, check = findings.of_version(session, version)
+    return replace(
+        plain,
+        node_types={row.type: json.loads(row.entry) for row in rows},
+        origins={row.type: row.origin for row in rows},
+        check=check,
+        checked_by=rules,
+        assets=assets.of_version(session, version.id, base),
+        verification=verdict(session, version),
+    )
+
+
+def _plain_page(
+    pack: Pack, version: Version, files: Sequence[File], types: Sequence[str], base: str
+) -> wire.PackVersion:
+    facts = json.loads(version.facts)
     return wire.PackVersion(
         pack=pack.key,
         version=version.version,
         requires_python=version.requires_python,
         dependencies=tuple(facts["dependencies"]),
-        node_types={row.type: json.loads(row.entry) if schemas else {} for row in rows},
+        node_types={type_: {} for type_ in types},
         files=tuple(file_record(file, base) for file in files),
         yanked=version.yanked,
         yanked_reason=version.yanked_reason,
@@ -219,12 +238,43 @@ def version_page(
         web=facts["web"],
         commit=facts["commit"],
         changelog=_text(facts.get("changelog")),
-        origins={row.type: row.origin for row in rows} if schemas else {},
-        check=check,
-        checked_by=rules,
-        assets=assets.of_version(session, version.id, base) if schemas else (),
-        verification=verdict(session, version) if schemas else None,
     )
+
+
+def meant(session: Session, wanted: Sequence[str], base: str) -> dict[str, wire.PackVersion]:
+    """The versions that NAME (the latest) or NAME==VERSION mean, as far as there are such: one query for all.
+
+    Without schemas, and without what is found and shown in them.
+    """
+    asked = {said: _name_and_number(said) for said in wanted}
+    query = (
+        select(Pack, Version, File)
+        .join(Version, Version.pack_id == Pack.id)  # type: ignore[arg-type]
+        .join(File, File.version_id == Version.id)  # type: ignore[arg-type]
+        .where(
+            col(Pack.key).in_({name for name, _ in asked.values()}),
+            or_(
+                col(Version.version) == Pack.latest,
+                col(Version.version).in_({number for _, number in asked.values() if number}),
+            ),
+        )
+    )
+    found: dict[tuple[str, str | None], tuple[Pack, Version, list[File]]] = {}
+    for pack, version, file in session.exec(query.order_by(File.filename)).all():
+        found.setdefault((pack.key, version.version), (pack, version, []))[2].append(file)
+    latest = {name: pack.latest for (name, _), (pack, _, _) in found.items()}
+    return {
+        said: _plain_page(*found[name, place], (), base)
+        for said, (name, number) in asked.items()
+        if (place := number or latest.get(name)) and (name, place) in found
+    }
+
+
+def _name_and_number(said: str) -> tuple[str, str]:
+    name, _, number = said.partition("==")
+    with suppress(ValueError):  # else it is looked for as it was published
+        number = str(PythonVersion(number)) if number else ""
+    return names.key(name), number
 
 
 def verdict(session: Session, version: Version) -> wire.Verification | None:

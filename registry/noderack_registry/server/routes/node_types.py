@@ -6,7 +6,7 @@ from fastapi import APIRouter, Request, Response
 from sqlmodel import Session
 
 from noderack_registry.schema import ModelQuery, Resolution
-from noderack_registry.server import claims, manifests
+from noderack_registry.server import claims, manifests, packs
 from noderack_registry.server.answers import base_url, registry_of, send
 from noderack_registry.server.bodies import Question, body_as
 from noderack_registry.server.documents import says
@@ -14,7 +14,7 @@ from noderack_registry.server.refusals import Refusal
 
 router = APIRouter(prefix="/api/v1", tags=["node types"])
 
-MOST_TYPES, MOST_MODELS = 5_000, 1_000
+MOST_TYPES, MOST_MODELS, MOST_PACKS = 5_000, 1_000, 1_000
 
 
 @router.get("/node-types/{type_:path}", openapi_extra=says(dict, kept=True))
@@ -28,17 +28,22 @@ async def node_type(request: Request, type_: str) -> Response:
 
 @router.post("/resolve", openapi_extra=says(Resolution, Question))
 async def resolve(request: Request) -> Response:
-    """Candidates for all node types and models of a workflow at once."""
+    """Candidates for all node types and models of a workflow at once, and what packs' names mean."""
     wish = await body_as(request, Question)
-    types, models = _questions(wish)
-    return send(await registry_of(request).database.read(_resolve, types, models, base_url(request)))
+    _refuse_too_many(wish)
+    return send(await registry_of(request).database.read(_resolve, wish, base_url(request)))
 
 
-def _resolve(session: Session, types: tuple[str, ...], models: list[ModelQuery], base: str) -> Resolution:
-    return Resolution(claims.claims_for(session, types), manifests.resolve(session, models, base))
+def _resolve(session: Session, wish: Question, base: str) -> Resolution:
+    models = [ModelQuery(model.name, model.folder, model.sha256) for model in wish.models]
+    return Resolution(
+        claims.claims_for(session, wish.node_types),
+        manifests.resolve(session, models, base),
+        packs.meant(session, wish.packs, base),
+    )
 
 
-def _questions(wish: Question) -> tuple[tuple[str, ...], list[ModelQuery]]:
-    if len(wish.node_types) > MOST_TYPES or len(wish.models) > MOST_MODELS:
-        raise Refusal("bad-value", f"at most {MOST_TYPES} node types and {MOST_MODELS} models at a time")
-    return wish.node_types, [ModelQuery(model.name, model.folder, model.sha256) for model in wish.models]
+def _refuse_too_many(wish: Question) -> None:
+    if len(wish.node_types) > MOST_TYPES or len(wish.models) > MOST_MODELS or len(wish.packs) > MOST_PACKS:
+        told = f"at most {MOST_TYPES} node types, {MOST_MODELS} models and {MOST_PACKS} packs at a time"
+        raise Refusal("bad-value", told)
