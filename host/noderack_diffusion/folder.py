@@ -17,7 +17,7 @@ from noderack_diffusion.sigma import standard
 from noderack_diffusion.spec import Family, ModelSpec, TowerRecipe
 from noderack_diffusion.store import Store
 from noderack_diffusion.textenc import Clip, Embeddings, Tower
-from noderack_diffusion.unet import Level, UNet, UNetConfig, unet_config
+from noderack_diffusion.unet import NO_MIDDLE, Level, UNet, UNetConfig, unet_config
 from noderack_diffusion.vae import AutoencoderKL, VaeConfig, vae_config
 from noderack_diffusion.weights import Piece, shapes
 
@@ -108,6 +108,8 @@ def unet_numbers(there: Shapes) -> UNetConfig:
         for x in range(last + 1)
     )
     middle = depth_at(there, "mid_block.attentions.0")
+    if "mid_block.resnets.0.conv1.weight" not in there:
+        middle = NO_MIDDLE
     return UNetConfig(
         width=width, levels=levels, middle=middle, adm=there.get("add_embedding.linear_1.weight", (0, 0))[1]
     )

@@ -25,11 +25,15 @@ NO_MIDDLE = -2
 
 @dataclass(frozen=True, slots=True)
 class Level:
-    """One resolution: its width as a multiple of the model's, and the transformer depth of each block."""
+    """One resolution: its width as a multiple of the model's, and the transformer depth of each block.
+
+    With ``text_only`` its transformers attend to the text twice, and never to themselves.
+    """
 
     mult: int
     down: tuple[int, ...]
     up: tuple[int, ...]
+    text_only: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,19 +90,22 @@ def unet_config(shapes: Shapes, told: Told | None = None) -> UNetConfig:
 
 def _levels(shapes: Shapes, width: int) -> tuple[Level, ...]:
     downs: list[tuple[int, list[int]]] = [(0, [])]
+    blind: set[int] = set()
     for i in numbers(1):
         if f"input_blocks.{i}.0.op.weight" in shapes:
             downs.append((0, []))
             continue
+        keys = shapes.get(f"input_blocks.{i}.1.transformer_blocks.0.attn1.to_k.weight", (0, 0))
+        if keys[0] != keys[1]:
+            blind.add(len(downs) - 1)
         conv = shapes.get(f"input_blocks.{i}.0.out_layers.3.weight")
         if conv is None:
             break
         downs[-1] = (conv[0] // width, [*downs[-1][1], _depth(shapes, f"input_blocks.{i}.1.")])
     up = (_depth(shapes, f"output_blocks.{i}.1.") for i in numbers())
     ups = [tuple(next(up) for _ in range(len(depths) + 1)) for _, depths in reversed(downs)]
-    return tuple(
-        Level(mult, tuple(depths), climb) for (mult, depths), climb in zip(downs, reversed(ups), strict=True)
-    )
+    rows = enumerate(zip(downs, reversed(ups), strict=True))
+    return tuple(Level(mult, tuple(depths), climb, x in blind) for x, ((mult, depths), climb) in rows)
 
 
 def _depth(shapes: Shapes, prefix: str) -> int:
@@ -180,9 +187,10 @@ class FeedForward(nn.Module):
 class TransformerBlock(nn.Module):
     """Self-attention, attention to the text, feed-forward; each with its norm before it."""
 
-    def __init__(self, width: int, context: int, heads: int) -> None:
+    def __init__(self, width: int, context: int, heads: int, text_only: bool = False) -> None:
         super().__init__()
-        self.attn1 = CrossAttention(width, width, heads)
+        self.text_only = text_only
+        self.attn1 = CrossAttention(width, context if text_only else width, heads)
         self.ff = FeedForward(width)
         self.attn2 = CrossAttention(width, context, heads)
         self.norm1 = nn.LayerNorm(width)
@@ -190,11 +198,12 @@ class TransformerBlock(nn.Module):
         self.norm3 = nn.LayerNorm(width)
 
     def forward(self, x: Tensor, context: Tensor, steer: Steer | None = None) -> Tensor:
+        first = context if self.text_only else None
         if steer is None:
-            x = self.attn1(self.norm1(x)).add_(x)
+            x = self.attn1(self.norm1(x), first).add_(x)
             x = self.attn2(self.norm2(x), context).add_(x)
         else:
-            x = steer.between(steer.attend(1, self.attn1, self.norm1(x), None) + x)
+            x = steer.between(steer.attend(1, self.attn1, self.norm1(x), first) + x)
             x = steer.attend(2, self.attn2, self.norm2(x), context) + x
         out: Tensor = self.ff(self.norm3(x)).add_(x)
         return out
@@ -203,12 +212,12 @@ class TransformerBlock(nn.Module):
 class SpatialTransformer(nn.Module):
     """Transformer blocks over the pixels of ``x [B, C, h, w]``, added to it."""
 
-    def __init__(self, channels: int, depth: int, config: UNetConfig) -> None:
+    def __init__(self, channels: int, depth: int, config: UNetConfig, text_only: bool = False) -> None:
         super().__init__()
         self.norm = group_norm(channels, config.groups)
         self.linear = config.linear_proj
         heads = config.heads_at(channels)
-        blocks = (TransformerBlock(channels, config.context, heads) for _ in range(depth))
+        blocks = (TransformerBlock(channels, config.context, heads, text_only) for _ in range(depth))
         self.proj_in = self._projection(channels)
         self.transformer_blocks = nn.ModuleList(blocks)
         self.proj_out = self._projection(channels)
@@ -366,10 +375,12 @@ def _add(x: Tensor, residuals: list[Tensor | None] | None) -> Tensor:
     return x if extra is None else x + extra.to(x.dtype)
 
 
-def _layers(config: UNetConfig, inner: int, outer: int, depth: int) -> list[nn.Module]:
+def _layers(
+    config: UNetConfig, inner: int, outer: int, depth: int, text_only: bool = False
+) -> list[nn.Module]:
     layers: list[nn.Module] = [ResBlock(inner, outer, config.width * 4, config.groups)]
     if depth:
-        layers.append(SpatialTransformer(outer, depth, config))
+        layers.append(SpatialTransformer(outer, depth, config, text_only))
     return layers
 
 
@@ -383,7 +394,7 @@ def input_stages(config: UNetConfig, skips: list[int]) -> Iterator[Stage]:
             yield Stage([Downsample(channels)])
             skips.append(channels)
         for depth in level.down:
-            yield Stage(_layers(config, channels, config.width * level.mult, depth))
+            yield Stage(_layers(config, channels, config.width * level.mult, depth, level.text_only))
             channels = config.width * level.mult
             skips.append(channels)
 
@@ -403,7 +414,7 @@ def _output_stages(config: UNetConfig, skips: list[int]) -> Iterator[Stage]:
     for i, level in reversed(list(enumerate(config.levels))):
         for j, depth in enumerate(level.up):
             outer = config.width * level.mult
-            layers = _layers(config, channels + left.pop(), outer, depth)
+            layers = _layers(config, channels + left.pop(), outer, depth, level.text_only)
             if i and j == len(level.up) - 1:
                 layers.append(Upsample(outer))
             yield Stage(layers)

@@ -82,7 +82,7 @@ def convert(name: str, value: Any, info: InputInfo) -> tuple[Any, Problem | None
         value = value["__value__"]
     converter = _CONVERTERS.get(info.type) if isinstance(info.type, str) else None
     if converter is None:
-        return value, None
+        return _as_listed(value, info), None
     try:
         return converter(value), None
     except (TypeError, ValueError, OverflowError) as cause:
@@ -94,6 +94,18 @@ def convert(name: str, value: Any, info: InputInfo) -> tuple[Any, Problem | None
             extra={**_config(info), "received_value": value, "exception_message": str(cause)},
             hint=f"give a value of the type {info.type}",
         )
+
+
+def _as_listed(value: Any, info: InputInfo) -> Any:
+    """The choice that a text means if it names a file with the other system's slashes; else the text."""
+    if not isinstance(value, str) or not ("\\" in value or "/" in value):
+        return value
+    choices = choices_of(info) or ()
+    if value in choices:
+        return value
+    plain = value.replace("\\", "/")
+    texts = (choice for choice in choices if isinstance(choice, str))
+    return next((text for text in texts if text.replace("\\", "/") == plain), value)
 
 
 def check_literal(name: str, value: Any, info: InputInfo) -> Problem | None:

@@ -8,7 +8,7 @@ import torch
 import transformers
 from noderack_diffusion.checkpoint import load_checkpoint
 from noderack_diffusion.errors import FileError
-from noderack_diffusion.folder import load_folder
+from noderack_diffusion.folder import load_folder, load_model_file
 from noderack_diffusion.store import Store
 
 from .test_parity import TOLERANCE, apart
@@ -79,3 +79,28 @@ def test_pickles_are_opened_without_their_code(parts: tuple, tmp_path: Path) -> 
     torch.save({"x": Evil()}, tmp_path / "evil.ckpt")
     with pytest.raises(FileError, match="without running"):
         Store.open(tmp_path / "evil.ckpt")
+
+
+def test_a_network_of_few_steps_without_middle_that_looks_at_the_text_alone(tmp_path: Path) -> None:
+    """As SDXS is built: its first level has no self-attention."""
+    torch.manual_seed(0)
+    theirs = diffusers.UNet2DConditionModel(
+        sample_size=8,
+        block_out_channels=(64, 128),
+        layers_per_block=1,
+        down_block_types=(BLOCKS["down"][0],) * 2,
+        up_block_types=(BLOCKS["up"][1],) * 2,
+        mid_block_type=None,
+        only_cross_attention=(True, False),
+        cross_attention_dim=1024,
+        attention_head_dim=(1, 2),
+        use_linear_projection=True,
+    ).eval()
+    theirs.save_pretrained(tmp_path)
+    model = load_model_file(tmp_path / "diffusion_pytorch_model.safetensors", device="cpu")
+    assert model.spec.family.name == "sd2"
+    assert [level.text_only for level in model.spec.unet.levels] == [True, False]
+    x, t, context = torch.randn(2, 4, 8, 8), torch.tensor([3.0, 977.0]), torch.randn(2, 5, 1024)
+    with torch.no_grad():
+        want = theirs(x, t, context).sample
+        assert apart(model.network()(x, t, context), want) <= TOLERANCE

@@ -100,6 +100,13 @@ def test_a_problem_says_what_where_and_what_would_be_right(
     assert set(problem.as_dict()) == {"type", "message", "details", "extra_info"}
 
 
+def test_a_file_named_with_the_other_systems_slashes_is_the_one_in_the_list() -> None:
+    show = simple_node(lambda **_: (), {"file": FILE}, (), OUTPUT_NODE=True)
+    checked = check_prompt({"1": node("Show", file="style\\a.safetensors")}, {"Show": show})
+    assert not checked.problems
+    assert checked.prompt["1"]["inputs"] == {"file": "style/a.safetensors"}
+
+
 def test_a_good_prompt_has_its_literals_converted_and_is_left_alone() -> None:
     given = {"1": node("Flags", on="false", text=3, f="2"), "2": SAVE}
     checked = check_prompt(given, NODES)
