@@ -37,7 +37,7 @@ def show_plan(plan: Plan, *, as_json: bool, nothing: str = "Nothing is missing."
     if as_json:
         click.echo(json.dumps({"event": "plan", "plan": plan.as_dict()}))
         return
-    if not plan and not plan.tosses and not plan.unknown:
+    if not (plan or plan.tosses or plan.unknown or plan.notes):
         click.echo(nothing)
     for line in plan_view.lines(plan):
         click.echo(line)

@@ -7,6 +7,7 @@ name (and folder). Several different contents under one name are listed, never g
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from noderack_registry.schema import ModelManifest, Source
 
@@ -37,10 +38,22 @@ def _candidates(
     want: MissingModel, claims: Claims, chosen: Mapping[str, str]
 ) -> tuple[list[ModelManifest], str]:
     """The manifests that fit, narrowed by hash, address, folder; one of each content."""
-    found = list(claims.models.get(want.name, ()))
     said = chosen.get(want.name)
     if said is not None:
+        found = [*claims.models.get(want.name, ()), *(m for one in _apart(want) for m in _from_url(one))]
         return [m for m in found if said in _keys(m)][:1], "you chose it"
+    each = [_fitting(one, claims) for one in _apart(want)]
+    alike = {m.sha256 or m.sources: m for found, _ in reversed(each) for m in reversed(found)}
+    return list(reversed(alike.values())), each[0][1]
+
+
+def _apart(want: MissingModel) -> list[MissingModel]:
+    """What each workflow means by the name, where they give several hashes or addresses."""
+    return [want, *(replace(want, url=url, sha256=sha256) for url, sha256 in want.others)]
+
+
+def _fitting(want: MissingModel, claims: Claims) -> tuple[list[ModelManifest], str]:
+    found = list(claims.models.get(want.name, ()))
     if want.sha256:
         same = [m for m in found if m.sha256 == want.sha256]
         if same:
@@ -48,13 +61,11 @@ def _candidates(
         return _from_url(want), "the workflow gives its hash and address"
     if want.url:
         same = [m for m in found if any(_same_url(s.url, want.url) for s in m.sources)]
-        if same:
-            return same[:1], "the workflow gives its address"
+        more = ", which is another than the registry's of that name" if found and not same else ""
+        return same[:1] or _from_url(want), f"the workflow gives its address{more}"
     in_folder = [m for m in found if want.folder in (None, m.folder, m.folder.split("/")[0])]
     distinct = {m.sha256 or m.sources: m for m in reversed(in_folder or found)}
-    if distinct:
-        return list(reversed(distinct.values())), "the registry knows the name"
-    return _from_url(want), "the workflow gives its address"
+    return list(reversed(distinct.values())), "the registry knows the name"
 
 
 def _from_url(want: MissingModel) -> list[ModelManifest]:
@@ -85,6 +96,8 @@ def _keys(model: ModelManifest) -> list[str]:
 def _unknown_model(want: MissingModel, claims: Claims, said: str | None) -> Unknown:
     why = "not in the host, not in the registry, and the workflow gives no address"
     name = f"{want.folder or 'models'}/{want.name}"
+    if want.sha256 and claims.models.get(want.name):
+        why = f"the workflow wants the content {want.sha256[:12]}, and the registry has another of that name"
     if said is not None:
         keys = [_keys(model)[0] for model in claims.models.get(want.name, ())]
         why = f"you chose {said}, which is none of what the registry has: {', '.join(keys) or 'nothing'}"

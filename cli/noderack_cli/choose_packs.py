@@ -19,6 +19,7 @@ from noderack_cli.plan import Claims, PackChoice, Toss, Unknown
 
 Picks = dict[str, tuple[TypeClaim, str]]
 CHOSEN = "you chose it"
+CHOSEN_VERSION = "you chose this version"
 CORE = "comfy-core"  # the host's own nodes, under the name that workflows give them
 
 
@@ -29,10 +30,15 @@ def choose_packs(
     picks: Picks = {}
     open_: list[MissingType] = []
     unknown: list[Unknown] = []
+    rivals: list[Toss] = []
     chosen = {**_for_siblings(wanted, claims, chosen), **chosen}
     for want in wanted:
         candidates = claims.types.get(want.type, ())
-        pick = _said(want, claims, chosen) or _embedded(want, claims)
+        pick = _said(want, claims, chosen)
+        if pick is None and (toss := _rivals(want, claims)):
+            rivals.append(toss)
+            continue
+        pick = pick or _embedded(want, claims)
         if pick is None and not _named(want):
             pick = _only(candidates)
         if pick is not None:
@@ -42,10 +48,28 @@ def choose_packs(
         else:
             unknown.append(_unknown_type(want, claims))
     tosses = _settle([want for want in open_ if not _named(want)], claims, picks)
+    tosses += tuple(rivals)
     tosses += tuple(_contradicted(want, claims) for want in open_ if _named(want))
     tosses += _doubts(wanted, claims, picks, unknown)
     packs, unbuilt = _gather(wanted, picks, claims, installed)
     return packs, tosses, (*unknown, *unbuilt)
+
+
+def _rivals(want: MissingType, claims: Claims) -> Toss | None:
+    """An open choice where the workflows, or the nodes of one, name several packs for the type."""
+    found: dict[str, str] = {}
+    for one in _meanings(want) if want.others else ():
+        pick = _embedded_in(one, claims)
+        if pick is not None:
+            found.setdefault(pick[0].pack, pick[1])
+    if len(found) < 2:
+        return None
+    return Toss("node type", want.type, tuple(found.items()), "the workflows name several packs for it")
+
+
+def _meanings(want: MissingType) -> list[MissingType]:
+    """The type with each pack that is named for it."""
+    return [want, *(replace(want, pack_id=pack, aux_id=place, version=None) for pack, place in want.others)]
 
 
 def _for_siblings(wanted: Sequence[MissingType], claims: Claims, chosen: Mapping[str, str]) -> dict[str, str]:
@@ -66,13 +90,25 @@ def _said(want: MissingType, claims: Claims, chosen: Mapping[str, str]) -> tuple
     name, _, version = said.partition("@")
     for claim in claims.types.get(want.type, ()):
         if normal(claim.pack) == normal(name):
-            return replace(claim, version=version or claim.version), CHOSEN
+            return replace(claim, version=version or claim.version), CHOSEN_VERSION if version else CHOSEN
     known = claims.named.get(normal(name))
-    return _claim(want.type, normal(name), known and (version or known)), CHOSEN
+    reason = CHOSEN_VERSION if known and version else CHOSEN
+    return _claim(want.type, normal(name), known and (version or known)), reason
 
 
 def _embedded(want: MissingType, claims: Claims) -> tuple[TypeClaim, str] | None:
-    """The pack that the workflow itself names; the exact name goes before other spellings and forks."""
+    """The pack that the workflow itself names, and its version if that is another than the one here."""
+    for one in _meanings(want):
+        pick = _embedded_in(one, claims)
+        if pick is not None:
+            claim, reason = pick
+            saved = one.version if one.version and one.version != claim.version else ""
+            return claim, f"{reason}, saved with {saved}" if saved else reason
+    return None
+
+
+def _embedded_in(want: MissingType, claims: Claims) -> tuple[TypeClaim, str] | None:
+    """The pack that is named; the exact name goes before other spellings and forks."""
     candidates = claims.types.get(want.type, ())
     pack_id = want.pack_id if want.pack_id != CORE else None
     newest = claims.named.get(normal(pack_id)) if pack_id else None
@@ -118,7 +154,7 @@ def _doubts(
     for type_, (claim, reason) in list(picks.items()):
         weak = claim.origin == "catalogue" and uses[claim.pack] == 1 and type_ not in said
         lost = [u.name for u in unknown if weak and one_family(u.name, type_)]
-        if lost and reason != CHOSEN:
+        if lost and reason not in (CHOSEN, CHOSEN_VERSION):
             del picks[type_]
             why = f"{lost[0]} seems to be of the same pack, and no pack has that"
             found.append(Toss("node type", type_, _reasons(claims.types[type_]), why))
@@ -201,11 +237,12 @@ def _gather(
             continue
         old = packs.get(claim.pack)
         others = tuple(p for p, _ in _reasons(claims.types.get(want.type, ())) if p != claim.pack)
+        first = old is None or (reason == CHOSEN_VERSION and old.reason != CHOSEN_VERSION)
         packs[claim.pack] = PackChoice(
             claim.pack,
-            claim.version if old is None else old.version,
+            claim.version if first or old is None else old.version,
             (*(old.node_types if old else ()), want.type),
-            old.reason if old else reason,
+            reason if first or old is None else old.reason,
             tuple(dict.fromkeys((*(old.alternatives if old else ()), *others))),
             installed.get(claim.pack),
             places=(*(old.places if old else ()), _place(want)),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from noderack_host.folder import Host
 from noderack_host.folders import ModelFolders
@@ -17,10 +17,15 @@ if TYPE_CHECKING:
     from noderack_host.workflow.models import ModelUse
     from noderack_host.workflow.uses import NodeUse
 
+T = TypeVar("T")
+
 
 @dataclass(frozen=True, slots=True)
 class MissingType:
-    """A node type that no pack of the host brings; the hints are what the workflows themselves say."""
+    """A node type that no pack of the host brings; the hints are what the workflows themselves say.
+
+    `others` are the (pack_id, aux_id) of nodes of this type that name another pack than the first.
+    """
 
     type: str
     nodes: tuple[str, ...] = ()
@@ -28,17 +33,22 @@ class MissingType:
     version: str | None = None
     aux_id: str | None = None
     workflows: tuple[str, ...] = ()
+    others: tuple[tuple[str | None, str | None], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class MissingModel:
-    """A model file that is in none of the host's folders. `name` may hold sub-folders, with `/`."""
+    """A model file that is in none of the host's folders. `name` may hold sub-folders, with `/`.
+
+    `others` are the (url, sha256) of uses that mean another file of that name than the first.
+    """
 
     name: str
     folder: str | None = None
     url: str | None = None
     sha256: str | None = None
     workflows: tuple[str, ...] = ()
+    others: tuple[tuple[str | None, str | None], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,22 +114,33 @@ def missing(workflows: Mapping[str, Workflow], have: Have) -> Missing:
 
 def _with_type(known: MissingType | None, use: NodeUse, file: str) -> MissingType:
     old = known or MissingType(use.type)
+    first = old if old.pack_id or old.aux_id else use
+    said = (use.pack_id, use.aux_id), *use.others
     return MissingType(
         use.type,
         (*old.nodes, *(i for i in use.ids if i not in old.nodes)),
-        old.pack_id or use.pack_id,
-        old.version or use.version,
-        old.aux_id or use.aux_id,
-        old.workflows if file in old.workflows else (*old.workflows, file),
+        first.pack_id,
+        first.version,
+        first.aux_id,
+        _added(old.workflows, file),
+        _added(old.others, *(one for one in said if any(one) and one != (first.pack_id, first.aux_id))),
     )
 
 
 def _with_model(known: MissingModel | None, name: str, use: ModelUse, file: str) -> MissingModel:
     old = known or MissingModel(name, use.folder)
+    first = old if old.url or old.sha256 else use
+    said = (use.url, use.sha256)
+    other = any(said) and said != (first.url, first.sha256)
     return MissingModel(
         name,
         old.folder or use.folder,
-        old.url or use.url,
-        old.sha256 or use.sha256,
-        old.workflows if file in old.workflows else (*old.workflows, file),
+        first.url,
+        first.sha256,
+        _added(old.workflows, file),
+        _added(old.others, *([said] if other else [])),
     )
+
+
+def _added(some: tuple[T, ...], *more: T) -> tuple[T, ...]:
+    return tuple(dict.fromkeys((*some, *more)))

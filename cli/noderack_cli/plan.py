@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from noderack_registry.schema import ModelManifest, TypeClaim
 
+from noderack_cli.show import quoted
 from noderack_cli.wheels import Wheel, fitting
 
 if TYPE_CHECKING:
@@ -119,7 +120,7 @@ class Toss:
     @property
     def hint(self) -> str:
         """The option that settles it."""
-        return f'--choose "{self.name}={self.candidates[0][0]}"'
+        return f"--choose {quoted(f'{self.name}={self.candidates[0][0]}')}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import os
-import shlex
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from pathlib import Path
@@ -81,19 +80,22 @@ def make_plan(host: Host, client: RegistryClient, lacking: Missing, wishes: Wish
     have = {pack.name: pack.version for pack in generation.packs.values()}
     packs, type_tosses, unknown_types = choose_packs(lacking.types, claims, wishes.choose, have)
     models, model_tosses, unknown_models = choose_models(lacking.models, claims, wishes.choose)
-    left = set(map(normal, wishes.without))
-    packs = with_facts(client, [pack for pack in packs if pack.pack not in left])
     plan = Plan(
         packs,
-        models=informed(_present(host, models), Access.of(os.environ, client.url, stored)),
+        models=models,
         tosses=(*type_tosses, *model_tosses),
         unknown=(*unknown_types, *unknown_models),
         generation=generation.number,
     )
+    plan = without(plan, wishes.without)
+    plan = replace(
+        plan,
+        packs=with_facts(client, plan.packs),
+        models=informed(_present(host, models), Access.of(os.environ, client.url, stored)),
+    )
     if not wishes.solve:
         return plan
-    files = dict.fromkeys(file for want in lacking.types for file in want.workflows)
-    return solved(host, client, plan, again=shlex.join(["nodes", "install-missing", *files]))
+    return solved(host, client, plan)
 
 
 def _check_names(lacking: Missing, wishes: Wishes) -> None:
@@ -104,6 +106,31 @@ def _check_names(lacking: Missing, wishes: Wishes) -> None:
             close = get_close_matches(name, names, n=1)
             hint = f"Did you mean {close[0]}?" if close else "See what is: nodes missing FILE"
             raise BadInput(f"--choose names {name}, which is not missing", hint)
+
+
+def without(plan: Plan, names: Collection[str]) -> Plan:
+    """The plan less the packs of these names; raises BadInput for one that is not in it."""
+    left = {normal(name): name for name in names}
+    known = {*(pack.pack for pack in plan.packs), *(u.pack for u in plan.unknown if u.pack)}
+    for name in left.keys() - known:
+        close = get_close_matches(name, known, n=1)
+        hint = f"Did you mean {close[0]}?" if close else "See what is, without the option and with --dry-run."
+        raise BadInput(f"--without names {left[name]}, which is not in the plan", hint)
+    lost = {pack.pack: pack.node_types for pack in plan.packs if pack.pack in left}
+    for one in plan.unknown:
+        if one.pack in left:
+            lost[one.pack] = (*lost.get(one.pack, ()), one.name)
+    return replace(
+        plan,
+        packs=tuple(pack for pack in plan.packs if pack.pack not in left),
+        unknown=tuple(one for one in plan.unknown if not one.pack or one.pack not in left),
+        notes=(*plan.notes, *(_left_out(name, types) for name, types in lost.items())),
+    )
+
+
+def _left_out(pack: str, types: Sequence[str]) -> str:
+    missing = f": {', '.join(types)} will still be missing" if types else ""
+    return f"{pack} is left out, as you said{missing}"
 
 
 def _ask(client: RegistryClient, lacking: Missing, wishes: Wishes) -> Claims:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import time
 from collections.abc import Iterable, Sequence
 
@@ -28,6 +29,13 @@ def day(when: float) -> str:
 def count(number: int, word: str) -> str:
     """A number with its word: 1 pack, 2 packs."""
     return f"{number} {word}" if number == 1 else f"{number} {word}s"
+
+
+def quoted(word: str) -> str:
+    """A word as a shell takes it; in double quotes where those do, which all shells know."""
+    if shlex.quote(word) == word:
+        return word
+    return shlex.quote(word) if set(word) & set('"$`\\!') else f'"{word}"'
 
 
 def table(rows: Iterable[Sequence[str]], indent: str = "  ") -> str:

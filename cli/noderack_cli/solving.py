@@ -25,11 +25,8 @@ from noderack_cli.wheel_facts import facts_of
 from noderack_cli.wheels import locate
 
 
-def solved(host: Host, client: RegistryClient, plan: Plan, again: str = "nodes install") -> Plan:
-    """The plan with the distributions that its packs would change; raises Unresolvable with ways out.
-
-    `again` is the user's command, to which the ways out add options.
-    """
+def solved(host: Host, client: RegistryClient, plan: Plan) -> Plan:
+    """The plan with the distributions that its packs would change; raises Unresolvable with ways out."""
     if not plan.packs:
         return plan
     generation = generations.numbered(host, plan.generation)
@@ -38,11 +35,12 @@ def solved(host: Host, client: RegistryClient, plan: Plan, again: str = "nodes i
         try:
             solution = solve(host, client.url, generation, plan.packs)
         except Unresolvable as error:
+            from noderack_cli.again import Again
             from noderack_cli.ways import told, ways_out
 
-            raise told(error, ways_out(host, client, generation, plan.packs, again)) from error
+            raise told(error, ways_out(host, client, generation, plan.packs, Again.here())) from error
         changes = _with_facts(host, _located(host, client, generation, plan, solution.changes))
-        found = replace(plan, distributions=changes, notes=solution.notes)
+        found = replace(plan, distributions=changes, notes=(*plan.notes, *solution.notes))
         refuse_killed(found, revoked.result())
     return replace(found, left_out=solution.left_out, solved=True)
 

@@ -14,10 +14,12 @@ from typing import Any, Protocol
 from noderack_host.folder import Host
 from noderack_registry.client import NotFound, RegistryClient
 
+from noderack_cli.again import Again
 from noderack_cli.errors import Unresolvable
 from noderack_cli.generations import Generation
 from noderack_cli.installed import installed
 from noderack_cli.plan import PackChoice
+from noderack_cli.show import quoted
 from noderack_cli.solve import solvable
 
 OLDEST = 12  # versions back that are tried of one pack
@@ -40,7 +42,7 @@ class Way:
 
 
 def ways_out(
-    host: Host, client: RegistryClient, generation: Generation, packs: Sequence[PackChoice], again: str
+    host: Host, client: RegistryClient, generation: Generation, packs: Sequence[PackChoice], again: Again
 ) -> tuple[Way, ...]:
     """The ways that uv found to work, best first. `again` is the command to which options are added."""
     until = time.monotonic() + SECONDS
@@ -54,9 +56,17 @@ def ways_out(
     found += _of_installed(client, generation, packs, solves, again)
     found += [way for pack in blamed for way in _without(pack, packs, solves, again)]
     if solves(packs, newer=True):
-        what = "a newer host, made beside this one, with newer torch and core"
-        found.append(Way(what, f"nodes init FOLDER --torch auto && {again} --host FOLDER"))
+        found.append(_newer_host(host, client, again))
     return tuple(found)
+
+
+def _newer_host(host: Host, client: RegistryClient, again: Again) -> Way:
+    """A host of its own, with the newest torch that there is, of the same registry and index."""
+    words = ["nodes", "init", "FOLDER", "--new", "--torch", "auto", "--registry", client.url]
+    if host.config.python_index != "default":
+        words += ["--python-index", host.config.python_index]
+    what = "a newer host, made beside this one, with newer torch and core"
+    return Way(what, f"{' '.join(map(quoted, words))} && {again.on('FOLDER').line()}")
 
 
 def _blamed(packs: Sequence[PackChoice], solves: Solves) -> list[PackChoice]:
@@ -72,7 +82,7 @@ def _others(pack: PackChoice, packs: Sequence[PackChoice]) -> list[PackChoice]:
 
 
 def _older(
-    client: RegistryClient, pack: PackChoice, packs: Sequence[PackChoice], solves: Solves, again: str
+    client: RegistryClient, pack: PackChoice, packs: Sequence[PackChoice], solves: Solves, again: Again
 ) -> list[Way]:
     """The newest other version with which all can be installed."""
     if pack.wheel:
@@ -86,7 +96,7 @@ def _older(
         lacking = set(pack.node_types) - set(one.node_types) if one.node_types else set()
         tried = replace(pack, version=one.version, sha256=None)
         if not lacking and solves([*_others(pack, packs), tried]):
-            return [Way(f"{pack.pack} {one.version} instead of {pack.version}", _choosing(tried, again))]
+            return [Way(f"{pack.pack} {one.version} instead of {pack.version}", again.with_version(tried))]
     return []
 
 
@@ -95,7 +105,7 @@ def _of_installed(
     generation: Generation,
     packs: Sequence[PackChoice],
     solves: Solves,
-    again: str,
+    again: Again,
 ) -> list[Way]:
     """What a change to a pack that is here would do: its newest version, or without it."""
     ways = []
@@ -108,8 +118,8 @@ def _of_installed(
         newest = _newest(client, here.name)
         if newest and newest != here.version and solves([*packs, PackChoice(here.name, newest, (), "")]):
             what = f"{here.name} {newest}, which is here as {here.version}, first"
-            ways.append(Way(what, f"nodes update {here.name} && {again}"))
-        ways.append(Way(f"without {here.name}, which is here", f"nodes uninstall {here.name} && {again}"))
+            ways.append(Way(what, again.after("update", here.name, registry=True)))
+        ways.append(Way(f"without {here.name}, which is here", again.after("uninstall", here.name)))
     return ways
 
 
@@ -120,20 +130,13 @@ def _newest(client: RegistryClient, name: str) -> str | None:
         return None
 
 
-def _choosing(pack: PackChoice, again: str) -> str:
-    if pack.node_types:
-        return f'{again} --choose "{pack.node_types[0]}={pack.pack}@{pack.version}"'
-    return f"nodes install {pack.pack}=={pack.version}"
-
-
-def _without(pack: PackChoice, packs: Sequence[PackChoice], solves: Solves, again: str) -> list[Way]:
+def _without(pack: PackChoice, packs: Sequence[PackChoice], solves: Solves, again: Again) -> list[Way]:
     others = _others(pack, packs)
-    if not pack.node_types or (others and not solves(others)):
+    command = again.without(pack)
+    if not command or (others and not solves(others)):
         return []
-    lost = ", ".join(pack.node_types[:3])
-    return [
-        Way(f"the others without {pack.pack} (then {lost} stays missing)", f"{again} --without {pack.pack}")
-    ]
+    lost = f" (then {', '.join(pack.node_types[:3])} stays missing)" if pack.node_types else ""
+    return [Way(f"the others without {pack.pack}{lost}", command)]
 
 
 def told(error: Unresolvable, ways: Sequence[Way]) -> Unresolvable:

@@ -1,5 +1,6 @@
 """From a node type to a pack and from a name to a file: the order of trust, and nothing chosen silently."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -85,7 +86,7 @@ def test_it_chooses(name: str) -> None:
 def test_a_toss_up_is_listed_not_made() -> None:
     packs, tosses, _ = choose([MissingType("T")], *A2)
     assert packs == () and tosses[0].candidates == (("aaa", "rank 1"), ("bbb", "rank 2"))
-    assert tosses[0].hint == '--choose "T=aaa"'
+    assert tosses[0].hint == "--choose T=aaa"
 
 
 def test_a_pack_that_the_workflow_does_not_name_is_not_taken_in_its_place() -> None:
@@ -114,13 +115,34 @@ def test_a_catalogues_word_for_one_of_a_lost_family_is_doubted(known: str, lost:
 
 def test_a_lone_claim_that_the_registry_doubts_is_asked_about() -> None:
     packs, tosses, _ = choose([MissingType("T")], claim("T", "aaa", origin="catalogue", ambiguous=True))
-    assert packs == () and tosses[0].hint == '--choose "T=aaa"'
+    assert packs == () and tosses[0].hint == "--choose T=aaa"
 
 
 @pytest.mark.parametrize(("said", "pack", "version"), [("bbb", "bbb", "1.0"), ("bbb@0.5", "bbb", "0.5")])
 def test_the_user_settles_it(said: str, pack: str, version: str) -> None:
     packs, tosses, _ = choose([MissingType("T")], *A2, chosen={"T": said})
     assert (packs[0].pack, packs[0].version, tosses) == (pack, version, ())
+
+
+def test_packs_that_several_workflows_name_for_one_type_are_asked_about() -> None:
+    want = MissingType("T", pack_id="aaa", others=(("bbb", None),))
+    packs, (toss,), _ = choose([want], *A2)
+    assert packs == () and [pack for pack, _ in toss.candidates] == ["aaa", "bbb"] and "several" in toss.why
+    packs, tosses, _ = choose([want], *A2, chosen={"T": "bbb"})
+    assert packs[0].pack == "bbb" and not tosses
+    packs, tosses, _ = choose([replace(want, pack_id="gone")], *A2)  # only one of the two is here
+    assert packs[0].pack == "bbb" and not tosses
+
+
+def test_a_version_that_was_chosen_holds_for_all_types_of_its_pack() -> None:
+    wanted = [MissingType("T"), MissingType("U")]
+    packs, _, _ = choose(wanted, *A2, claim("U", "bbb"), chosen={"T": "bbb", "U": "bbb@0.5"})
+    assert [(pack.version, pack.node_types) for pack in packs] == [("0.5", ("T", "U"))]
+
+
+def test_the_version_that_a_workflow_was_saved_with_is_told() -> None:
+    packs, _, _ = choose([MissingType("T", pack_id="bbb", version="0.7")], *A2)
+    assert packs[0].version == "1.0" and packs[0].reason == "the workflow names this pack, saved with 0.7"
 
 
 def test_what_only_a_catalogue_knows_comes_with_the_command_to_build_it() -> None:
@@ -175,6 +197,11 @@ MODELS = {
         "2" * 64,
     ),
     "by folder": (MissingModel("m.safetensors", "vae"), [ONE, TWO], "2" * 64),
+    "an address before a name that is known for another file": (
+        MissingModel("m.safetensors", "vae", "https://example.org/c"),
+        [ONE, TWO],
+        None,
+    ),
     "only an address": (MissingModel("m.safetensors", "vae", "https://example.org/c"), [], None),
 }
 
@@ -192,6 +219,16 @@ def test_two_contents_of_one_name_are_listed() -> None:
     assert not models and [c[0] for c in tosses[0].candidates] == ["1" * 12, "2" * 12]
     models, _, _ = choose_models([want], Claims(models={want.name: (ONE, TWO)}), {want.name: "2" * 12})
     assert models[0].manifest == TWO
+
+
+def test_files_that_several_workflows_mean_by_one_name_are_asked_about() -> None:
+    want = MissingModel("m.safetensors", sha256="1" * 64, others=((None, "2" * 64),))
+    models, (toss,), _ = choose_models([want], Claims(models={want.name: (ONE, TWO)}), {})
+    assert not models and [c[0] for c in toss.candidates] == ["1" * 12, "2" * 12]
+    other = "https://example.org/c"
+    want = MissingModel("m.safetensors", sha256="1" * 64, others=((other, None),))
+    models, _, _ = choose_models([want], Claims(models={want.name: (ONE,)}), {want.name: other})
+    assert models[0].manifest.sources[0].url == other
 
 
 def test_an_unknown_model_tells_the_next_command() -> None:

@@ -207,9 +207,51 @@ def test_an_older_version_that_fits_is_found_and_its_command_works(
     assert run(["install-missing", flow, "--yes"]) == Exit.UNRESOLVABLE
     err = capsys.readouterr().err
     command = next(line.strip() for line in err.splitlines() if "--choose" in line)
-    assert "one 1.0 instead of 4.0" in err and command.endswith('--choose "One=one@1.0"')
-    assert run([*shlex.split(command)[1:], "--yes"]) == 0
+    assert "one 1.0 instead of 4.0" in err and command.endswith("--choose One=one@1.0")
+    assert run(shlex.split(command)[1:]) == 0
     assert generations.current(rack).packs["one"].version == "1.0"
+
+
+WAYS = {
+    "choices are kept": ("install-missing FLOW --choose=Grain=film", 3),
+    "all packs that were named": ("install one two", 3),
+    "an update goes as far as it can": ("update --all", 3),
+}
+
+
+@pytest.mark.parametrize(
+    "name", [next(iter(WAYS)), *(pytest.param(name, marks=pytest.mark.slow) for name in list(WAYS)[1:])]
+)
+def test_every_way_out_works_as_it_is_printed(
+    name: str,
+    shop: Any,
+    rack: Host,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    said, least = WAYS[name]
+    for version in ("1.0", "2.0"):
+        shop.sell("lib", version, library=True)
+    seed(shop, "film", "Grain")
+    shop.sell("film", types=["Grain"])
+    shop.sell("one", types=["One"], requires=["lib<2"])
+    shop.sell("two", types=["Two"], requires=["lib<2"])
+    if "update" in said:
+        assert run(["install", "one", "two", "--yes"]) == 0
+    shop.sell("two", "2.0", types=["Two"], requires=["lib>=2"])
+    flow = workflow(tmp_path, ["Grain", "One", "Two"], name="a flow.json")
+    first = generations.current(rack).number
+    monkeypatch.delenv("NODERACK_HOST")
+    words = [flow if word == "FLOW" else word for word in said.split()]
+    assert run([*words, "--host", str(rack.root), "--yes"]) == Exit.UNRESOLVABLE
+    ways = [line.strip() for line in capsys.readouterr().err.splitlines() if line.startswith("      nodes ")]
+    assert len(ways) >= least, ways
+    for way in ways:
+        for command in way.split(" && "):
+            assert run(shlex.split(command)[1:]) == 0, way
+        run(["rollback", str(first), "--host", str(rack.root)])
+        run(["free", "two", "--host", str(rack.root)])
 
 
 def test_a_pack_that_is_here_and_stands_against_it_is_named(
@@ -223,7 +265,8 @@ def test_a_pack_that_is_here_and_stands_against_it_is_named(
     shop.sell("here", "1.1", types=["Here"], requires=["lib"])
     assert run(["install-missing", workflow(tmp_path, ["Two"]), "--yes"]) == Exit.UNRESOLVABLE
     err = capsys.readouterr().err
-    assert "nodes uninstall here && nodes install-missing" in err and "nodes update here && " in err
+    assert "nodes uninstall here --yes && nodes install-missing" in err
+    assert "nodes update here --yes && nodes install-missing" in err
 
 
 def test_a_newer_host_is_offered_where_one_would_do(
@@ -239,7 +282,8 @@ def test_a_newer_host_is_offered_where_one_would_do(
     assert run(["install-missing", flow, "--yes"]) == Exit.UNRESOLVABLE
     err = capsys.readouterr().err
     assert "modern 1.0 → needs torch>=2.14; this host has torch 2.13.0" in err
-    command = f"nodes init FOLDER --torch auto && nodes install-missing {flow} --host FOLDER"
+    made = f"nodes init FOLDER --new --torch auto --registry {shop.url} --python-index {shelf.url}/simple"
+    command = f"{made} && nodes install-missing {flow} --yes --host FOLDER"
     assert f"a newer host, made beside this one, with newer torch and core:\n      {command}" in err
     shop.sell("modern", "1.1", types=["Modern"], requires=["torch>=3"])
     assert run(["install-missing", flow, "--yes"]) == Exit.UNRESOLVABLE
@@ -360,7 +404,7 @@ def test_an_address_that_leads_to_no_workflow_is_told_with_the_address(
     [
         (["--choose", "Grainy=film"], Exit.BAD_INPUT, ("Grainy, which is not missing", "mean Grain?")),
         (["--choose", "Grain=nonesuch"], Exit.NOT_FOUND, ("not have", "These have it: other, film.")),
-        ([], Exit.UNRESOLVABLE, ("only you can choose for Grain", '--choose "Grain=')),
+        ([], Exit.UNRESOLVABLE, ("only you can choose for Grain", "--choose Grain=")),
     ],
 )
 def test_a_choice_that_leads_nowhere_is_told(

@@ -93,6 +93,7 @@ def test_resolve_names_packs_and_models(bench, tmp_path):
     bench.client(token).put_model(ModelManifest("a.safetensors", "loras", SHA, 5, aliases=("b.safetensors",)))
     found = bench.client().resolve(["Grain", "Nope"], [ModelQuery("B.safetensors"), ModelQuery("x.bin")])
     assert [claim.pack for claim in found.node_types["Grain"]] == ["grain", "other"]
+    assert "it had this type before the others" in found.node_types["Grain"][0].reason
     assert found.node_types["Grain"][1].reason.endswith("another pack had this type first")
     assert found.node_types["Nope"] == ()
     assert found.models["B.safetensors"][0].sha256 == SHA

@@ -19,7 +19,7 @@ class NodeUse:
     """A node type, the ids of the nodes that have it, and the pack that the file names for it.
 
     `pack_id` is the registry id (`cnr_id`), `version` what stands beside it (often a git commit), `aux_id` an
-    `owner/repository`.
+    `owner/repository`. `others` are the (pack_id, aux_id) of nodes of this type that name another pack.
     """
 
     type: str
@@ -27,6 +27,7 @@ class NodeUse:
     pack_id: str | None = None
     version: str | None = None
     aux_id: str | None = None
+    others: tuple[tuple[str | None, str | None], ...] = ()
 
 
 def node_uses(workflow: Workflow, *, inactive: bool = False) -> tuple[NodeUse, ...]:
@@ -62,7 +63,9 @@ def _use(kind: str, places: Iterable[tuple[str, Mapping[str, Any]]], versions: M
     pack_id, aux_id, version = (_text(named.get(key)) for key in ("cnr_id", "aux_id", "ver"))
     if version is None and pack_id is not None:
         version = _text(versions.get(pack_id))
-    return NodeUse(kind, tuple(node_id for node_id, _ in listed), pack_id, version, aux_id)
+    said = dict.fromkeys((_text(o.get("cnr_id")), _text(o.get("aux_id"))) for o in origins)
+    others = tuple(one for one in said if any(one) and one != (pack_id, aux_id))
+    return NodeUse(kind, tuple(node_id for node_id, _ in listed), pack_id, version, aux_id, others)
 
 
 def _text(value: Any) -> str | None:

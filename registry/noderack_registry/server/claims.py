@@ -201,7 +201,7 @@ def rank(claimants: Sequence[Claimant]) -> tuple[TypeClaim, ...]:
     """Claims in order. What can be installed comes first, newcomers to a type behind whoever had it."""
     ordered = sorted(claimants, key=_order)
     doubtful = bool(ordered) and not _clear(ordered)
-    won = _by_popularity(ordered)
+    won = _by_age(ordered) or _by_popularity(ordered)
     return tuple(
         _shown(claimant, at, len(ordered), doubtful and at == 1, won if at == 1 else "")
         for at, claimant in enumerate(ordered, 1)
@@ -282,6 +282,13 @@ def _much_more_popular(first: Claimant, second: Claimant) -> bool:
     return original and first.popularity >= _MUCH * max(second.popularity, 1)
 
 
+def _by_age(ordered: Sequence[Claimant]) -> str:
+    """What the first says of itself when all others came to the type after it; else empty."""
+    first, others = ordered[:1], ordered[1:]
+    later = bool(others) and not first[0].newcomer and all(one.newcomer for one in others)
+    return "it had this type before the others" if later else ""
+
+
 def _by_popularity(ordered: Sequence[Claimant]) -> str:
     """What the first says of itself when it is clear by popularity alone; else empty."""
     if len(ordered) < 2 or _maybe_the_original(*ordered[:2]) or _stands_better(*ordered[:2]):
@@ -310,7 +317,7 @@ def _shown(one: Claimant, at: int, of: int, doubtful: bool, won: str) -> TypeCla
 
 
 def _reason(one: Claimant, of: int, won: str) -> str:
-    """Why the claim stands where it stands, in the words of a person. `won`: see `_by_popularity`."""
+    """Why the claim stands where it stands, in the words of a person. `won`: what speaks for the first."""
     said = {
         "verified": "seen by importing it",
         "declared": "declared by the pack",
