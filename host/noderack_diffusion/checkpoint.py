@@ -143,10 +143,10 @@ def _model(store: Store, spec: ModelSpec, place: Placed) -> Model:
     if _SEEN_MEAN in store.header:
         mean, spread = (store.tensor(name).float().reshape(1, -1) for name in (_SEEN_MEAN, _SEEN_SPREAD))
         spec = replace(spec, seen=Seen(mean.clone(), spread.clone()))
-    return Model(spec, live, _param(store, spec, pieces))
+    return Model(spec, live, parametrisation(store, spec, pieces))
 
 
-def _param(store: Store, spec: ModelSpec, pieces: Pieces) -> Parametrisation:
+def parametrisation(store: Store, spec: ModelSpec, pieces: Pieces) -> Parametrisation:
     """How the network's output is read, and over which noise levels."""
     kind = _prediction(spec, pieces)
     if kind == "edm":
@@ -154,7 +154,7 @@ def _param(store: Store, spec: ModelSpec, pieces: Pieces) -> Parametrisation:
     if kind == "edm_v":
         low, high = (_number(store, name, d) for name, d in ((EDM_LOWEST, 0.002), (EDM_HIGHEST, 120.0)))
         return Parametrisation("v", continuous_edm(low, high), data=1.0)
-    return standard(kind, spec.zero_snr)
+    return standard(kind, spec.zero_snr, spec.family.betas)
 
 
 def _number(store: Store, name: str, default: float) -> float:

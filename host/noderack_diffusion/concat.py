@@ -1,5 +1,5 @@
-"""What goes beside the latent's channels into networks that take more of them: inpainting and instruction
-models.
+"""What goes beside the latent's channels into networks that take more of them: those that fill holes, change
+a picture as told, draw a small picture large, or draw after a map of depths.
 """
 
 from collections.abc import Callable, Mapping
@@ -9,6 +9,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from noderack_diffusion.errors import MismatchError
+from noderack_diffusion.lowres import level_of, noised
 from noderack_diffusion.spec import LatentFormat
 
 NOTHING = (0.8223, -0.6876, 0.6364, 0.1380)
@@ -58,7 +60,29 @@ def _instruct(entry: Mapping[str, Any], latent: Tensor, mask: Tensor | None, for
     return torch.zeros_like(latent) if given is None else _fit(given, latent)
 
 
-BESIDE: Mapping[int, Beside] = {5: _inpaint, 4: _instruct}
+def _small(entry: Mapping[str, Any], latent: Tensor, mask: Tensor | None, form: LatentFormat) -> Tensor:
+    """The picture to be drawn large, with some noise on it."""
+    given = entry.get("concat_image")
+    if given is None:
+        return torch.zeros_like(latent[:, :3])
+    picture, level = _fit(given.float(), latent[:1].expand(given.shape[0], -1, -1, -1)), level_of(entry)
+    return _fit(noised(picture, level, entry.get("seed") or 0) if level else picture, latent)
+
+
+def _depths(entry: Mapping[str, Any], latent: Tensor, mask: Tensor | None, form: LatentFormat) -> Tensor:
+    """How near each place is, from -1 for the farthest of a picture to 1 for its nearest."""
+    given = entry.get("concat_depth")
+    if given is None:
+        raise MismatchError(
+            "this model draws after a map of depths: put one on its prompts with NoderackDepthConditioning"
+        )
+    size = latent.shape[-2:]
+    depths = F.interpolate(given.to(latent.device, torch.float32), size=size, mode="bicubic")
+    low, high = (f(depths, dim=(1, 2, 3), keepdim=True) for f in (torch.amin, torch.amax))
+    return _fit((depths - low) / (high - low).clamp(min=1e-6) * 2.0 - 1.0, latent)
+
+
+BESIDE: Mapping[int, Beside] = {5: _inpaint, 4: _instruct, 3: _small, 1: _depths}
 """By the number of channels that a network takes beyond the latent's."""
 
 

@@ -1,22 +1,24 @@
 """Models as folders, the way diffusers keeps them -> the same handles that single files give."""
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import torch
 
+from noderack_diffusion import settings
 from noderack_diffusion.autoencoder import Vae
-from noderack_diffusion.checkpoint import Checkpoint, Placed, load_model, placed
+from noderack_diffusion.checkpoint import Checkpoint, Placed, load_model, parametrisation, placed
 from noderack_diffusion.clip import ClipText, clip_config
 from noderack_diffusion.detect import recognise
 from noderack_diffusion.errors import FileError, UnknownModelError
 from noderack_diffusion.model import Model
 from noderack_diffusion.names import unet_modules, vae_modules
 from noderack_diffusion.shapes import Shapes, count
-from noderack_diffusion.sigma import standard
-from noderack_diffusion.spec import Family, ModelSpec, TowerRecipe
+from noderack_diffusion.spec import PLAYGROUND, Family, ModelSpec, TowerRecipe
 from noderack_diffusion.store import Store
 from noderack_diffusion.textenc import Clip, Embeddings, Tower
+from noderack_diffusion.unclip import Seen
 from noderack_diffusion.unet import NO_MIDDLE, Level, UNet, UNetConfig, unet_config
 from noderack_diffusion.vae import AutoencoderKL, VaeConfig, vae_config
 from noderack_diffusion.weights import Piece, shapes
@@ -37,7 +39,7 @@ def load_folder(
     """
     folder, place = Path(path), placed(device, dtype)
     vae = _vae(folder, place)
-    model = _model(_stores(folder / "unet", "diffusion_pytorch_model"), vae, place)
+    model = _model(_stores(folder / "unet", "diffusion_pytorch_model"), vae, place, folder)
     spec = model.spec
     return Checkpoint(model, _clip(folder, spec.family, place, embeddings), vae, spec)
 
@@ -56,13 +58,27 @@ def load_model_file(
     return load_model(path, device=device, dtype=dtype, stored=stored)
 
 
-def _model(stores: list[Store], vae: Vae | None, place: Placed) -> Model:
+def _model(stores: list[Store], vae: Vae | None, place: Placed, folder: Path | None = None) -> Model:
+    """``folder`` is the pipeline's, whose settings say what shapes cannot."""
     pieces = _renamed(stores, unet_modules(unet_numbers(_shapes(stores))))
-    config = unet_config(shapes(pieces))
+    config = unet_config(shapes(pieces), settings.unet(folder))
     family, why = recognise(config)
-    spec = ModelSpec(family, config, vae.config if vae else None, why)
+    kind, zero_snr = settings.prediction(folder)
+    kind = kind or family.prediction
+    if kind == "edm":
+        family = replace(family, latent=PLAYGROUND)
+    spec = ModelSpec(family, config, vae.config if vae else None, why, kind, zero_snr, _seen(folder))
     live = place.live(stores[0], lambda: UNet(config), pieces, "unet")
-    return Model(spec, live, standard("eps" if family.prediction == "probe" else family.prediction))
+    return Model(spec, live, parametrisation(stores[0], spec, pieces))
+
+
+def _seen(folder: Path | None) -> Seen | None:
+    """How the vectors of pictures lie that a pipeline's model was trained on, if it was."""
+    if folder is None or not (folder / "image_normalizer").is_dir():
+        return None
+    (store,) = _stores(folder / "image_normalizer", "diffusion_pytorch_model")
+    mean, spread = (store.tensor(name).float().reshape(1, -1).clone() for name in ("mean", "std"))
+    return Seen(mean, spread)
 
 
 def _stores(folder: Path, name: str) -> list[Store]:
@@ -110,8 +126,13 @@ def unet_numbers(there: Shapes) -> UNetConfig:
     middle = depth_at(there, "mid_block.attentions.0")
     if "mid_block.resnets.0.conv1.weight" not in there:
         middle = NO_MIDDLE
+    labels = (f"{name}_embedding.linear_1.weight" for name in ("add", "class"))
     return UNetConfig(
-        width=width, levels=levels, middle=middle, adm=there.get("add_embedding.linear_1.weight", (0, 0))[1]
+        width=width,
+        levels=levels,
+        middle=middle,
+        adm=next((there[label][1] for label in labels if label in there), 0),
+        classes=there.get("class_embedding.weight", (0,))[0],
     )
 
 
@@ -138,7 +159,7 @@ def _vae(folder: Path, place: Placed) -> Vae | None:
         embed=there.get("post_quant_conv.weight", (0, 0))[1],
     )
     pieces = {name: _as_convolution(name, p) for name, p in _renamed(stores, vae_modules(rough)).items()}
-    config = vae_config(shapes(pieces))
+    config = vae_config(shapes(pieces), settings.vae(folder))
     return Vae(config, place.live(stores[0], lambda: AutoencoderKL(config), pieces, "vae"))
 
 
@@ -165,8 +186,10 @@ def _text_name(name: str) -> str:
 
 
 def _tower(folder: Path, recipe: TowerRecipe, place: Placed) -> Tower:
+    """Towers whose last norm is used are stored without the layers that are not (Stable Diffusion 2)."""
+    recipe = replace(recipe, layer=-1) if recipe.final_norm else recipe
     stores = _stores(folder, "model")
     pieces = {_text_name(name): Piece(store, name) for store in stores for name in store.header}
-    config = clip_config(shapes(pieces))
+    config = clip_config(shapes(pieces), settings.text(folder))
     live = place.live(stores[0], lambda: ClipText(config), pieces, f"clip_{recipe.name}")
     return Tower(recipe, live, config.width, config.positions)

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from noderack_diffusion import unclip
+from noderack_diffusion import lowres, unclip
 from noderack_diffusion.errors import MismatchError
 from noderack_diffusion.ops import timestep_embedding
 from noderack_diffusion.spec import ModelSpec
@@ -77,5 +77,15 @@ def _unclip(entry: Mapping[str, Any], latent: Tensor, positive: bool, spec: Mode
     return unclip.label(given, spec.seen or unclip.usual(width // 2), entry.get("seed") or 0)
 
 
-LABELS: Mapping[str, Label] = {"none": _none, "size": _size, "aesthetic": _aesthetic, "unclip": _unclip}
+def _level(entry: Mapping[str, Any], latent: Tensor, positive: bool, spec: ModelSpec) -> Tensor:
+    return torch.tensor([[float(lowres.level_of(entry))]])
+
+
+LABELS: Mapping[str, Label] = {
+    "none": _none,
+    "size": _size,
+    "aesthetic": _aesthetic,
+    "unclip": _unclip,
+    "level": _level,
+}
 """By the name in a family's row."""

@@ -36,6 +36,9 @@ _UNET_ENDS = (
     ("conv_in", "input_blocks.0.0"),
     ("time_embedding.linear_1", "time_embed.0"),
     ("time_embedding.linear_2", "time_embed.2"),
+    ("class_embedding", "label_emb"),
+    ("class_embedding.linear_1", "label_emb.0.0"),
+    ("class_embedding.linear_2", "label_emb.0.2"),
     ("add_embedding.linear_1", "label_emb.0.0"),
     ("add_embedding.linear_2", "label_emb.0.2"),
     ("conv_norm_out", "out.0"),
@@ -56,7 +59,8 @@ _VAE_ATTENTION = (
 
 def unet_modules(config: UNetConfig) -> Iterator[Pair]:
     """Every module of a U-Net."""
-    yield from (pair for pair in _UNET_ENDS if config.adm or not pair[0].startswith("add_embedding"))
+    labels = {"label_emb": config.classes, "label_emb.0.0": config.adm, "label_emb.0.2": config.adm}
+    yield from (pair for pair in _UNET_ENDS if labels.get(pair[1], True))
     place = 1
     for x, level in enumerate(config.levels):
         for i, depth in enumerate(level.down):

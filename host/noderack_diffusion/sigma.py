@@ -217,9 +217,11 @@ def _wide(sigma: Tensor, x: Tensor) -> Tensor:
 
 
 @lru_cache(maxsize=32)
-def standard(kind: str = "eps", zero_snr: bool = False) -> Parametrisation:
+def standard(
+    kind: str = "eps", zero_snr: bool = False, betas: tuple[float, float] = (0.00085, 0.012)
+) -> Parametrisation:
     """Stable Diffusion's parametrisation, predicting ``kind``."""
-    return Parametrisation(kind, scaled_linear(zero_snr=zero_snr))
+    return Parametrisation(kind, scaled_linear(*betas, zero_snr=zero_snr))
 
 
 # Schedules: how many steps -> sigmas in falling order, the last one 0.

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from noderack_diffusion import lowres
 from noderack_diffusion.unclip import Seen
 from noderack_diffusion.unet import UNetConfig
 from noderack_diffusion.vae import VaeConfig
@@ -77,6 +78,8 @@ class Family:
     prediction: str = "eps"
     label: str = "none"
     pooled_from: int = 0
+    betas: tuple[float, float] = (0.00085, 0.012)
+    """The ends of the noise schedule."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +124,10 @@ PLAYGROUND = LatentFormat(
 """Of Playground 2.5, an SDXL in EDM's terms (Li et al., 2024)."""
 DRAWS = (4, 8, 9)
 """Channels of networks that draw, that change a picture as told, that fill holes."""
+DEPTH = 5
+"""Channels of networks that draw after a map of depths."""
+X4 = LatentFormat(factor=4, scale=0.08333)
+"""Of the upscaler of Stable Diffusion 2, whose autoencoder halves twice only."""
 
 FAMILIES: tuple[Family, ...] = (
     Family(
@@ -143,7 +150,7 @@ FAMILIES: tuple[Family, ...] = (
     Family(
         "sd2",
         "Stable Diffusion 2",
-        {"linear_proj": (True,), "context": (1024,), "adm": (0,), "in_channels": DRAWS},
+        {"linear_proj": (True,), "context": (1024,), "adm": (0,), "in_channels": (*DRAWS, DEPTH)},
         SD,
         (_SD2_TOWER,),
         prediction="probe",
@@ -156,6 +163,16 @@ FAMILIES: tuple[Family, ...] = (
         (_SD2_TOWER,),
         prediction="v",
         label="unclip",
+    ),
+    Family(
+        "sd_x4",
+        "Stable Diffusion 2's upscaler",
+        {"linear_proj": (True,), "context": (1024,), "classes": (1000,), "in_channels": (7,)},
+        X4,
+        (_SD2_TOWER,),
+        prediction="v",
+        label="level",
+        betas=lowres.BETAS,
     ),
     Family(
         "sd1",

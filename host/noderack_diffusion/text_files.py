@@ -5,6 +5,7 @@ SDXL, G alone its refiner.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -27,6 +28,8 @@ _MARKS = {
 _PREFIXES = ("", "transformer.", "cond_stage_model.", "cond_stage_model.transformer.", "clip_l.transformer.")
 _WIDTHS: Mapping[int, str] = {768: "l", 1024: "h", 1280: "g"}
 _TOKENS = "text_model.embeddings.token_embedding.weight"
+STORED_H = 23
+"""Layers of CLIP-H as diffusers keeps it: without the last, which is not used."""
 _OTHERS = {
     "encoder.block.0.layer.0.SelfAttention.q.weight": "a T5 encoder",
     "model.layers.0.self_attn.q_proj.weight": "a language model",
@@ -90,5 +93,7 @@ def _family(named: Sequence[tuple[str, Store, Pieces]]) -> Family:
 def _tower(recipe: TowerRecipe, store: Store, pieces: Pieces, place: Placed) -> Tower:
     part = "clip" if recipe.name == "l" else f"clip_{recipe.name}"
     config = clip_config(shapes(pieces), told(store.metadata, part))
+    if recipe.name == "h" and config.layers == STORED_H:
+        recipe = replace(recipe, layer=-1)
     live = place.live(store, lambda: ClipText(config), pieces, part)
     return Tower(recipe, live, config.width, config.positions)

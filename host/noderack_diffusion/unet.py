@@ -42,6 +42,7 @@ class UNetConfig:
 
     ``middle`` is the transformer depth in the middle (-1: one residual block only, -2: no middle at all).
     Heads are either counted (``heads``) or sized (``head_dim``); the one that is 0 follows from the other.
+    ``classes`` is the length of a table of labels in place of a label vector.
     """
 
     in_channels: int = 4
@@ -55,6 +56,7 @@ class UNetConfig:
     heads: int = 8
     head_dim: int = 0
     groups: int = 32
+    classes: int = 0
 
     def heads_at(self, channels: int) -> int:
         """How many attention heads a transformer on ``channels`` has."""
@@ -65,14 +67,16 @@ def unet_config(shapes: Shapes, told: Told | None = None) -> UNetConfig:
     """Read the config of a U-Net from its tensors' shapes (keys without prefix).
 
     Heads and groups come from ``told``. If it is silent: linear projections (SD 2, SDXL) mean heads of 64
-    channels, convolutional ones (SD 1) mean 8 heads; groups are 32 wherever the width allows.
+    channels, convolutional ones (SD 1) and a table of labels (the upscaler) mean 8 heads; groups are 32
+    wherever the width allows.
     """
     told = told or {}
     first = need(shapes, "input_blocks.0.0.weight", "U-Net")
     width = first[0]
     linear = any(k.endswith("proj_in.weight") and len(s) == 2 for k, s in shapes.items())
     contexts = [s[1] for k, s in shapes.items() if k.endswith("attn2.to_k.weight")]
-    head_dim = told.get("head_dim", 64 if linear and "heads" not in told else 0)
+    classes = shapes.get("label_emb.weight", (0, 0))[0]
+    head_dim = told.get("head_dim", 64 if linear and not classes and "heads" not in told else 0)
     return UNetConfig(
         in_channels=first[1],
         out_channels=need(shapes, "out.2.weight", "U-Net")[0],
@@ -85,6 +89,7 @@ def unet_config(shapes: Shapes, told: Told | None = None) -> UNetConfig:
         heads=0 if head_dim else told.get("heads", 8),
         head_dim=head_dim,
         groups=told.get("groups", groups_for(width)),
+        classes=classes,
     )
 
 
@@ -294,7 +299,7 @@ class Stage(nn.ModuleList):
 
 
 class UNet(nn.Module):
-    """x ``[B, in, h, w]``, t ``[B]``, context ``[B, n, context]``, y ``[B, adm]`` -> ``[B, out, h, w]``."""
+    """x ``[B, in, h, w]``, t ``[B]``, context ``[B, n, context]``, y ``[B, adm]`` or ``[B]`` -> ``[B, out, h, w]``."""
 
     def __init__(self, config: UNetConfig) -> None:
         super().__init__()
@@ -303,7 +308,9 @@ class UNet(nn.Module):
         self.time_embed = nn.Sequential(nn.Linear(config.width, emb), nn.SiLU(), nn.Linear(emb, emb))
         if config.adm:
             mlp = nn.Sequential(nn.Linear(config.adm, emb), nn.SiLU(), nn.Linear(emb, emb))
-            self.label_emb = nn.Sequential(mlp)
+            self.label_emb: nn.Module = nn.Sequential(mlp)
+        elif config.classes:
+            self.label_emb = nn.Embedding(config.classes, emb)
         skips: list[int] = []
         self.input_blocks = nn.ModuleList(input_stages(config, skips))
         deepest = skips[-1]
@@ -325,10 +332,11 @@ class UNet(nn.Module):
         emb: Tensor = self.time_embed(timestep_embedding(t, self.config.width).to(dtype))
         if steer is not None:
             emb = steer.embedding(emb, self.config.width)
-        if self.config.adm:
+        if self.config.adm or self.config.classes:
             if y is None:
-                raise ValueError(f"this U-Net wants a label vector y of {self.config.adm} numbers per image")
-            emb = emb + self.label_emb(y.to(dtype))
+                wanted = f"vector y of {self.config.adm} numbers" if self.config.adm else "number y"
+                raise ValueError(f"this U-Net wants a label {wanted} per image")
+            emb = emb + self.label_emb(y.to(dtype) if self.config.adm else y.flatten().long()).to(dtype)
         return emb
 
     def forward(

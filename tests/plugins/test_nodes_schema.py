@@ -16,10 +16,14 @@ REFERENCE = Path(__file__).parents[2].parent / "shared/data/object_info.json"
 OURS_MAY_BE_FEWER = {
     *("sampler_name", "scheduler", "vae_name", "image", "ckpt_name", "lora_name", "unet_name", "clip_name"),
     *("clip_name1", "clip_name2", "control_net_name", "model_path", "latent"),
+    "hypernetwork_name",
 }
 # Types of later versions of the reference, and ours.
 NOT_THERE = frozenset(
-    {"LoraLoaderBypass", "LoraLoaderBypassModelOnly", "NoderackLoraBlocks", "NoderackClipWeighting"}
+    {
+        *("LoraLoaderBypass", "LoraLoaderBypassModelOnly", "NoderackLoraBlocks", "NoderackClipWeighting"),
+        *("NoderackDepthConditioning",),
+    }
 )
 # Inputs and choices that ours have beside the reference's: always the last.
 OURS_ADDS: dict[tuple[str, str], set[str]] = {

@@ -39,7 +39,7 @@ class ModelSamplingDiscrete(ModelChange):
         if sampling == "lcm":
             return (model.with_parametrisation(distilled(zero_snr=zsnr)),)
         kind = {"v_prediction": "v", "img_to_img": "plain"}.get(sampling, sampling)
-        return (model.with_parametrisation(standard(kind, zsnr)),)
+        return (model.with_parametrisation(standard(kind, zsnr, model.spec.family.betas)),)
 
 
 class ModelSamplingContinuousEDM(ModelChange):

@@ -100,7 +100,7 @@ class CheckpointLoader(Node):
         model, clip, vae = CheckpointLoaderSimple().load_checkpoint(ckpt_name)
         velocity, layer = CONFIGS[config_name] if config_name in CONFIGS else _config(config_name)
         if velocity:
-            model = model.with_parametrisation(standard("v"))
+            model = model.with_parametrisation(standard("v", betas=model.spec.family.betas))
         return model, clip if layer is None or clip is None else clip.with_layer(layer), vae
 
 
