@@ -60,6 +60,44 @@ def undamped(yes: Tensor, no: Tensor, x: Tensor) -> Tensor:
     return x - kept.view(no.shape).to(no.dtype)
 
 
+def rescored(clean: Tensor, x: Tensor, sigma: float, alpha: float, k: float, variance: float) -> Tensor:
+    """Temporal score rescaling (Xu et al., 2025): the predicted noise times a factor that goes from 1 early
+    in a run to ``k`` late in it; ``variance`` says how early. ``alpha`` is how much of the signal ``x`` has.
+    """
+    snr = (alpha / sigma) ** 2
+    factor = (snr * variance + 1.0) / (snr * variance / k + 1.0)
+    return torch.lerp(x / alpha, clean, factor)
+
+
+def by_frequency(guidance: Tensor, low: float, high: float, cutoff: int) -> Tensor:
+    """FreSca (Huang et al., 2025): ``guidance [..., h, w]`` with its low and high frequencies weighed apart.
+
+    Low are the ``cutoff`` frequencies each way from the middle of the spectrum.
+    """
+    spectrum = torch.fft.fftshift(torch.fft.fftn(guidance.float(), dim=(-2, -1)), dim=(-2, -1))
+    weights = torch.full(guidance.shape[-2:], high, device=guidance.device)
+    rows, columns = (_about(side, cutoff) for side in guidance.shape[-2:])
+    weights[rows, columns] = low
+    spectrum = torch.fft.ifftshift(spectrum * weights, dim=(-2, -1))
+    weighed: Tensor = torch.fft.ifftn(spectrum, dim=(-2, -1)).real
+    return weighed.to(guidance.dtype)
+
+
+def _about(side: int, reach: int) -> slice:
+    middle = side // 2
+    return slice(middle - min(reach, middle), middle + min(reach, middle))
+
+
+def normalized(yes: Tensor, no: Tensor, scale: float, alpha: float, tau: float) -> Tensor:
+    """Normalized attention guidance (Chen et al., 2025): attention ``yes [b, n, c]`` led away from ``no``, at
+    most ``tau`` times as long (by its 1-norm), mixed in by ``alpha``.
+    """
+    led = no + scale * (yes - no)
+    lengths = (torch.linalg.vector_norm(t, ord=1, dim=-1, keepdim=True).clamp(min=1e-6) for t in (led, yes))
+    ratio = torch.div(*lengths)
+    return torch.lerp(yes, led * (tau / ratio).clamp(max=1.0), alpha)
+
+
 class Projected:
     """Adaptive projected guidance (Sadat et al., 2024): its length bounded, its part along ``yes`` weighed.
 

@@ -130,22 +130,33 @@ class LoadReport:
 def load_lora(path: str | Path) -> LoraFile:
     """Read an adapter file. Raises FileError or AdapterError."""
     store = Store.open(path)
-    digest = hashlib.sha256()
-    tensors: dict[str, Tensor] = {}
-    for name in sorted(store.header):
-        tensors[name] = store.tensor(name)
-        digest.update(name.encode())
-        digest.update(
-            tensors[name].contiguous().view(torch.uint8).numpy().tobytes() if tensors[name].dim() else b""
-        )
-        digest.update(repr(tensors[name].tolist()).encode() if not tensors[name].dim() else b"")
+    tensors = {name: store.tensor(name) for name in sorted(store.header)}
+    stems = _known(tensors, store.path.name)
+    key = _digest(tensors)
+    return LoraFile(store.path, key, store.metadata, _with_config(stems, store), bundled(tensors))
+
+
+def lora_of(tensors: Mapping[str, Tensor], name: str = "LoRA") -> LoraFile:
+    """An adapter that lies in memory, under the names that files have. Raises AdapterError."""
+    kept = {key: tensors[key].detach().cpu() for key in sorted(tensors)}
+    return LoraFile(Path(name), _digest(kept), {}, _known(kept, name), bundled(kept))
+
+
+def _known(tensors: Mapping[str, Tensor], name: str) -> dict[str, dict[str, Tensor]]:
     stems = group(tensors)
     if not any(_algorithms(parts) for parts in stems.values()):
         some = ", ".join(sorted(tensors)[:3]) or "nothing"
-        raise AdapterError(f"{store.path.name} is no adapter that is known here; it holds {some}")
-    return LoraFile(
-        store.path, digest.hexdigest(), store.metadata, _with_config(stems, store), bundled(tensors)
-    )
+        raise AdapterError(f"{name} is no adapter that is known here; it holds {some}")
+    return stems
+
+
+def _digest(tensors: Mapping[str, Tensor]) -> str:
+    digest = hashlib.sha256()
+    for name, tensor in tensors.items():
+        digest.update(name.encode())
+        digest.update(tensor.contiguous().view(torch.uint8).numpy().tobytes() if tensor.dim() else b"")
+        digest.update(repr(tensor.tolist()).encode() if not tensor.dim() else b"")
+    return digest.hexdigest()
 
 
 def group(tensors: Mapping[str, Tensor]) -> dict[str, dict[str, Tensor]]:

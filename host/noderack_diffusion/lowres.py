@@ -3,6 +3,7 @@
 Some noise lets it invent more. How much there is the network is told as the number of a label.
 """
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -27,4 +28,5 @@ def noised(picture: Tensor, level: int, seed: int) -> Tensor:
     sigma = float(scaled_linear(*BETAS).table[level])
     generator = torch.Generator().manual_seed(seed + SEED_SHIFT)
     noise = torch.randn(picture.shape, dtype=picture.dtype, generator=generator).to(picture.device)
-    return (picture + noise * sigma) / (1.0 + sigma**2) ** 0.5
+    mixed: Tensor = (picture + noise * sigma) / math.sqrt(1.0 + sigma**2)
+    return mixed

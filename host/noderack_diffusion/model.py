@@ -9,6 +9,7 @@ from torch import Tensor
 
 from noderack_diffusion.concat import beside
 from noderack_diffusion.control import Steering
+from noderack_diffusion.devices import pick_dtype
 from noderack_diffusion.errors import MismatchError
 from noderack_diffusion.guiders import Hooks
 from noderack_diffusion.labels import LABELS
@@ -70,6 +71,10 @@ class Model(Patchable):
     def with_latents(self, form: LatentFormat) -> "Model":
         """This model over latents that lie otherwise."""
         return self._but(spec=replace(self.spec, family=replace(self.spec.family, latent=form)))
+
+    def in_dtype(self, dtype: torch.dtype) -> "Model":
+        """This model, computed in another dtype where the device is good at it (``pick_dtype``)."""
+        return self._but(live=self.live.in_dtype(pick_dtype(self.device, dtype)))
 
     def with_hooks(self, hooks: Hooks) -> "Model":
         """This model, its answers combined another way."""

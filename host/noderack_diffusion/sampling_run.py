@@ -18,6 +18,7 @@ from noderack_diffusion.patching.conds import OptionCfg, dict_of
 from noderack_diffusion.sampling import FRESH_MASK_NOISE, OnStep, Task, sampler
 from noderack_diffusion.sigma import Parametrisation, schedule
 
+GUIDER_STEPS = ("outer_sample", "predict_noise", "sampler_sample")
 __all__ = ["guided_by", "run", "sample", "sigmas_for"]
 
 
@@ -75,6 +76,10 @@ def sample(
     first = noise.initial(latent, batch_index) if add_noise else torch.zeros_like(latent, device="cpu")
     if len(sigmas) < 2:
         return latent
+    if _is_wrapped(model):
+        return _by_guider(
+            model, positive, negative, cfg, sampler, sigmas, latent, first, noise_mask, seed, on_step
+        )
     guided = guided_by(model, positive, negative, cfg, latent, mask=noise_mask, sigmas=sigmas, seed=seed)
     return run(
         model,
@@ -87,6 +92,37 @@ def sample(
         mask=noise_mask,
         on_step=on_step,
     )
+
+
+def _is_wrapped(model: Model) -> bool:
+    """Whether packs have put functions around steps that only a guider has."""
+    changes = getattr(model, "changes", None)
+    return changes is not None and any(changes.wrappers.get(kind) for kind in GUIDER_STEPS)
+
+
+def _by_guider(
+    model: Model,
+    positive: Conditioning,
+    negative: Conditioning,
+    cfg: float,
+    sampler: str,
+    sigmas: Sequence[float],
+    latent: Tensor,
+    first: Tensor,
+    mask: Tensor | None,
+    seed: int,
+    on_step: OnStep | None,
+) -> Tensor:
+    """The same run by the guider that packs know, inside the functions that they put around it."""
+    from noderack_diffusion.patching.guiding import CFGGuider
+    from noderack_diffusion.patching.sampler import sampler_object
+
+    guider = CFGGuider(model)
+    guider.set_conds(positive, negative)
+    guider.set_cfg(cfg)
+    seen = None if on_step is None else lambda step, clean, x, steps: on_step(step, steps, clean, x)
+    levels = torch.tensor(list(sigmas), dtype=torch.float32)
+    return guider.sample(first, latent, sampler_object(sampler), levels, mask, seen, seed=seed)
 
 
 def guided_by(

@@ -83,6 +83,11 @@ def save_difference(
     _write(path, tensors, metadata)
 
 
+def save_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Metadata | None = None) -> None:
+    """A file of these tensors, under their names."""
+    _write(path, {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, metadata)
+
+
 def extract_lora(one: Model, other: Model, rank: int) -> dict[str, Tensor]:
     """What ``other`` changes about ``one``, as a LoRA of ``rank``, in the generic key names."""
     before, after = weights_of(one), weights_of(other)

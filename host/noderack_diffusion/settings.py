@@ -23,7 +23,7 @@ def unet(folder: Path | None) -> Numbers:
     said = _read(folder / "unet" / "config.json")
     widths = said.get("block_out_channels") or []
     heads = said.get("num_attention_heads") or said.get("attention_head_dim")
-    counts = heads if isinstance(heads, list) else [heads] * len(widths)
+    counts: list[Any] = heads if isinstance(heads, list) else [heads] * len(widths)
     found = _groups(said)
     if len(counts) != len(widths) or not all(isinstance(n, int) and n > 0 for n in counts):
         return found

@@ -146,14 +146,31 @@ def ddpm(task: Task, x: Tensor, sigmas: Sequence[float]) -> Tensor:
     return x
 
 
-def lcm(task: Task, x: Tensor, sigmas: Sequence[float]) -> Tensor:
-    """Jumps to the clean latent, then noises it anew to the next level."""
-    draw = task.noise.ancestral(x)
+def lcm(
+    task: Task,
+    x: Tensor,
+    sigmas: Sequence[float],
+    *,
+    noise_first: float = 1.0,
+    noise_last: float = 1.0,
+    within: float = 0.0,
+) -> Tensor:
+    """Jumps to the clean latent, then noises it anew to the next level.
+
+    The noise's strength goes from ``noise_first`` to ``noise_last``; what of it is beyond ``within`` times
+    its spread (0: anything) is cut.
+    """
+    draw, last = task.noise.ancestral(x), max(1, len(sigmas) - 2)
     for i in range(len(sigmas) - 1):
         x = task.denoise(x, sigmas[i])
         task.seen(i, x, x)
         if sigmas[i + 1] > 0:
-            x = task.param.noised(sigmas[i + 1], draw(), x)
+            noise, share = draw(), i / last
+            if within > 0:
+                most = float(within * noise.std())
+                noise = noise.clamp(-most, most)
+            strength = noise_first + (noise_last - noise_first) * share
+            x = task.param.noised(sigmas[i + 1], noise * strength, x)
     return x
 
 

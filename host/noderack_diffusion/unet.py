@@ -299,7 +299,9 @@ class Stage(nn.ModuleList):
 
 
 class UNet(nn.Module):
-    """x ``[B, in, h, w]``, t ``[B]``, context ``[B, n, context]``, y ``[B, adm]`` or ``[B]`` -> ``[B, out, h, w]``."""
+    """x ``[B, in, h, w]``, t ``[B]``, context ``[B, n, context]``, y ``[B, adm]`` or ``[B]`` (a class) ->
+    ``[B, out, h, w]``.
+    """
 
     def __init__(self, config: UNetConfig) -> None:
         super().__init__()

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -124,6 +125,16 @@ class Live:
         self.fits = True  # whether the last plan stays within the device
         self._parts = parts_of(pieces)
         self._sizes: tuple[Block, ...] | None = None
+
+    def in_dtype(self, dtype: torch.dtype) -> "Live":
+        """The same weights, computed with in another dtype; asked for again, the same network."""
+        if dtype == self.dtype:
+            return self
+        named: dict[torch.dtype, Live] = self.shared.setdefault("dtypes", {})  # type: ignore[assignment]
+        if dtype not in named:
+            how: dict[str, Any] = {"device": self.device, "rounds": self.rounds, "stored": self.stored}
+            named[dtype] = Live(self._build, self.pieces, key=f"{self.key}:{dtype}", dtype=dtype, **how)
+        return named[dtype]
 
     def use(self, patches: PatchSet, activations: int = 0) -> nn.Module:
         """The network with exactly these patches on it; only parameters that they change are made anew.

@@ -1,5 +1,6 @@
-"""Stable Diffusion 2 after a map of depths, and its upscaler: networks and what they are given, with diffusers."""
+"""Stable Diffusion 2 after a map of depths, and its upscaler, against diffusers."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +10,10 @@ import torch
 from diffusers.pipelines.stable_diffusion.pipeline_stable_diffusion_depth2img import (
     StableDiffusionDepth2ImgPipeline,
 )
+from diffusers.pipelines.stable_diffusion.stable_unclip_image_normalizer import StableUnCLIPImageNormalizer
+from noderack_diffusion import settings as told_by
 from noderack_diffusion.concat import beside
-from noderack_diffusion.errors import MismatchError
+from noderack_diffusion.errors import DiffusionError, MismatchError
 from noderack_diffusion.folder import load_folder
 from noderack_diffusion.labels import LABELS
 from noderack_diffusion.lowres import LEVELS, noised
@@ -77,6 +80,35 @@ def test_networks(settings: dict[str, Any], family: str, classes: int, tmp_path:
 def test_the_settings_say_what_a_network_predicts(tmp_path: Path) -> None:
     saved(tmp_path, DEPTH, V_FOLDER)
     assert load_folder(tmp_path, device="cpu").model.param.kind == "v"
+
+
+def test_a_folder_of_unclip(tmp_path: Path) -> None:
+    labels = {"class_embed_type": "projection", "projection_class_embeddings_input_dim": 1536}
+    theirs = saved(tmp_path, SD2 | labels, V_FOLDER)
+    normal = StableUnCLIPImageNormalizer(768)
+    normal.mean.data += 0.3
+    normal.std.data *= 2
+    normal.save_pretrained(tmp_path / "image_normalizer")
+    ours = load_folder(tmp_path, device="cpu").model
+    assert ours.spec.family.name == "sd2_unclip" and ours.spec.seen is not None
+    assert ours.spec.seen.mean.equal(normal.mean.data) and ours.spec.seen.spread.equal(normal.std.data)
+    x, context, y = torch.randn(1, 4, 8, 8), torch.randn(1, 5, 1024), torch.randn(1, 1536)
+    t = torch.tensor([321.0])
+    with torch.no_grad():
+        want = theirs(x, t, context, class_labels=y).sample
+        assert apart(ours.network()(x, t, context, y), want) <= TOLERANCE
+
+
+@pytest.mark.parametrize(
+    ("said", "error"),
+    [({"prediction_type": "sample"}, "predicts 'sample'; known here are epsilon"), ("{", "not JSON")],
+)
+def test_settings_that_cannot_be_followed(tmp_path: Path, said: Any, error: str) -> None:
+    (tmp_path / "scheduler").mkdir()
+    text = said if isinstance(said, str) else json.dumps(said)
+    (tmp_path / "scheduler/scheduler_config.json").write_text(text)
+    with pytest.raises(DiffusionError, match=error):
+        told_by.prediction(tmp_path)
 
 
 def test_the_upscaler_has_its_own_levels(tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ OURS_MAY_BE_FEWER = {
 NOT_THERE = frozenset(
     {
         *("LoraLoaderBypass", "LoraLoaderBypassModelOnly", "NoderackLoraBlocks", "NoderackClipWeighting"),
-        *("NoderackDepthConditioning",),
+        *("NoderackDepthConditioning", "SamplerLCM", "SamplerSEEDS2", "TemporalScoreRescaling", "NAGuidance"),
     }
 )
 # Inputs and choices that ours have beside the reference's: always the last.

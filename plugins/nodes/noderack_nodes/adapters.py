@@ -110,6 +110,81 @@ class NoderackLoraBlocks(Node):
         return found[0], found[1], said
 
 
+class HypernetworkLoader(Node):
+    """A hypernetwork beside the attention of a model."""
+
+    RETURN_TYPES: ClassVar[tuple[str, ...]] = ("MODEL",)
+    CATEGORY = "loaders"
+    FUNCTION = "load_hypernetwork"
+
+    @classmethod
+    def INPUT_TYPES(cls) -> Inputs:
+        """The hypernetworks in the model folders now."""
+        names = (model_names("hypernetworks"),)
+        return {
+            "required": {
+                "model": MODEL,
+                "hypernetwork_name": names,
+                "strength": number(1.0, -10.0, 10.0),
+            }
+        }
+
+    def load_hypernetwork(self, model: Any, hypernetwork_name: str, strength: float) -> tuple[Any]:
+        """In the form of the A1111 program (.pt)."""
+        from noderack_diffusion.hypernetwork import load_hypernetwork
+
+        changed, patch = model.clone(), load_hypernetwork(model_path("hypernetworks", hypernetwork_name))
+        changed.set_model_attn1_patch(patch.at(strength))
+        changed.set_model_attn2_patch(patch.at(strength))
+        return (changed,)
+
+
+class LoraModelLoader(Node):
+    """A LoRA that was trained or made in this very workflow, on a model."""
+
+    INPUTS: ClassVar[Inputs] = {
+        "required": {"model": MODEL, "lora": ("LORA_MODEL",), "strength_model": _STRENGTH}
+    }
+    RETURN_TYPES: ClassVar[tuple[str, ...]] = ("MODEL",)
+    CATEGORY = "loaders"
+    FUNCTION = "load_lora_model"
+
+    def load_lora_model(self, model: Any, lora: Any, strength_model: float) -> tuple[Any]:
+        """`lora` is a table of tensors under the names that files have."""
+        from noderack_diffusion.lora import lora_of, patches_for
+
+        if strength_model == 0:
+            return (model,)
+        patches, report = patches_for(lora_of(lora), model, strength_model)
+        if not report.matched:
+            raise NodeInputError(f"this LoRA changes nothing here. {report.sentence()}")
+        return (model.with_patches(patches),)
+
+
+class SaveLoRANode(Node):
+    """A LoRA that was trained or made in this very workflow, into a file."""
+
+    INPUTS: ClassVar[Inputs] = {
+        "required": {
+            "lora": ("LORA_MODEL",),
+            "prefix": ("STRING", {"default": "loras/ComfyUI_trained_lora"}),
+        },
+        "optional": {"steps": ("INT", {"forceInput": True})},
+    }
+    CATEGORY = "loaders"
+    FUNCTION = "save"
+    OUTPUT_NODE = True
+
+    def save(self, lora: Any, prefix: str, steps: int | None = None) -> dict[str, Any]:
+        """In the output folder; `steps` goes into the file's name."""
+        from noderack_diffusion.saving import save_tensors
+
+        from noderack_nodes.merging import write
+
+        write(prefix if steps is None else f"{prefix}_{steps}_steps", lambda path: save_tensors(path, lora))
+        return {}
+
+
 def applied(
     handles: list[tuple[Any, float]],
     lora_name: str,
@@ -158,7 +233,7 @@ NODES: Mappings = {
     node.__name__: node
     for node in (
         *(LoraLoader, LoraLoaderModelOnly, LoraLoaderBypass, LoraLoaderBypassModelOnly),
-        NoderackLoraBlocks,
+        *(NoderackLoraBlocks, HypernetworkLoader, LoraModelLoader, SaveLoRANode),
     )
 }
 NAMES = {
@@ -166,4 +241,6 @@ NAMES = {
     "LoraLoaderBypass": "Load LoRA (Bypass)",
     "LoraLoaderBypassModelOnly": "Load LoRA (Bypass, Model Only)",
     "NoderackLoraBlocks": "Load LoRA (Blocks)",
+    "LoraModelLoader": "Load LoRA Model",
+    "SaveLoRANode": "Save LoRA Weights",
 }

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from noderack_nodes.guidance import ModelChange
-from noderack_nodes.sockets import MODEL, Inputs, Mappings, number
+from noderack_nodes.sockets import MODEL, Inputs, Mappings, integer, number
 
 if TYPE_CHECKING:
     from noderack_nodes.sockets import Tensor
@@ -181,6 +181,95 @@ class EpsilonScaling(ModelChange):
         return (_after(model, corrected),)
 
 
+class TemporalScoreRescaling(ModelChange):
+    """More or less detail, by how strong the predicted noise is taken to be late in a run."""
+
+    INPUTS: ClassVar[Inputs] = {
+        "required": {
+            "model": MODEL,
+            "tsr_k": number(0.95, 0.01, 100.0, 0.001, display="number"),
+            "tsr_sigma": number(1.0, 0.01, 100.0, 0.001, display="number"),
+        }
+    }
+    RETURN_NAMES: ClassVar[tuple[str, ...]] = ("patched_model",)
+    CATEGORY = "model_patches/unet"
+
+    def patch(self, model: Any, tsr_k: float, tsr_sigma: float) -> tuple[Any]:
+        """`tsr_k` below 1 gives more detail, above 1 smoother pictures; `tsr_sigma` says how early."""
+        from noderack_diffusion.corrections import rescored
+
+        flow = model.param.flow
+
+        def corrected(told: dict[str, Any]) -> Tensor:
+            clean: Tensor = told["denoised"]
+            sigma = float(told["sigma"].flatten()[0])
+            alpha = 1.0 - sigma if flow else 1.0
+            if sigma == 0.0 or alpha == 0.0:
+                return clean
+            return rescored(clean, told["input"], sigma, alpha, tsr_k, tsr_sigma**2)
+
+        return (_after(model, corrected) if tsr_k != 1 else model,)
+
+
+class FreSca(ModelChange):
+    """Guidance whose rough and fine parts are weighed apart."""
+
+    INPUTS: ClassVar[Inputs] = {
+        "required": {
+            "model": MODEL,
+            "scale_low": number(1.0, 0, 10),
+            "scale_high": number(1.25, 0, 10),
+            "freq_cutoff": integer(20, 1, 10000, 1),
+        }
+    }
+    CATEGORY = "_for_testing"
+
+    def patch(self, model: Any, scale_low: float, scale_high: float, freq_cutoff: int) -> tuple[Any]:
+        """`freq_cutoff` frequencies each way count as low; a latent of less than twice that has no others."""
+        from noderack_diffusion.corrections import by_frequency
+
+        def corrected(told: dict[str, Any]) -> list[Any]:
+            yes, *others = told["conds_out"]
+            if not others or None in told["conds"][:2]:
+                return [yes, *others]
+            return [others[0] + by_frequency(yes - others[0], scale_low, scale_high, freq_cutoff), *others]
+
+        return (_before(model, corrected),)
+
+
+class NAGuidance(ModelChange):
+    """Leads away from the negative prompt within attention, so that it counts without guidance too."""
+
+    INPUTS: ClassVar[Inputs] = {
+        "required": {
+            "model": MODEL,
+            "nag_scale": number(5.0, 0.0, 50.0, 0.1),
+            "nag_alpha": number(0.5, 0.0, 1.0),
+            "nag_tau": number(1.5, 1.0, 10.0),
+        }
+    }
+    CATEGORY = "advanced/guidance"
+
+    def patch(self, model: Any, nag_scale: float, nag_alpha: float, nag_tau: float) -> tuple[Any]:
+        """`nag_scale` leads, `nag_tau` bounds, `nag_alpha` mixes; it counts at cfg 1 too."""
+        import torch
+        from noderack_diffusion.corrections import normalized
+
+        def led(out: Tensor, told: dict[str, Any]) -> Tensor:
+            sides = told.get("cond_or_uncond") or []
+            if 0 not in sides or 1 not in sides:
+                return out
+            parts = list(out.chunk(len(sides)))
+            at = sides.index(0)
+            parts[at] = normalized(parts[at], parts[sides.index(1)], nag_scale, nag_alpha, nag_tau)
+            return torch.cat(parts)
+
+        changed = model.clone()
+        changed.set_model_attn1_output_patch(led)
+        changed.disable_model_cfg1_optimization()
+        return (changed,)
+
+
 class DifferentialDiffusion(ModelChange):
     """A mask's grey says when its place begins to change (Levin & Fried, 2023)."""
 
@@ -227,11 +316,14 @@ NODES: Mappings = {
     for node in (
         *(CFGZeroStar, CFGNorm, Mahiro, TCFG, APG),
         *(PerturbedAttentionGuidance, DifferentialDiffusion, RenormCFG),
+        *(TemporalScoreRescaling, FreSca, NAGuidance),
     )
 } | {"Epsilon Scaling": EpsilonScaling}
 NAMES = {
     "Mahiro": "Mahiro is so cute that she deserves a better guidance function!! (。・ω・。)",
     "TCFG": "Tangential Damping CFG",
+    "TemporalScoreRescaling": "TSR - Temporal Score Rescaling",
+    "NAGuidance": "Normalized Attention Guidance",
     "APG": "Adaptive Projected Guidance",
     "DifferentialDiffusion": "Differential Diffusion",
 }

@@ -81,6 +81,30 @@ class PreviewImage(SaveImage):
         return super().save_images(images, filename_prefix + self.suffix, prompt, extra_pnginfo)
 
 
+class SaveImageWebsocket(Node):
+    """Sends images to the client that asked for the prompt, over its socket; no file is written."""
+
+    INPUTS: ClassVar[Inputs] = {"required": {"images": IMAGE}}
+    OUTPUT_NODE = True
+    CATEGORY = "api/image"
+    FUNCTION = "save_images"
+
+    def save_images(self, images: Tensor) -> dict[str, Any]:
+        """Each as a PNG in a preview frame, whole and in order."""
+        from noderack_host.running import current
+
+        from noderack_nodes.png import to_picture
+
+        for number, image in enumerate(images):
+            current().progress(number + 1, len(images), ("PNG", to_picture(image), None))
+        return {}
+
+    @classmethod
+    def IS_CHANGED(cls, images: Tensor) -> float:
+        """Always: whoever asks again wants to be sent them again."""
+        return float("nan")
+
+
 class MaskPreview(PreviewImage):
     """Shows a mask as a grey picture."""
 
@@ -165,6 +189,7 @@ class LoadImageMask(LoadImage):
 
 NODES: Mappings = {
     "SaveImage": SaveImage,
+    "SaveImageWebsocket": SaveImageWebsocket,
     "PreviewImage": PreviewImage,
     "MaskPreview": MaskPreview,
     "LoadImage": LoadImage,

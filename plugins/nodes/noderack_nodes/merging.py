@@ -200,7 +200,7 @@ class CheckpointSave(Save):
         from noderack_diffusion.saving import save_checkpoint
 
         told = _told(prompt, extra_pnginfo)
-        _write(filename_prefix, partial(save_checkpoint, model=model, clip=clip, vae=vae, metadata=told))
+        write(filename_prefix, partial(save_checkpoint, model=model, clip=clip, vae=vae, metadata=told))
         return {}
 
 
@@ -222,7 +222,7 @@ class ModelSave(Save):
         """As `CheckpointSave`, for a file to be loaded with `UNETLoader`."""
         from noderack_diffusion.saving import save_checkpoint
 
-        _write(filename_prefix, partial(save_checkpoint, model=model, metadata=_told(prompt, extra_pnginfo)))
+        write(filename_prefix, partial(save_checkpoint, model=model, metadata=_told(prompt, extra_pnginfo)))
         return {}
 
 
@@ -246,8 +246,8 @@ class CLIPSave(Save):
 
         told = _told(prompt, extra_pnginfo)
         for tower in clip.towers:
-            write = partial(save_tower, clip=clip, tower=tower, metadata=told)
-            _write(f"{filename_prefix}_clip_{tower.recipe.name}", write)
+            saving = partial(save_tower, clip=clip, tower=tower, metadata=told)
+            write(f"{filename_prefix}_clip_{tower.recipe.name}", saving)
         return {}
 
 
@@ -269,7 +269,7 @@ class VAESave(Save):
         """Under the names that VAE files have."""
         from noderack_diffusion.saving import save_vae
 
-        _write(filename_prefix, partial(save_vae, vae=vae, metadata=_told(prompt, extra_pnginfo)))
+        write(filename_prefix, partial(save_vae, vae=vae, metadata=_told(prompt, extra_pnginfo)))
         return {}
 
 
@@ -302,7 +302,7 @@ class LoraSave(Save):
         """`rank` bounds the file's size; "full_diff" keeps everything."""
         from noderack_diffusion.saving import save_difference
 
-        write = partial(
+        saving = partial(
             save_difference,
             model=model_diff,
             clip=text_encoder_diff,
@@ -310,7 +310,7 @@ class LoraSave(Save):
             biases=bias_diff,
             metadata=_told(prompt, extra_pnginfo),
         )
-        _write(filename_prefix, write)
+        write(filename_prefix, saving)
         return {}
 
 
@@ -320,8 +320,9 @@ def _told(prompt: Any, extra: dict[str, Any] | None) -> dict[str, str]:
     return {key: json.dumps(value) for key, value in {**found, **(extra or {})}.items()}
 
 
-def _write(prefix: str, write: Callable[[Path], None]) -> None:
-    write_new(save_name(prefix, folder_of("output"), 0, 0), 0, ".safetensors", write)
+def write(prefix: str, save: Callable[[Path], None]) -> None:
+    """A new safetensors file in the output folder, by `save`."""
+    write_new(save_name(prefix, folder_of("output"), 0, 0), 0, ".safetensors", save)
 
 
 NODES: Mappings = {

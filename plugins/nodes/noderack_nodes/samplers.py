@@ -227,7 +227,40 @@ class SamplerLCMUpscale(SamplerNode):
         return (KSAMPLER(k_sampler(partial(lcm_growing, fit=fit, scale=scale_ratio, growing=steps))),)
 
 
+class SamplerLCM(SamplerNode):
+    """LCM, whose noise may grow weaker or stronger, and be kept from extremes."""
+
+    INPUTS: ClassVar[Inputs] = {
+        "required": {
+            "s_noise": number(1.0, 0.0, 64.0),
+            "s_noise_end": number(1.0, 0.0, 64.0),
+            "noise_clip_std": number(0.0, 0.0, 10.0),
+        }
+    }
+
+    def get_sampler(self, s_noise: float, s_noise_end: float, noise_clip_std: float) -> tuple[Any]:
+        """From `s_noise` at the first step to `s_noise_end` at the last; a clip of 0 keeps all."""
+        return _named("lcm", noise_first=s_noise, noise_last=s_noise_end, within=noise_clip_std)
+
+
+class SamplerSEEDS2(SamplerNode):
+    """SEEDS of two stages; with `phi_2` and an `r` of 1 it is exponential Heun."""
+
+    INPUTS: ClassVar[Inputs] = {
+        "required": {
+            "solver_type": combo("phi_1", "phi_2"),
+            **_STOCHASTIC,
+            "r": number(0.5, 0.01, 1.0, round=False),
+        }
+    }
+
+    def get_sampler(self, solver_type: str, eta: float, s_noise: float, r: float) -> tuple[Any]:
+        """`r` is where in a step the second stage lies."""
+        return _named("seeds_2", second=solver_type == "phi_2", eta=eta, s_noise=s_noise, r=r)
+
+
 _NODES = (
+    *(SamplerLCM, SamplerSEEDS2),
     *(SamplerEulerAncestral, SamplerEulerAncestralCFGPP, SamplerEulerCFGpp, SamplerLMS, SamplerLCMUpscale),
     *(SamplerDPMPP_2S_Ancestral, SamplerDPMPP_SDE, SamplerDPMPP_2M_SDE, SamplerDPMPP_3M_SDE),
     *(SamplerDPMAdaptative, SamplerER_SDE, SamplerSASolver),
