@@ -10,6 +10,10 @@ from noderack_diffusion.narrow import widened
 from noderack_diffusion.packed import PackedConv2d, can_pack
 
 
+_TABLES = ("embedding.weight", "label_emb.weight")
+"""Ends of names of tables that are looked up and not multiplied with."""
+
+
 class StoredLinear(nn.Linear):
     """A matrix kept narrower than it is computed with."""
 
@@ -27,7 +31,7 @@ class StoredConv2d(nn.Conv2d):
 
 def narrows(name: str, weight: Tensor) -> bool:
     """Whether a parameter is one of those that are kept narrower."""
-    return weight.dim() >= 2 and name.endswith(".weight") and not name.endswith("embedding.weight")
+    return weight.dim() >= 2 and name.endswith(".weight") and not name.endswith(_TABLES)
 
 
 def widen_on_use(network: nn.Module, *, packs: bool = False) -> nn.Module:
