@@ -9,7 +9,6 @@ from torch.nn import functional as F
 from noderack_diffusion.narrow import widened
 from noderack_diffusion.packed import PackedConv2d, can_pack
 
-
 _TABLES = ("embedding.weight", "label_emb.weight")
 """Ends of names of tables that are looked up and not multiplied with."""
 
