@@ -68,8 +68,13 @@ def layered(chunks: Chunks, run: Run, empty: Sequence[Token]) -> Tensor:
     """
     weights = weights_of(chunks)
     real = torch.tensor([[token.group > 0 for token in chunk] for chunk in chunks])
-    shares = torch.where(real, weights / weights[real].max().clamp(min=1e-6), 1.0).clamp(min=0.0)
-    levels = sorted({1.0, *shares[real].tolist()}, reverse=True)
+    shares = torch.where(real, weights / weights[real].max().clamp(min=1e-6), 1.0)
+    return _mixed(chunks, run, shares.clamp(min=0.0))
+
+
+def _mixed(chunks: Chunks, run: Run, shares: Tensor) -> Tensor:
+    """Of prompts from which tokens are hidden, so many that each is seen in its share (0 .. 1)."""
+    levels = sorted({1.0, *shares.flatten().tolist()}, reverse=True)
     total = torch.zeros(())
     for level, below in zip(levels, [*levels[1:], 0.0], strict=True):
         if level > below:
@@ -78,11 +83,31 @@ def layered(chunks: Chunks, run: Run, empty: Sequence[Token]) -> Tensor:
     return total
 
 
+def contrasted(chunks: Chunks, run: Run, empty: Sequence[Token]) -> Tensor:
+    """Downwards as ``layered``, each weight for itself; upwards each word moves away from what its place has
+    in the prompt from which that word is hidden ("comfy++").
+    """
+    weights = weights_of(chunks)
+    total, plain = _mixed(chunks, run, weights.clamp(0.0, 1.0)), None
+    for row, chunk in enumerate(chunks):
+        for word in _words(chunk):
+            stronger = weights[row, word[0]] - 1.0
+            if stronger <= 0.0:
+                continue
+            plain = run(chunks, None) if plain is None else plain
+            hidden = torch.zeros_like(weights, dtype=torch.bool)
+            hidden[row, word] = True
+            without = run([chunk], hidden[row : row + 1])[0]
+            total[row, word] += stronger * (plain[row, word] - without[word])
+    return total
+
+
 WAYS: Mapping[str, Way] = {
     "comfy": interpolated,
     "A1111": scaled,
     "compel": blended,
     "down_weight": layered,
+    "comfy++": contrasted,
 }
 
 

@@ -1,7 +1,9 @@
 """The memory plan: never over budget, everything present when it runs, no thrash, reasons given."""
 
+import random
 import time
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from noderack_diffusion.memory import SLOTS, Block, Demand, Device, Loaded, after, plan
@@ -32,9 +34,7 @@ def held(device: Device, loaded: list[Loaded], demand: Demand) -> tuple[int, obj
     return rest + own + largest * min(SLOTS, len(made.stream)) + demand.activations + device.reserve, made
 
 
-@settings(max_examples=300, deadline=None)
-@given(cases())
-def test_promises(case: tuple[Device, list[Loaded], Demand]) -> None:
+def promises_hold(case: tuple[Device, list[Loaded], Demand]) -> None:
     device, loaded, demand = case
     total, made = held(device, loaded, demand)
     assert not made.fits or total <= device.capacity
@@ -44,6 +44,37 @@ def test_promises(case: tuple[Device, list[Loaded], Demand]) -> None:
     assert not untouchable & {key for key, _ in made.evict}
     assert plan(device, loaded, demand) == made
     assert made.why and made.stall >= 0
+
+
+@settings(max_examples=300, deadline=None)
+@given(cases())
+def test_promises(case: tuple[Device, list[Loaded], Demand]) -> None:
+    promises_hold(case)
+
+
+@pytest.mark.slow
+def test_promises_in_ten_thousand_cases() -> None:
+    dice = random.Random(7)
+    for _ in range(10_000):
+        promises_hold(drawn(dice))
+
+
+def drawn(dice: random.Random) -> tuple[Device, list[Loaded], Demand]:
+    """A case as ``cases`` has it, by chance alone and larger."""
+
+    def blocks() -> tuple[Block, ...]:
+        sizes = [dice.randint(1, 500) for _ in range(dice.randint(1, 40))]
+        return tuple(Block(f"b{i}", n, n * 10.0) for i, n in enumerate(sizes))
+
+    loaded = []
+    for i in range(dice.randint(0, 8)):
+        own = blocks()
+        there = frozenset(b.name for b in own if dice.random() < 0.5)
+        loaded.append(Loaded(f"m{i}", own, there, dice.randint(0, 9), dice.random() < 0.3))
+    room = sum(m.bytes for m in loaded) + dice.randint(0, 9000)
+    also = frozenset(m.key for m in loaded if dice.random() < 0.3)
+    demand = Demand(dice.choice(["m0", "new"]), blocks(), dice.randint(1, 500), also)
+    return Device(room, dice.randint(0, 50), 1e3, 1e3), loaded, demand
 
 
 @settings(max_examples=200, deadline=None)

@@ -39,8 +39,9 @@ def test_same_ids(text: str, reference) -> None:
     assert tokens.clip_tokenizer().ids(text) == reference(text, add_special_tokens=False)["input_ids"]
 
 
-def test_same_ids_on_noise(reference) -> None:
-    dice = random.Random(3)
+@pytest.mark.parametrize("count", [300, pytest.param(10_000, marks=pytest.mark.slow)])
+def test_same_ids_on_noise(count: int, reference) -> None:
+    dice = random.Random(count)
     blocks = [
         (32, 126),
         (0xA1, 0x17F),
@@ -49,7 +50,7 @@ def test_same_ids_on_noise(reference) -> None:
         (0x4E00, 0x4FFF),
         (0x1F300, 0x1F5FF),
     ]
-    for _ in range(300):
+    for _ in range(count):
         text = "".join(chr(dice.randint(*dice.choice(blocks))) for _ in range(dice.randint(1, 40)))
         assert tokens.clip_tokenizer().ids(text) == reference(text, add_special_tokens=False)["input_ids"]
 

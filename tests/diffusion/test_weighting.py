@@ -79,6 +79,18 @@ def test_weights_change_words_and_leave_the_pooled_vector(way: str, clip: Clip) 
     assert pooled is not None and same is not None and torch.allclose(pooled, same, atol=1e-6)
 
 
+def test_words_move_away_from_the_prompt_without_them(clip: Clip) -> None:
+    text = "a (red car:1.5) and a (dog:0.6)"
+    rows, weights = chunks(text), weights_of(chunks(text))
+    plain = run(clip, rows)
+    wanted = 0.6 * plain + 0.4 * run(clip, rows, hide(text, 0.6))
+    for place in (weights[0] == 1.5).nonzero().flatten().tolist():
+        hidden = torch.zeros_like(weights, dtype=torch.bool)
+        hidden[0, place] = True
+        wanted[0, place] += 0.5 * (plain - run(clip, rows, hidden))[0, place]
+    assert torch.allclose(states(clip, "comfy++", text), wanted.reshape(1, -1, 32), atol=1e-5)
+
+
 def test_a1111_scales_states_and_keeps_each_chunks_mean(clip: Clip) -> None:
     text = "a (red:1.4) cat"
     plain, weights = run(clip, chunks(text)), weights_of(chunks(text))

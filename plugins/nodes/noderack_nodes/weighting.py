@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 from noderack_nodes.sockets import CLIP, Inputs, Mappings, Node, choice
 
-_WAYS = ("comfy", "A1111", "compel", "down_weight")
+_WAYS = ("comfy", "A1111", "compel", "down_weight", "comfy++")
 _EVENING = ("none", "mean", "length", "length+mean")
 
 
