@@ -16,7 +16,7 @@ from noderack_host.folder import Host
 from noderack_host.folders import ModelFolders
 from noderack_host.isolate import for_host
 from noderack_host.packs import Packs, load_packs
-from noderack_host.problems import PromptInvalid
+from noderack_host.problems import Problem, PromptInvalid
 from noderack_host.running import Running, use
 from noderack_host.schema import NodeSchema
 from noderack_host.workflow import Workflow, read_workflow
@@ -111,12 +111,23 @@ class Session:
         return batch.done_jobs(wishes.record)
 
     def _prompt(self, prompt: Mapping[str, Any], job: batch.Job, wishes: Wishes) -> Mapping[str, Any]:
-        """A job's prompt, checked: a batch is checked whole before its first job runs."""
+        """A job's prompt, checked: a batch is checked whole before its first job runs.
+
+        Outputs below a socket that the file leaves open are left out, if others can run.
+        """
         seeded = prompt if wishes.seed is None else batch.seeded(prompt, wishes.seed)
         checked = check_prompt(batch.apply(seeded, job, self.schemas), self.packs.nodes)
-        if checked.problems:
+        if not all(problem.kind == "required_input_missing" for problem in checked.problems):
             raise PromptInvalid(checked.problems)
-        return checked.prompt
+        left_out = {key for problem in checked.or_raise().problems for key in problem.outputs}
+        self._tell_open(checked.problems)
+        return {key: node for key, node in checked.prompt.items() if key not in left_out}
+
+    def _tell_open(self, problems: Sequence[Problem]) -> None:
+        for problem in problems:
+            kind, outputs = problem.node_type, ", ".join(problem.outputs)
+            message = f"nothing is connected to {problem.input_name} of {kind}; without output {outputs}"
+            self.tell("noderack.note", {"code": "open-socket", "message": message, "where": problem.node_id})
 
     def _run(
         self, workflow: Workflow, prompt: Mapping[str, Any], job: batch.Job, record: Path | None

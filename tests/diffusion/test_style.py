@@ -55,6 +55,15 @@ def by_hand(w: dict[str, Tensor], seen: Tensor) -> Tensor:
     return norm(x[:, -WORDS:], "ln_post") @ w["proj"]
 
 
+def test_a_file_in_half_precision_is_computed_with_in_full(tmp_path: Path) -> None:
+    halves = {name: value.half() for name, value in weights().items()}
+    save_file(halves, tmp_path / "half.safetensors", {"noderack.config": '{"style": {"heads": 4}}'})
+    seen = SimpleNamespace(last_hidden_state=torch.randn(1, 7, WIDTH))
+    words = load_style(tmp_path / "half.safetensors", device="cpu", dtype=torch.float32).get_cond(seen)
+    wanted = by_hand({name: value.float() for name, value in halves.items()}, seen.last_hidden_state)
+    assert torch.allclose(words, wanted, atol=1e-5)
+
+
 def test_the_words_of_a_picture(tmp_path: Path) -> None:
     save_file(weights(), tmp_path / "style.safetensors", {"noderack.config": '{"style": {"heads": 4}}'})
     style = load_style(tmp_path / "style.safetensors", device="cpu", dtype=torch.float32)

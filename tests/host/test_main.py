@@ -73,6 +73,15 @@ def test_bad_input_is_one_json_line_with_its_exit_code(
     assert error["message"]
 
 
+def test_an_output_below_an_open_socket_is_left_out_and_told(host: Host) -> None:
+    open_ended = {**PROMPT, "3": {"class_type": "PreviewAny", "inputs": {}}}
+    (host.root / "open.json").write_text(json.dumps(open_ended), encoding="utf-8")
+    code, lines = call(host, "run", "open.json")
+    assert code == 0 and [line["data"]["node"] for line in lines if line["type"] == "executed"] == ["2"]
+    (note,) = [line["data"] for line in lines if line["type"] == "noderack.note"]
+    assert (note["code"], note["where"]) == ("open-socket", "3") and "without output 3" in note["message"]
+
+
 def test_inspect_lists_types_as_object_info(host: Host) -> None:
     code, lines = call(host, "inspect", "--types", "PreviewAny", "--host", str(host.root))
     assert code == 0 and list(lines[0]["node_types"]) == ["PreviewAny"]

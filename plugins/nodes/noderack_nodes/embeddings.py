@@ -20,6 +20,8 @@ def embedding(name: str, tower: str, width: int) -> Tensor | None:
     from noderack_diffusion.inversion import EXTENSIONS, read_embedding, vectors_for
 
     path = _path([name + ending for ending in EXTENSIONS])
+    if path is None and name.strip(",") != name:  # it is asked for again without the comma beside it
+        return None
     if path is None:
         log.warning("the prompt names an embedding %r that models/%s does not hold", name, _FOLDER)
         return None
