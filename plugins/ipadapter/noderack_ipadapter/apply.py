@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from noderack_ipadapter.attend import Attend, Picture
 from noderack_ipadapter.files import Adapter, IPAdapterError
-from noderack_ipadapter.weighing import layers, places, strength
+from noderack_ipadapter.weighing import carries_composition, layers, places, strength
 
 
 def _subtracted(seen: Tensor) -> Tensor:
@@ -39,6 +39,7 @@ def see(adapter: Adapter, vision: Any, image: Tensor, mask: Tensor | None = None
 
     Outside of ``mask [m, H, W]`` they are even grey.
     """
+    _by_clip(adapter)
     size = vision.config.size
     pixels = normalised(image, size, crop=True)
     if mask is not None:
@@ -47,6 +48,15 @@ def see(adapter: Adapter, vision: Any, image: Tensor, mask: Tensor | None = None
     seen = vision.encode_pixels(pixels)
     found: Tensor = seen.penultimate_hidden_states if adapter.of_patches else seen.image_embeds
     return found
+
+
+def _by_clip(adapter: Adapter) -> None:
+    if adapter.of_faces:
+        raise IPAdapterError(
+            f"{adapter.name} is an IP-Adapter of faces (FaceID), which reads what a face recognition model "
+            "makes of a face: use IPAdapterFaceID (with the package insightface, which Noderack does not "
+            "bring), or NoderackFaceID with vectors that another node made"
+        )
 
 
 def see_nothing(adapter: Adapter, vision: Any, like: Tensor) -> Tensor:
@@ -83,15 +93,40 @@ class Wish:
     """The weight of the composition, for the type "style and composition"."""
     each: bool = False
     """One picture of the prompt for each picture of the batch, instead of all for all."""
+    boost: float | None = None
+    """For the precise types: how strongly the rest is held against the side without the prompt."""
 
 
 def put_on(
-    model: Any, adapter: Adapter, wanted: Tensor, unwanted: Tensor, wish: Wish, mask: Tensor | None = None
+    model: Any,
+    adapter: Adapter,
+    wanted: Tensor,
+    unwanted: Tensor,
+    wish: Wish,
+    mask: Tensor | None = None,
+    composition: Tensor | None = None,
 ) -> Any:
-    """A model that also attends to what was seen; ``mask [m, H, W]`` says where."""
+    """A model that also attends to what was seen; ``mask [m, H, W]`` says where.
+
+    With ``composition``, the layers that carry it attend to what was seen in that picture.
+    """
+    yes, no = (_tokens(adapter, seen, each=wish.each) for seen in (wanted, unwanted))
+    other = None if composition is None else _tokens(adapter, composition, each=wish.each)
+    return put_tokens(model, adapter, yes, no, wish, mask, other)
+
+
+def put_tokens(
+    model: Any,
+    adapter: Adapter,
+    yes: Tensor,
+    no: Tensor,
+    wish: Wish,
+    mask: Tensor | None = None,
+    composition: Tensor | None = None,
+) -> Any:
+    """The same for tokens that were made already."""
     at = places(model.live.pieces)
     _fit(model, adapter, at)
-    yes, no = (_tokens(adapter, seen, each=wish.each) for seen in (wanted, unwanted))
     sigma = model.get_model_object("model_sampling").percent_to_sigma
     held: dict[str, Any] = {
         "scaling": wish.scaling,
@@ -102,10 +137,12 @@ def put_on(
     replaced = made.model_options["transformer_options"].get("patches_replace", {}).get("attn2", {})
     where = layers(at)
     for place, (k, v) in zip(at, adapter.layers, strict=True):
-        force = strength(wish.kind, where[place], wish.weight, wish.composition)
+        force = strength(wish.kind, where[place], wish.weight, wish.composition, wish.boost)
         if not force.wanted and not force.against:
             continue
-        picture = Picture(yes, no, k, v, force, mask=mask, **held)
+        composed = composition is not None and carries_composition(where[place])
+        tokens = composition if composition is not None and composed else yes
+        picture = Picture(tokens, no, k, v, force, mask=mask, **held)
         before = replaced.get(place)
         made.set_model_attn2_replace(
             before.also(picture) if isinstance(before, Attend) else Attend((picture,)), *place

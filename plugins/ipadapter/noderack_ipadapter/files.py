@@ -9,7 +9,10 @@ import torch
 from noderack_diffusion.store import Store
 from torch import Tensor, nn
 
-from noderack_ipadapter.project import Linear, projector
+from noderack_ipadapter.project import Face, Linear, Resampler, projector
+
+FACE = 512
+"""Numbers in the vector of a face."""
 
 
 class IPAdapterError(ValueError):
@@ -35,7 +38,20 @@ class Adapter:
     @property
     def of_patches(self) -> bool:
         """Whether it wants all that CLIP saw, not its one vector."""
-        return not isinstance(self.projector, Linear)
+        return not isinstance(self.projector, Linear | Face)
+
+    @property
+    def of_faces(self) -> bool:
+        """Whether it wants what a face recognition model saw (FaceID)."""
+        network = self.projector
+        return isinstance(network, Face) or (
+            isinstance(network, Resampler) and network.proj_in.in_features == FACE
+        )
+
+    @property
+    def is_second(self) -> bool:
+        """Whether it is of the second version of the "plus" form for faces, which only its name tells."""
+        return "plusv2" in self.name.lower().replace("-", "").replace("_", "").replace(".", "")
 
 
 def load_adapter(path: Path) -> Adapter:
@@ -45,12 +61,9 @@ def load_adapter(path: Path) -> Adapter:
     if not parts["image_proj"] or not parts["ip_adapter"]:
         some = ", ".join(sorted(tensors)[:3]) or "nothing"
         raise IPAdapterError(f"{path.name} is no IP-Adapter; it holds {some}")
-    if any("lora" in name for name in parts["ip_adapter"]):
-        raise IPAdapterError(
-            f"{path.name} is an IP-Adapter of faces (FaceID), which needs a model of face recognition; "
-            "only those that look through CLIP are known here"
-        )
     layers = _layers(parts["ip_adapter"], path.name)
+    if not layers:
+        raise IPAdapterError(f"{path.name} has no layers of an IP-Adapter; is it the LoRA of one?")
     network = projector(parts["image_proj"], layers[0][0].shape[1])
     if network is None:
         raise IPAdapterError(f"{path.name} is an IP-Adapter of a form that is not known here")
@@ -83,7 +96,7 @@ def _below(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
 
 
 def _layers(state: Mapping[str, Tensor], name: str) -> tuple[tuple[Tensor, Tensor], ...]:
-    numbers = sorted({int(key.split(".")[0]) for key in state})
+    numbers = sorted({int(key.split(".")[0]) for key in state if "lora" not in key})
     try:
         return tuple((state[f"{n}.to_k_ip.weight"], state[f"{n}.to_v_ip.weight"]) for n in numbers)
     except KeyError as cause:

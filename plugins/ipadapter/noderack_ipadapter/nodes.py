@@ -15,10 +15,10 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 Inputs = dict[str, dict[str, Any]]
-_SCALINGS = ["V only", "K+V", "K+V w/ C penalty", "K+mean(V) w/ C penalty"]
-_COMBINE = ["concat", "add", "subtract", "average", "norm average"]
-_START = ("FLOAT", {"default": 0.0, "min": 0.0, "max": 1.0, "step": 0.001})
-_END = ("FLOAT", {"default": 1.0, "min": 0.0, "max": 1.0, "step": 0.001})
+SCALING = ["V only", "K+V", "K+V w/ C penalty", "K+mean(V) w/ C penalty"]
+COMBINE = ["concat", "add", "subtract", "average", "norm average"]
+START = ("FLOAT", {"default": 0.0, "min": 0.0, "max": 1.0, "step": 0.001})
+END = ("FLOAT", {"default": 1.0, "min": 0.0, "max": 1.0, "step": 0.001})
 _SIMPLE = {
     "standard": "linear",
     "prompt is more important": "ease out",
@@ -26,16 +26,18 @@ _SIMPLE = {
 }
 
 
-def _weight(most: int, step: float = 0.05, least: float = -1) -> tuple[str, dict[str, Any]]:
+def weight(most: int, step: float = 0.05, least: float = -1) -> tuple[str, dict[str, Any]]:
+    """A weight's socket."""
     return ("FLOAT", {"default": 1.0, "min": least, "max": most, "step": step})
 
 
-def _files(category: str) -> list[str]:
+def files_of(category: str) -> list[str]:
     running = current_or_none()
     return [] if running is None or running.folders is None else list(running.folders.files(category))
 
 
-def _path(category: str, name: str) -> Path:
+def path_of(category: str, name: str) -> Path:
+    """A file of a model folder; raises IPAdapterError."""
     from noderack_ipadapter.files import IPAdapterError
 
     folders = current().folders
@@ -55,13 +57,13 @@ class IPAdapterModelLoader:
     @classmethod
     def INPUT_TYPES(cls) -> Inputs:
         """The files that are there now."""
-        return {"required": {"ipadapter_file": (_files("ipadapter"),)}}
+        return {"required": {"ipadapter_file": (files_of("ipadapter"),)}}
 
     def load_ipadapter_model(self, ipadapter_file: str) -> tuple[Any]:
         """Basic, plus, plus-face and full-face adapters, for Stable Diffusion 1.5 and SDXL."""
         from noderack_ipadapter.files import load_adapter
 
-        return (load_adapter(_path("ipadapter", ipadapter_file)),)
+        return (load_adapter(path_of("ipadapter", ipadapter_file)),)
 
 
 class IPAdapterUnifiedLoader:
@@ -90,8 +92,8 @@ class IPAdapterUnifiedLoader:
 
         sdxl = model.spec.unet.context == 2048
         name, tower = _chosen(preset, sdxl)
-        adapter = load_adapter(_path("ipadapter", name))
-        path = _path("clip_vision", tower)
+        adapter = load_adapter(path_of("ipadapter", name))
+        path = path_of("clip_vision", tower)
         before = getattr(ipadapter, "extra", {}).get("tower")
         vision = ipadapter.vision if before == str(path) else load_vision(path)
         return model, replace(adapter, vision=vision, extra={"tower": str(path)})
@@ -103,32 +105,37 @@ def _chosen(preset: str, sdxl: bool) -> tuple[str, str]:
 
     family = "SDXL" if sdxl else "Stable Diffusion 1.5"
     try:
-        name = adapter_file(preset, _files("ipadapter"), sdxl=sdxl)
+        name = adapter_file(preset, files_of("ipadapter"), sdxl=sdxl)
     except KeyError as cause:
         raise IPAdapterError(f"there is no adapter for {family} of the preset {preset!r}") from cause
-    tower = tower_file(preset, _files("clip_vision"))
+    tower = tower_file(preset, files_of("clip_vision"))
     if name is None or tower is None:
         lacking = "ipadapter" if name is None else "clip_vision"
         raise IPAdapterError(f"models/{lacking}/ holds no file for the preset {preset!r} and {family}")
     return name, tower
 
 
-def _applied(model: Any, adapter: Any, image: Any, wish: Any, **more: Any) -> tuple[Any]:
+def applied(model: Any, adapter: Any, image: Any, wish: Any, **more: Any) -> tuple[Any]:
     """What the nodes that take pictures do."""
-    from noderack_ipadapter.apply import COMBINE, put_on, see, see_nothing, tower_of
+    from noderack_ipadapter.apply import COMBINE as WAYS
+    from noderack_ipadapter.apply import put_on, see, see_nothing, tower_of
 
     vision = tower_of(adapter, more.get("clip_vision"))
     seen = see(adapter, vision, image)
     negative = more.get("image_negative")
     unseen = see_nothing(adapter, vision, seen[:1]) if negative is None else see(adapter, vision, negative)
-    combine = COMBINE[more.get("combine_embeds", "concat")]
+    composed = more.get("composition")
+    other = None if composed is None else see(adapter, vision, composed)
+    combine = WAYS[more.get("combine_embeds", "concat")]
     if not wish.each:
         seen, unseen = combine(seen), combine(unseen)
         unseen = unseen.expand(len(seen), *unseen.shape[1:]) if len(unseen) == 1 else unseen
-    return (put_on(model, adapter, seen, unseen, wish, _mask(more.get("attn_mask"))),)
+        other = None if other is None else combine(other)
+    return (put_on(model, adapter, seen, unseen, wish, masked(more.get("attn_mask")), other),)
 
 
-def _mask(mask: Any) -> Any:
+def masked(mask: Any) -> Any:
+    """A mask as [m, H, W], or None."""
     return mask if mask is None or mask.dim() == 3 else mask[None]
 
 
@@ -147,9 +154,9 @@ class IPAdapter:
                 "model": ("MODEL",),
                 "ipadapter": ("IPADAPTER",),
                 "image": ("IMAGE",),
-                "weight": _weight(3),
-                "start_at": _START,
-                "end_at": _END,
+                "weight": weight(3),
+                "start_at": START,
+                "end_at": END,
                 "weight_type": (list(_SIMPLE),),
             },
             "optional": {"attn_mask": ("MASK",)},
@@ -170,7 +177,7 @@ class IPAdapter:
         from noderack_ipadapter.apply import Wish
 
         wish = Wish(weight, _SIMPLE[weight_type], start_at, end_at)
-        return _applied(model, ipadapter, image, wish, attn_mask=attn_mask)
+        return applied(model, ipadapter, image, wish, attn_mask=attn_mask)
 
 
 class IPAdapterAdvanced:
@@ -188,12 +195,12 @@ class IPAdapterAdvanced:
                 "model": ("MODEL",),
                 "ipadapter": ("IPADAPTER",),
                 "image": ("IMAGE",),
-                "weight": _weight(5),
+                "weight": weight(5),
                 "weight_type": (list(TYPES),),
-                "combine_embeds": (_COMBINE,),
-                "start_at": _START,
-                "end_at": _END,
-                "embeds_scaling": (_SCALINGS,),
+                "combine_embeds": (COMBINE,),
+                "start_at": START,
+                "end_at": END,
+                "embeds_scaling": (SCALING,),
             },
             "optional": {
                 "image_negative": ("IMAGE",),
@@ -219,7 +226,7 @@ class IPAdapterAdvanced:
         from noderack_ipadapter.apply import Wish
 
         wish = Wish(weight, weight_type, start_at, end_at, embeds_scaling)
-        return _applied(model, ipadapter, image, wish, combine_embeds=combine_embeds, **more)
+        return applied(model, ipadapter, image, wish, combine_embeds=combine_embeds, **more)
 
 
 class IPAdapterBatch:
@@ -254,7 +261,7 @@ class IPAdapterBatch:
         from noderack_ipadapter.apply import Wish
 
         wish = Wish(weight, weight_type, start_at, end_at, embeds_scaling, each=True)
-        return _applied(model, ipadapter, image, wish, **more)
+        return applied(model, ipadapter, image, wish, **more)
 
 
 class IPAdapterEncoder:
@@ -269,7 +276,7 @@ class IPAdapterEncoder:
     def INPUT_TYPES(cls) -> Inputs:
         """A picture and how much it counts."""
         return {
-            "required": {"ipadapter": ("IPADAPTER",), "image": ("IMAGE",), "weight": _weight(3, 0.01, -1.0)},
+            "required": {"ipadapter": ("IPADAPTER",), "image": ("IMAGE",), "weight": weight(3, 0.01, -1.0)},
             "optional": {"mask": ("MASK",), "clip_vision": ("CLIP_VISION",)},
         }
 
@@ -285,7 +292,7 @@ class IPAdapterEncoder:
         from noderack_ipadapter.apply import see, see_nothing, tower_of
 
         vision = tower_of(ipadapter, clip_vision)
-        seen = see(ipadapter, vision, image, _mask(mask))
+        seen = see(ipadapter, vision, image, masked(mask))
         return seen * weight, see_nothing(ipadapter, vision, seen)
 
 
@@ -300,7 +307,7 @@ class IPAdapterCombineEmbeds:
     def INPUT_TYPES(cls) -> Inputs:
         """Up to five."""
         return {
-            "required": {"embed1": ("EMBEDS",), "method": ([*_COMBINE, "max", "min"],)},
+            "required": {"embed1": ("EMBEDS",), "method": ([*COMBINE, "max", "min"],)},
             "optional": {f"embed{i}": ("EMBEDS",) for i in range(2, 6)},
         }
 
@@ -308,10 +315,10 @@ class IPAdapterCombineEmbeds:
         """In the order of the inputs."""
         import torch
 
-        from noderack_ipadapter.apply import COMBINE
+        from noderack_ipadapter.apply import COMBINE as WAYS
 
         given = [embed1, *(others[name] for name in sorted(others) if others[name] is not None)]
-        return (COMBINE[method](torch.cat(given)),)
+        return (WAYS[method](torch.cat(given)),)
 
 
 class IPAdapterEmbeds:
@@ -320,6 +327,7 @@ class IPAdapterEmbeds:
     CATEGORY = "ipadapter/embeds"
     RETURN_TYPES: ClassVar[tuple[str, ...]] = ("MODEL",)
     FUNCTION = "apply_ipadapter"
+    EACH: ClassVar[bool] = False
 
     @classmethod
     def INPUT_TYPES(cls) -> Inputs:
@@ -329,11 +337,11 @@ class IPAdapterEmbeds:
                 "model": ("MODEL",),
                 "ipadapter": ("IPADAPTER",),
                 "pos_embed": ("EMBEDS",),
-                "weight": _weight(3),
+                "weight": weight(3),
                 "weight_type": (list(TYPES),),
-                "start_at": _START,
-                "end_at": _END,
-                "embeds_scaling": (_SCALINGS,),
+                "start_at": START,
+                "end_at": END,
+                "embeds_scaling": (SCALING,),
             },
             "optional": {
                 "neg_embed": ("EMBEDS",),
@@ -361,8 +369,8 @@ class IPAdapterEmbeds:
 
         if neg_embed is None:
             neg_embed = see_nothing(ipadapter, clip_vision or ipadapter.vision, pos_embed)
-        wish = Wish(weight, weight_type, start_at, end_at, embeds_scaling)
-        return (put_on(model, ipadapter, pos_embed, neg_embed, wish, _mask(attn_mask)),)
+        wish = Wish(weight, weight_type, start_at, end_at, embeds_scaling, each=self.EACH)
+        return (put_on(model, ipadapter, pos_embed, neg_embed, wish, masked(attn_mask)),)
 
 
 class PrepImageForClipVision:
@@ -398,12 +406,11 @@ class PrepImageForClipVision:
         return (prepared(image, interpolation, crop_position, sharpening),)
 
 
-_NODES: tuple[type, ...] = (
+NODES: tuple[type, ...] = (
     *(IPAdapterUnifiedLoader, IPAdapterModelLoader, IPAdapter, IPAdapterAdvanced, IPAdapterBatch),
     *(IPAdapterEncoder, IPAdapterCombineEmbeds, IPAdapterEmbeds, PrepImageForClipVision),
 )
-NODE_CLASS_MAPPINGS: dict[str, type] = {node.__name__: node for node in _NODES}
-NODE_DISPLAY_NAME_MAPPINGS = {
+NAMES = {
     "IPAdapterUnifiedLoader": "IPAdapter Unified Loader",
     "IPAdapterModelLoader": "IPAdapter Model Loader",
     "IPAdapter": "IPAdapter",

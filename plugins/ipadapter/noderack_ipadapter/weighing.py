@@ -98,21 +98,32 @@ class Strength:
     against: float | None = None
 
 
-def strength(kind: str, layer: Layer, weight: float, composition: float = 1.0) -> Strength:
-    """The strength in a layer for a weight type and the weights asked for."""
+def carries_composition(layer: Layer) -> bool:
+    """Whether a layer carries how a picture is composed."""
+    return layer.index in _COMPOSITION[layer.of == _DEEP]
+
+
+def strength(
+    kind: str, layer: Layer, weight: float, composition: float = 1.0, boost: float | None = None
+) -> Strength:
+    """The strength in a layer for a weight type and the weights asked for; ``boost`` takes the weight's place
+    in what the precise types hold against the side without the prompt.
+    """
     if kind in PLAIN:
         return Strength(weight * PLAIN[kind](layer))
     sdxl = layer.of == _DEEP
-    style = weight if layer.index in _STYLE[sdxl] else 0.0
+    carries = layer.index in _STYLE[sdxl]
+    style, force = weight if carries else 0.0, weight if boost is None else boost
     layout = _COMPOSITION[sdxl].get(layer.index, 0.0)
     table = {
         "style transfer": Strength(style),
         "composition": Strength(weight * layout),
         "strong style transfer": Strength(0.0 if layout else weight),
         "style and composition": Strength(style + composition * layout),
-        "style transfer precise": Strength(style, None if style else weight * layout),
+        "strong style and composition": Strength(composition if layout else weight),
+        "style transfer precise": Strength(style, None if style else force * layout),
         "composition precise": Strength(
-            weight * layout, None if layout else max(style, weight * 0.1, key=abs)
+            weight * layout, None if layout else force * (1.0 if carries else 0.1)
         ),
     }
     return table[kind]
