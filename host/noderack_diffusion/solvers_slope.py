@@ -4,17 +4,49 @@ methods.
 
 import math
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
 
 from noderack_diffusion.task import Task, ancestral, ancestral_flow, slope, steps
 
+MOST_CHURN = math.sqrt(2.0) - 1.0
 
-def euler(task: Task, x: Tensor, sigmas: Sequence[float]) -> Tensor:
+
+def _stirrer(
+    task: Task, x: Tensor, sigmas: Sequence[float], s_churn: float, s_tmin: float, s_tmax: float
+) -> Callable[[Tensor, float], tuple[Tensor, float]]:
+    """Noise that is added before a step, which then starts from further up (Karras et al., 2022): ``s_churn``
+    over all steps, between ``s_tmin`` and ``s_tmax``. It goes on from that of the run's start.
+    """
+    share = min(s_churn / max(1, len(sigmas) - 1), MOST_CHURN)
+    if share > 0:
+        task.noise.initial(x)
+
+    def stirred(x: Tensor, now: float) -> tuple[Tensor, float]:
+        if share <= 0 or not s_tmin <= now <= s_tmax:
+            return x, now
+        above = now * (1 + share)
+        drawn = task.noise.stream(x) * task.noise.strength
+        return x + drawn * math.sqrt(above**2 - now**2), above
+
+    return stirred
+
+
+def euler(
+    task: Task,
+    x: Tensor,
+    sigmas: Sequence[float],
+    *,
+    s_churn: float = 0.0,
+    s_tmin: float = 0.0,
+    s_tmax: float = math.inf,
+) -> Tensor:
     """Straight steps along the slope."""
-    for i, now, then in steps(sigmas):
+    stirred = _stirrer(task, x, sigmas, s_churn, s_tmin, s_tmax)
+    for i, level, then in steps(sigmas):
+        x, now = stirred(x, level)
         clean = task.denoise(x, now)
         task.seen(i, clean, x)
         x = x + slope(x, clean, now) * (then - now)
@@ -64,9 +96,19 @@ def euler_bent(task: Task, x: Tensor, sigmas: Sequence[float]) -> Tensor:
     return x
 
 
-def heun(task: Task, x: Tensor, sigmas: Sequence[float]) -> Tensor:
+def heun(
+    task: Task,
+    x: Tensor,
+    sigmas: Sequence[float],
+    *,
+    s_churn: float = 0.0,
+    s_tmin: float = 0.0,
+    s_tmax: float = math.inf,
+) -> Tensor:
     """The mean of the slopes at both ends of each step."""
-    for i, now, then in steps(sigmas):
+    stirred = _stirrer(task, x, sigmas, s_churn, s_tmin, s_tmax)
+    for i, level, then in steps(sigmas):
+        x, now = stirred(x, level)
         clean = task.denoise(x, now)
         task.seen(i, clean, x)
         d = slope(x, clean, now)
@@ -101,9 +143,19 @@ def _middle(now: float, then: float) -> float:
     return math.sqrt(now * then)
 
 
-def dpm_2(task: Task, x: Tensor, sigmas: Sequence[float]) -> Tensor:
+def dpm_2(
+    task: Task,
+    x: Tensor,
+    sigmas: Sequence[float],
+    *,
+    s_churn: float = 0.0,
+    s_tmin: float = 0.0,
+    s_tmax: float = math.inf,
+) -> Tensor:
     """The slope at the geometric middle of each step."""
-    for i, now, then in steps(sigmas):
+    stirred = _stirrer(task, x, sigmas, s_churn, s_tmin, s_tmax)
+    for i, level, then in steps(sigmas):
+        x, now = stirred(x, level)
         clean = task.denoise(x, now)
         task.seen(i, clean, x)
         x = _to(task, x, clean, now, then)

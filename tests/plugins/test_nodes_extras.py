@@ -73,6 +73,20 @@ def test_steps_are_left_out_under_the_plain_sampler_too(whole: Whole, node: str)
     assert fewer.isfinite().all() and not fewer.allclose(plain, atol=1e-3)
 
 
+def test_another_scale_of_guidance_for_a_part(whole: Whole) -> None:  # noqa: F811
+    model, clip, _ = whole
+    plain, other = draw(model, clip, cfg=3.0), draw(model, clip, cfg=5.0)
+    assert draw(run("CFGOverride", model, 5.0, 0.0, 1.0), clip, cfg=3.0).allclose(other, atol=1e-4)
+    late = draw(run("CFGOverride", model, 5.0, 0.5, 1.0), clip, cfg=3.0)
+    assert not late.allclose(plain, atol=1e-3) and not late.allclose(other, atol=1e-3)
+    twice = run("CFGOverride", run("CFGOverride", model, 9.0, 0.0, 1.0), 5.0, 0.0, 1.0)
+    assert draw(twice, clip, cfg=3.0).allclose(other, atol=1e-4), "the one nearest the sampler counts"
+
+
+def test_sigmas_written_out() -> None:
+    assert run("ManualSigmas", "14.6, 3 .5;0").tolist() == pytest.approx([14.6, 3.0, 0.5, 0.0])
+
+
 def test_pictures_go_over_the_socket(host: Host) -> None:
     seen: list[Any] = []
     running = Running(host, ModelFolders.of(host), report=lambda *told: seen.append(told))

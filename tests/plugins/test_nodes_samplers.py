@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import torch
+from noderack_diffusion.patching.calls import k_sampler
 from noderack_diffusion.patching.measure import seen
 from noderack_diffusion.sigma import karras, standard
 from noderack_nodes import NODE_CLASS_MAPPINGS
@@ -15,6 +16,7 @@ from torch import Tensor
 CASES = json.loads(
     (Path(__file__).parents[1] / "cases/diffusion/sampler_options.json").read_text(encoding="utf-8")
 )
+CHURN = json.loads((Path(__file__).parents[1] / "cases/diffusion/churn.json").read_text(encoding="utf-8"))
 SIGMAS = torch.tensor(karras(0.03, 14.6, 8))
 DEFAULTS: dict[str, tuple[str, dict[str, Any]]] = {
     "SamplerEulerAncestral": ("euler_ancestral", {"eta": 1.0, "s_noise": 1.0}),
@@ -69,6 +71,14 @@ def test_defaults_are_the_plain_sampler(name: str) -> None:
     (ours,) = NODE_CLASS_MAPPINGS[name]().get_sampler(**inputs)  # type: ignore[attr-defined]
     (theirs,) = NODE_CLASS_MAPPINGS["KSamplerSelect"]().get_sampler(plain)  # type: ignore[attr-defined]
     assert walk(ours, 3).equal(walk(theirs, 3))
+
+
+@pytest.mark.parametrize("name", CHURN)
+def test_noise_that_is_stirred_in_on_the_way(name: str) -> None:
+    case = CHURN[name]
+    x = torch.randn(1, 4, 8, 8, generator=torch.Generator().manual_seed(5)) * 14.6
+    out = k_sampler(name)(Wrapped(), x, SIGMAS, extra_args={"seed": case["seed"]}, **case["options"])
+    assert torch.allclose(out.flatten()[::32], torch.tensor(case["values"]), rtol=1e-5, atol=1e-5)
 
 
 def test_noise_of_strength_zero_is_none() -> None:

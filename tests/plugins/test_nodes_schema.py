@@ -23,6 +23,7 @@ NOT_THERE = frozenset(
     {
         *("LoraLoaderBypass", "LoraLoaderBypassModelOnly", "NoderackLoraBlocks", "NoderackClipWeighting"),
         *("NoderackDepthConditioning", "SamplerLCM", "SamplerSEEDS2", "TemporalScoreRescaling", "NAGuidance"),
+        *("ManualSigmas", "ConditioningAverage ", "CFGOverride"),
     }
 )
 # Inputs and choices that ours have beside the reference's: always the last.

@@ -67,7 +67,7 @@ _NAMES = {
     "accept_safety": "safety",
 }
 """Options of samplers as packs call them, and as the core does."""
-_KINDS = {"heun": {"heun": True}, "phi_2": {"second": True}}
+_KINDS: dict[str, dict[str, Any]] = {"heun": {"heun": True}, "phi_1": {}, "phi_2": {"second": True}}
 """What a ``solver_type`` means, where it is not the usual one."""
 
 

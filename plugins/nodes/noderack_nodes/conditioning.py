@@ -322,7 +322,8 @@ _ALL: tuple[type[Node], ...] = (
     InstructPixToPixConditioning,
     ConditioningSetDefaultCombine,
 )
-NODES: Mappings = {node.__name__: node for node in _ALL}
+NODES: Mappings = {node.__name__: node for node in _ALL} | {"ConditioningAverage ": ConditioningAverage}
+"""The name with the space at its end is the one that this node had at first, and that old files have."""
 NAMES = {
     "ConditioningCombine": "Conditioning (Combine)",
     "ConditioningConcat": "Conditioning (Concat)",

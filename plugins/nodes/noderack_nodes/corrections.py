@@ -270,6 +270,39 @@ class NAGuidance(ModelChange):
         return (changed,)
 
 
+class CFGOverride(ModelChange):
+    """Another scale of guidance for a part of the run."""
+
+    INPUTS: ClassVar[Inputs] = {
+        "required": {
+            "model": MODEL,
+            "cfg": number(1.0, 0.0, 100.0, 0.1, round=0.01),
+            "start_percent": number(0.0, 0.0, 1.0, 0.001),
+            "end_percent": number(1.0, 0.0, 1.0, 0.001),
+        }
+    }
+    CATEGORY = "sampling/custom_sampling/guiders"
+
+    def patch(self, model: Any, cfg: float, start_percent: float, end_percent: float) -> tuple[Any]:
+        """Of several, the one nearest the sampler counts. At 1 the negative prompt is not asked."""
+        percent = model.param.times.percent
+        first, last = percent(start_percent), percent(end_percent)
+
+        def step(following: Any, x: Tensor, sigma: Tensor, *more: Any, **named: Any) -> Any:
+            guider, level = following.class_obj, float(sigma.flatten()[0])
+            if not last <= level <= first:
+                return following(x, sigma, *more, **named)
+            before, guider.cfg = guider.cfg, cfg
+            try:
+                return following(x, sigma, *more, **named)
+            finally:
+                guider.cfg = before
+
+        changed = model.clone()
+        changed.add_wrapper("predict_noise", step)
+        return (changed,)
+
+
 class DifferentialDiffusion(ModelChange):
     """A mask's grey says when its place begins to change (Levin & Fried, 2023)."""
 
@@ -316,13 +349,14 @@ NODES: Mappings = {
     for node in (
         *(CFGZeroStar, CFGNorm, Mahiro, TCFG, APG),
         *(PerturbedAttentionGuidance, DifferentialDiffusion, RenormCFG),
-        *(TemporalScoreRescaling, FreSca, NAGuidance),
+        *(TemporalScoreRescaling, FreSca, NAGuidance, CFGOverride),
     )
 } | {"Epsilon Scaling": EpsilonScaling}
 NAMES = {
     "Mahiro": "Mahiro is so cute that she deserves a better guidance function!! (。・ω・。)",
     "TCFG": "Tangential Damping CFG",
     "TemporalScoreRescaling": "TSR - Temporal Score Rescaling",
+    "CFGOverride": "CFG Override",
     "NAGuidance": "Normalized Attention Guidance",
     "APG": "Adaptive Projected Guidance",
     "DifferentialDiffusion": "Differential Diffusion",

@@ -6,6 +6,7 @@ A SIGMAS is a falling tensor [steps + 1], which packs index and slice.
 from __future__ import annotations
 
 import math
+import re
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from noderack_nodes.sockets import (
@@ -340,6 +341,17 @@ class SamplingPercentToSigma(SigmaTool):
         return (float(param.times.percent(sampling_percent)),)
 
 
+class ManualSigmas(SigmaTool):
+    """Noise levels written out."""
+
+    INPUTS: ClassVar[Inputs] = {"required": {"sigmas": ("STRING", {"default": "1, 0.5", "multiline": False})}}
+    FUNCTION = "get_sigmas"
+
+    def get_sigmas(self, sigmas: str) -> tuple[Tensor]:
+        """Every number in the text is a level; the last is 0 where the picture is to be finished."""
+        return _sigmas([float(number) for number in re.findall(r"[-+]?(?:\d*\.)?\d+", sigmas)])
+
+
 NODES: Mappings = {
     node.__name__: node
     for node in (
@@ -347,7 +359,7 @@ NODES: Mappings = {
         *(VPScheduler, BetaSamplingScheduler, SDTurboScheduler, AlignYourStepsScheduler),
         GITSScheduler,
         *(SplitSigmas, SplitSigmasDenoise, FlipSigmas, SetFirstSigma, ExtendIntermediateSigmas),
-        SamplingPercentToSigma,
+        *(SamplingPercentToSigma, ManualSigmas),
     )
 }
 NAMES: dict[str, str] = {}
