@@ -37,19 +37,19 @@ def show_plan(plan: Plan, *, as_json: bool, nothing: str = "Nothing is missing."
     if as_json:
         click.echo(json.dumps({"event": "plan", "plan": plan.as_dict()}))
         return
-    if not (plan or plan.tosses or plan.unknown or plan.notes):
+    if nothing and not (plan or plan.tosses or plan.unknown):
         click.echo(nothing)
     for line in plan_view.lines(plan):
         click.echo(line)
 
 
-def confirm(agreed: bool) -> None:
+def confirm(agreed: bool, question: str = "Do it?", *, default: bool = True) -> None:
     """Ask, unless it was agreed before; raises Abort, or BadInput where nobody can be asked."""
     if agreed:
         return
     if not sys.stdin.isatty():
-        raise BadInput("Nothing was changed: nobody is here to agree to the plan", "Agree with --yes.")
-    click.confirm("Do it?", default=True, abort=True)
+        raise BadInput("Nothing was changed: nobody is here to agree to it", "Agree with --yes.")
+    click.confirm(question, default=default, abort=True)
 
 
 def carry_out(
@@ -122,7 +122,7 @@ def refuse_if_full(host: Host, plan: Plan) -> None:
 def tell_result(applied: Applied, brought: Brought | None, progress: Progress) -> int:
     """Say what came of it; returns the exit code, or raises the first error of a pack or a model."""
     paths, refused = (brought.paths, brought.failed) if brought else ((), ())
-    errors = [error for _, error in (*applied.failed, *refused)]
+    errors = list({id(error): error for _, error in (*applied.failed, *refused)}.values())
     done = {"packs": [p.pack for p in applied.installed], "models": [str(p) for p in paths]}
     if progress.as_json:
         progress("result", **done, generation=applied.generation, failed=[e.message for e in errors])
@@ -136,5 +136,8 @@ def tell_result(applied: Applied, brought: Brought | None, progress: Progress) -
     if len(errors) > 1:
         first.message += f" (and {len(errors) - 1} more, above)"
     if applied.installed and applied.failed:
-        first.hint = f"It was left out; {count(len(applied.installed), 'other pack')} went in."
+        left = "It was" if len(applied.failed) == 1 else f"{len(applied.failed)} packs were"
+        first.hint = f"{left} left out; {count(len(applied.installed), 'other pack')} went in."
+    elif len(applied.failed) > 1 and len({id(error) for _, error in applied.failed}) == 1:
+        first.hint = f"All or nothing was asked for, so none of the {len(applied.failed)} packs went in."
     raise first

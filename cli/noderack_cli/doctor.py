@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from noderack_host.folder import Host
+from noderack_host.folders import YAML
 from noderack_host.revoked import revoked_packs
 
 from noderack_cli import generations
@@ -68,8 +69,10 @@ def _folders(host: Host) -> Iterator[Ill]:
         elif folder.exists() and not _usable(folder, os.R_OK | os.W_OK | os.X_OK):
             yield Ill("folder", f"{folder} cannot be read and written", f"chmod u+rwx {folder}")
     for folder in host.config.model_paths:
-        if not _usable(folder, os.R_OK | os.X_OK):
-            told = f"{folder}, a model folder of host.toml, is not there or cannot be read"
+        file = folder.suffix in YAML
+        if not _usable(folder, os.R_OK if file else os.R_OK | os.X_OK):
+            what = "a file of model folders" if file else "a model folder"
+            told = f"{folder}, {what} of host.toml, is not there or cannot be read"
             yield Ill("folder", told, "mount it, or take it out of model_paths in host.toml")
 
 

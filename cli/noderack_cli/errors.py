@@ -144,4 +144,6 @@ def _os_error(error: OSError) -> Told:
         return Told("no-space", f"Cannot write: {said}.", hint, Exit.NO_SPACE)
     if error.errno in (errno.ENOENT, errno.ENOTDIR):
         return Told("not-found", f"{said}.", "", Exit.NOT_FOUND)
+    if error.errno in (errno.ENAMETOOLONG, errno.EISDIR, errno.ELOOP):
+        return Told("bad-input", f"{said}.", "", Exit.BAD_INPUT)
     return Told("io-error", f"{said}.", "", Exit.UNEXPECTED)

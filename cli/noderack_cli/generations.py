@@ -235,6 +235,9 @@ def keep(made: Draft, facts: Generation, between: Sequence[Generation] = ()) -> 
     how = "copies" if made.cloned.refusal else "links"
     have = {name: one.version for name, one in installed(made.path).items()}
     generation = replace(facts, how=how, distributions=have, steps=tuple(between), held=None)
+    uv_lock = made.path / ".lock"  # uv takes it to look, too: one that is there is not made by a dry run
+    if not uv_lock.exists():
+        uv_lock.touch()
     steps.forget(made.path, min((step.number for step in between), default=made.number))
     links.settle(made.path)
     links.write_settled(made.path / RECORD, generation.record())

@@ -60,7 +60,8 @@ def apply(
                 number = works.install(packs)
             except InstallError as error:
                 failed += [(pack, error) for pack in packs]
-                report("pack-failed", pack=names_of(packs), version=packs[0].version, message=error.message)
+                version = packs[0].version if len(packs) == 1 else ""
+                report("pack-failed", pack=names_of(packs), version=version, message=error.message)
             else:
                 done += packs
                 for pack in packs:

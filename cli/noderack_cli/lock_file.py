@@ -14,6 +14,7 @@ from typing import Any
 
 import tomli_w
 from noderack_host.folder import Host
+from noderack_host.folders import ModelFolders
 from noderack_registry.schema import ModelManifest, Source
 
 from noderack_cli.errors import BadInput
@@ -117,14 +118,23 @@ def brought(generation: Generation) -> set[str]:
 
 
 def _models(host: Host) -> tuple[ModelManifest, ...]:
-    index = Index.open(host)
-    found = []
+    """The model files of models/ and of the folders elsewhere, each once; those that were saved here not."""
+    index, folders = Index.open(host), ModelFolders.of(host)
+    places: dict[Path, tuple[str, str]] = {}
     for path in model_files(host):
-        known = index.known.get(str(path))
-        if known is not None and path.is_relative_to(host.models):
+        if path.is_relative_to(host.models):
             folder, *rest = path.relative_to(host.models).parts
-            found.append(ModelManifest("/".join(rest), folder, known.sha256, known.size))
-    return tuple(found)
+            places[path] = folder, "/".join(rest)
+    for category in folders.categories:
+        for name in folders.files(category):
+            found = folders.find(category, name)
+            if found is not None and not found.is_relative_to(host.output):
+                places.setdefault(found, (category, name.replace("\\", "/")))
+    return tuple(
+        ModelManifest(name, folder, known.sha256, known.size)
+        for path, (folder, name) in places.items()
+        if (known := index.known.get(str(path))) is not None
+    )
 
 
 def text(lock: Lock) -> str:

@@ -19,7 +19,7 @@ PATIENCE = 4.0  # seconds for all models together
 
 def informed(models: Sequence[ModelChoice], access: Access) -> tuple[ModelChoice, ...]:
     """The choices with the sizes and hashes that their manifests lack, and with refusals told beforehand."""
-    asked = [model for model in models if _lacks(model) and addresses(model.manifest, access)]
+    asked = [model for model in models if _lacks(model) and model.manifest.sources]
     told = dict(each(lambda model: _asked(model, access), asked, PATIENCE))
     return tuple(told.get(model, model) for model in models)
 
@@ -30,8 +30,9 @@ def _lacks(model: ModelChoice) -> bool:
 
 def _asked(model: ModelChoice, access: Access) -> ModelChoice:
     """One question to the first source; what it cannot answer stays as it was."""
-    mine, url = model.manifest, addresses(model.manifest, access)[0]
+    mine, url = model.manifest, model.manifest.sources[0].url
     try:
+        url = addresses(model.manifest, access)[0]
         found = look_up(url, access, name=model.name, folder=model.folder)
     except FetchError as error:
         said = error.message.replace(url, urlsplit(url).hostname or url)  # the plan has the address above

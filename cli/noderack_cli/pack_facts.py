@@ -55,6 +55,7 @@ def with_version(pack: PackChoice, version: PackVersion) -> PackChoice:
         risks=_risks(version),
         capabilities=version.capabilities,
         library=version.library,
+        brings=tuple(version.node_types),
     )
 
 

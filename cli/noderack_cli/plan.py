@@ -37,6 +37,7 @@ class PackChoice:
     library: bool = False
     places: tuple[str, ...] = ()  # where the workflows have its node types, in words
     wheel: str | None = None  # a file to install from, where it does not come from the registry
+    brings: tuple[str, ...] = ()  # all node types of that version, as far as they are known
 
     @property
     def requirement(self) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 
 from noderack_cli.plan import Distribution, ModelChoice, PackChoice, Plan
 from noderack_cli.plan_open import open_lines
-from noderack_cli.show import count, size, table
+from noderack_cli.show import count, size, some, table
 
 _PLACE = re.compile(r"\S+:\d+: ")  # file and line of a finding
 
@@ -38,19 +38,13 @@ def _pack(pack: PackChoice) -> Iterator[str]:
     facts = ", ".join(fact for fact in (size(pack.size) if pack.size else "", pack.licence or "") if fact)
     yield f"  {pack.pack} {version}" + (f"  ({facts})" if facts else "")
     if pack.node_types:
-        yield f"      for {_some(pack.node_types)}"
+        yield f"      for {some(pack.node_types)}"
     yield f"      because: {pack.reason}"
     if pack.alternatives:
         yield f"      also claimed by: {', '.join(pack.alternatives[:5])}"
     if pack.capabilities:
         yield f"      its code can: {', '.join(pack.capabilities)}"
     yield from (f"      careful: {risk}" for risk in _summed(pack.risks))
-
-
-def _some(types: Sequence[str], most: int = 8) -> str:
-    """Node types in one line; of a pack that is installed for itself only the first."""
-    more = len(types) - most
-    return ", ".join(types[:most]) + (f" and {more} more" if more > 0 else "")
 
 
 def _summed(risks: Sequence[str]) -> Iterator[str]:

@@ -28,6 +28,7 @@ from noderack_cli.near import near
 from noderack_cli.pack_facts import with_facts
 from noderack_cli.pack_names import normal
 from noderack_cli.plan import Claims, ModelChoice, Plan
+from noderack_cli.show import some
 from noderack_cli.solving import solved
 from noderack_cli.sources import Access
 
@@ -129,7 +130,7 @@ def without(plan: Plan, names: Collection[str]) -> Plan:
 
 
 def _left_out(pack: str, types: Sequence[str]) -> str:
-    missing = f": {', '.join(types)} will still be missing" if types else ""
+    missing = f": {some(types)} will still be missing" if types else ""
     return f"{pack} is left out, as you said{missing}"
 
 

@@ -47,7 +47,7 @@ class Progress:
         self.line(f"  installed {pack} {version}, imported and checked, generation {generation}")
 
     def _pack_failed(self, pack: str, version: str, message: str) -> None:
-        self.line(f"  left out {pack} {version}: {message}")
+        self.line(f"  left out {f'{pack} {version}'.rstrip()}: {message}")
 
     def _model_progress(self, name: str, done: int, total: int | None, **course: int) -> None:
         now = time.monotonic()

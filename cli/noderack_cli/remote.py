@@ -34,10 +34,10 @@ LARGEST_ANSWER = 8 << 20
 
 def look_up(url: str, access: Access, *, name: str = "", folder: str = "") -> ModelManifest:
     """A manifest for the file at `url`, with hash and size where its host tells them; raises FetchError."""
+    place = plain_address(url, access)
     version = civitai_version(url, access)
     if version is not None:
         return _civitai(version, access, name, folder)
-    place = plain_address(url, access)
     size, sha256 = _head(place, access)
     found = name or name_of(place)
     if not found:

@@ -45,6 +45,18 @@ def remove_pack(
         return gone, generations.commit(host, draft, f"{why} {name}", packs | ({name: kept} if kept else {}))
 
 
+def to_go(host: Host, names: Sequence[str]) -> dict[str, str]:
+    """What removing those packs, in that order, would take out, with versions; raises NotFound."""
+    now = generations.current(host)
+    for name in names:
+        if name not in now.packs:
+            raise NotFound(f"{name} is not installed", "See what is: nodes list")
+    needs = Needs.of(now.path)
+    base = _base(host) | frozenset(now.packs)
+    gone = [one for name in names for one in (name, *needs.orphans_without(name, base))]
+    return {name: needs.have[name].version for name in gone if name in needs.have}
+
+
 def dependents_first(host: Host, names: Sequence[str]) -> list[str]:
     """The packs in an order in which each can go: what needs another goes before it."""
     needs, left, order = Needs.of(generations.current(host).path), list(dict.fromkeys(names)), []

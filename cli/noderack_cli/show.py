@@ -31,6 +31,12 @@ def count(number: int, word: str) -> str:
     return f"{number} {word}" if number == 1 else f"{number} {word}s"
 
 
+def some(names: Sequence[str], most: int = 8) -> str:
+    """Names in one line: the first, and how many more there are."""
+    more = len(names) - most
+    return ", ".join(names[:most]) + (f" and {more} more" if more > 0 else "")
+
+
 def quoted(word: str) -> str:
     """A word as a shell takes it; in double quotes where those do, which all shells know."""
     if shlex.quote(word) == word:

@@ -13,6 +13,7 @@ from noderack_host.folder import Host
 from noderack_registry.client import RegistryClient
 
 from noderack_cli import generations
+from noderack_cli.clashes import clashes
 from noderack_cli.errors import Unresolvable
 from noderack_cli.generations import Generation
 from noderack_cli.own_wheels import own_args
@@ -40,7 +41,8 @@ def solved(host: Host, client: RegistryClient, plan: Plan) -> Plan:
 
             raise told(error, ways_out(host, client, generation, plan.packs, Again.here())) from error
         changes = _with_facts(host, _located(host, client, generation, plan, solution.changes))
-        found = replace(plan, distributions=changes, notes=(*plan.notes, *solution.notes))
+        notes = (*plan.notes, *solution.notes, *clashes(plan.packs, generation))
+        found = replace(plan, distributions=changes, notes=notes)
         refuse_killed(found, revoked.result())
     return replace(found, left_out=solution.left_out, solved=True)
 

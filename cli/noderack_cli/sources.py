@@ -99,8 +99,15 @@ def address(source: Source, access: Access) -> str:
 
 
 def plain_address(url: str, access: Access) -> str:
-    """`url` as an address of bytes: a Hugging Face page (/blob/) becomes its file (/resolve/)."""
-    place = urlsplit(url)
+    """`url` as an address of bytes: a Hugging Face page (/blob/) becomes its file (/resolve/).
+
+    Raises FetchError for what is no address at all.
+    """
+    try:
+        place = urlsplit(url)
+        place.port  # noqa: B018 (it is read to be checked)
+    except ValueError as cause:
+        raise FetchError(f"{url!r} is no address: {cause}") from cause
     if place.hostname in HF_HOSTS:
         path = re.sub(r"^((?:/datasets)?/[^/]+/[^/]+)/(?:blob|raw)/", r"\1/resolve/", place.path)
         return access.hf_endpoint + path

@@ -8,10 +8,11 @@ from dataclasses import replace
 from pathlib import Path
 
 from noderack_host.folder import Host
+from noderack_host.folders import ModelFolders
 from noderack_registry.schema import ModelManifest, Source
 
 from noderack_cli import own_wheels
-from noderack_cli.errors import BadInput, NodesError, Unresolvable
+from noderack_cli.errors import BadInput, NodesError, NoSpace, Unresolvable
 from noderack_cli.fetch import fetch
 from noderack_cli.generations import Generation
 from noderack_cli.installed import Installed, installed
@@ -19,6 +20,7 @@ from noderack_cli.lock_file import Lock, Locked, brought
 from noderack_cli.missing import Have
 from noderack_cli.model_files import Index, digest, find_content
 from noderack_cli.plan import Distribution, ModelChoice, PackChoice, Plan
+from noderack_cli.show import size
 from noderack_cli.sources import Access
 from noderack_cli.wheels import Wheel, fitting
 
@@ -121,6 +123,7 @@ def make_bundle(lock: Lock, host: Host, out: Path, access: Access, *, models: bo
         (beside / "wheels").mkdir(parents=True)
         files = [_wheel(wheel, beside / "wheels", access) for wheel in needed if wheel]
         if models:
+            _room(lock, beside)
             files += [_copy(host, model, beside / "models") for model in lock.models]
         beside.rename(out)
     except (NodesError, OSError):
@@ -141,8 +144,18 @@ def _wheel(wheel: Wheel, folder: Path, access: Access) -> Path:
     return target
 
 
+def _room(lock: Lock, folder: Path) -> None:
+    """Raise NoSpace unless the models fit beside; a copy that stops halfway helps nobody."""
+    needed, free = sum(model.size or 0 for model in lock.models), shutil.disk_usage(folder).free
+    if needed > free:
+        told = f"The models need {size(needed)} at {folder.parent}, where {size(free)} are free"
+        raise NoSpace(told, "Name a folder on another disk, or leave them out with --no-models.")
+
+
 def _copy(host: Host, model: ModelManifest, folder: Path) -> Path:
     source = host.models / model.folder / model.name
+    if not source.is_file():
+        source = ModelFolders.of(host).find(model.folder, model.name) or source
     target = folder / model.folder / model.name
     target.parent.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(source, target)

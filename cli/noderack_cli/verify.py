@@ -10,6 +10,7 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from itertools import zip_longest
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -200,7 +201,7 @@ def _where(trace: Any, most: int = 3) -> tuple[str, ...]:
     lines = [line.strip() for line in str(trace or "").splitlines()]
     places = [
         f"{line.removeprefix('File ')}: {after}" if not after.startswith("File ") else line
-        for line, after in zip(lines, [*lines[1:], ""], strict=True)
+        for line, after in zip_longest(lines, lines[1:], fillvalue="")
         if line.startswith("File ")
     ]
     return tuple(places[-most:])

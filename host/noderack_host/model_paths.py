@@ -33,6 +33,20 @@ def read_model_paths(file: Path) -> tuple[ModelPath, ...]:
     return tuple(path for section in _sections(text) for path in _of_section(section, file.parent))
 
 
+def read_pack_folders(file: Path) -> tuple[Path, ...]:
+    """The further folders of packs (`custom_nodes`) that the file names; none if it is not there."""
+    try:
+        text = file.read_text("utf-8", "replace")
+    except OSError:
+        return ()
+    found = []
+    for section in _sections(text):
+        base = _folder(section.get("base_path", ""), file.parent)
+        lines = map(str.strip, section.get("custom_nodes", "").splitlines())
+        found += [_folder(line, base) for line in lines if line]
+    return tuple(found)
+
+
 def _sections(text: str) -> Iterator[Mapping[str, str]]:
     """The pairs of each section; a block's lines are joined as lines."""
     section: dict[str, str] = {}

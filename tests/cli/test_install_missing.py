@@ -11,28 +11,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from flows import seed, workflow
 from noderack_cli import generations
 from noderack_cli.exits import Exit
 from noderack_cli.main import run
 from noderack_host.folder import Host
-from noderack_registry.server import Settings, catalogue, open_registry, seeding
 from pack_wheels import wheel
 
 BODY = os.urandom(100_000)
-
-
-def workflow(
-    folder: Path, types: list[str], models: dict[str, str] | None = None, name: str = "flow.json"
-) -> str:
-    """An API-form workflow of nodes of `types`; the keys of `models` are checkpoints."""
-    nodes: dict[str, Any] = {
-        str(n): {"class_type": t, "inputs": {"value": n}} for n, t in enumerate(types, 1)
-    }
-    for n, model in enumerate(models or {}, 100):
-        nodes[str(n)] = {"class_type": "CheckpointLoaderSimple", "inputs": {"ckpt_name": model}}
-    file = folder / name
-    file.write_text(json.dumps(nodes))
-    return str(file)
 
 
 def events(capsys: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:
@@ -43,19 +29,6 @@ def files(host: Host) -> list[Path]:
     """All of a host but uv's lock in an environment it looked at, and the wheel made of what came with us."""
     own = host.root / "wheels"
     return sorted(p for p in host.root.rglob("*") if p.name != ".lock" and own not in (p, *p.parents))
-
-
-def seed(shop: Any, name: str, type_: str) -> None:
-    """Import a catalogue of one pack that has this node type, which nobody uses."""
-    folder = shop.folder / "catalogue"
-    folder.mkdir()
-    url = f"https://github.com/ann/{name}"
-    pack = {"title": name, "id": name, "reference": url, "files": [url]}
-    (folder / "custom-node-list.json").write_text(json.dumps({"custom_nodes": [pack]}))
-    (folder / "extension-node-map.json").write_text(json.dumps({url: [[type_], {}]}))
-    registry = open_registry(Settings(data=shop.folder / "data"))
-    registry.database.writing(seeding.store, catalogue.read(folder), registry.settings.now())
-    registry.database.close()
 
 
 def at_terminal(words: list[str], answers: str) -> str:
@@ -163,12 +136,17 @@ def test_a_pack_may_add_what_is_not_there_yet(shop: Any, rack: Host, tmp_path: P
     assert (rack.root / "models" / "LLM").is_dir()
 
 
-def test_all_or_nothing_goes_back(shop: Any, rack: Host, tmp_path: Path) -> None:
+def test_all_or_nothing_goes_back(
+    shop: Any, rack: Host, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     shop.sell("good", types=["Fine"])
     shop.sell("bad", types=["Wanted"], source="raise RuntimeError('x')", declared=["Wanted"])
     flow = workflow(tmp_path, ["Fine", "Wanted"])
     assert run(["install-missing", flow, "--yes", "--all-or-nothing"]) == Exit.INSTALL_FAILED
     assert generations.current(rack).number == 1
+    said = capsys.readouterr()
+    assert "left out good, bad: " in said.out and "more, above" not in said.err
+    assert "All or nothing was asked for, so none of the 2 packs went in." in said.err
 
 
 def test_a_conflict_is_told_as_a_chain(
@@ -210,48 +188,6 @@ def test_an_older_version_that_fits_is_found_and_its_command_works(
     assert "one 1.0 instead of 4.0" in err and command.endswith("--choose One=one@1.0")
     assert run(shlex.split(command)[1:]) == 0
     assert generations.current(rack).packs["one"].version == "1.0"
-
-
-WAYS = {
-    "choices are kept": ("install-missing FLOW --choose=Grain=film", 3),
-    "all packs that were named": ("install one two", 3),
-    "an update goes as far as it can": ("update --all", 3),
-}
-
-
-@pytest.mark.parametrize(
-    "name", [next(iter(WAYS)), *(pytest.param(name, marks=pytest.mark.slow) for name in list(WAYS)[1:])]
-)
-def test_every_way_out_works_as_it_is_printed(
-    name: str,
-    shop: Any,
-    rack: Host,
-    tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    said, least = WAYS[name]
-    for version in ("1.0", "2.0"):
-        shop.sell("lib", version, library=True)
-    seed(shop, "film", "Grain")
-    shop.sell("film", types=["Grain"])
-    shop.sell("one", types=["One"], requires=["lib<2"])
-    shop.sell("two", types=["Two"], requires=["lib<2"])
-    if "update" in said:
-        assert run(["install", "one", "two", "--yes"]) == 0
-    shop.sell("two", "2.0", types=["Two"], requires=["lib>=2"])
-    flow = workflow(tmp_path, ["Grain", "One", "Two"], name="a flow.json")
-    first = generations.current(rack).number
-    monkeypatch.delenv("NODERACK_HOST")
-    words = [flow if word == "FLOW" else word for word in said.split()]
-    assert run([*words, "--host", str(rack.root), "--yes"]) == Exit.UNRESOLVABLE
-    ways = [line.strip() for line in capsys.readouterr().err.splitlines() if line.startswith("      nodes ")]
-    assert len(ways) >= least, ways
-    for way in ways:
-        for command in way.split(" && "):
-            assert run(shlex.split(command)[1:]) == 0, way
-        run(["rollback", str(first), "--host", str(rack.root)])
-        run(["free", "two", "--host", str(rack.root)])
 
 
 def test_a_pack_that_is_here_and_stands_against_it_is_named(
@@ -443,6 +379,38 @@ def test_a_misspelt_pack_has_near_names(shop: Any, rack: Host, capsys: pytest.Ca
         assert run(command) == Exit.NOT_FOUND
         err = capsys.readouterr().err
         assert f"There is no pack film-grian at {shop.url}" in err and "Near names: film-grain." in err
+
+
+def test_missing_says_what_would_bring_it(
+    shop: Any, rack: Host, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shop.sell("film", types=["Grain"])
+    flow = workflow(tmp_path, ["Grain"], name="my flow.json")
+    before = files(rack)
+    assert run(["missing", flow]) == Exit.NOT_FOUND
+    out = capsys.readouterr().out
+    assert "film 1.0" in out and "because: declared by the pack" in out
+    assert f'nodes install-missing "{flow}"' in out and files(rack) == before
+    assert run(["missing", flow, "--json"]) == Exit.NOT_FOUND
+    assert events(capsys)[0]["plan"]["packs"][0]["pack"] == "film"
+    assert run(["missing", flow, "--offline"]) == Exit.NOT_FOUND
+    assert "film" not in capsys.readouterr().out
+    assert run(["missing", flow, "--registry", "http://127.0.0.1:1"]) == Exit.NOT_FOUND
+    said = capsys.readouterr()
+    assert "Grain" in said.out and "What would bring it is not known now: " in said.err
+
+
+def test_what_is_left_out_is_told_and_a_slip_is_an_error(
+    shop: Any, rack: Host, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shop.sell("film", types=["Grain"])
+    flow = workflow(tmp_path, ["Grain"])
+    assert run(["install-missing", flow, "--without", "Film", "--yes"]) == 0
+    out = capsys.readouterr().out
+    assert "film is left out, as you said: Grain will still be missing" in out
+    assert "Nothing is missing" not in out
+    assert run(["install-missing", flow, "--without", "fim", "--yes"]) == Exit.BAD_INPUT
+    assert "Did you mean film?" in capsys.readouterr().err
 
 
 def test_several_workflows_make_one_plan(

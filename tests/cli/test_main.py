@@ -55,6 +55,7 @@ HostError.__module__ = "noderack_host.folder"
         (click.Abort(), "interrupted", 130),
         (HostError("no host.toml here"), "host", 4),
         (OSError(28, "No space left on device", "/x"), "no-space", 11),
+        (OSError(36, "File name too long", "/x"), "bad-input", 3),
         (PermissionError(13, "Permission denied", "/x"), "no-space", 11),
         (FileNotFoundError(2, "No such file or directory", "/x"), "not-found", 4),
         (ValueError("a bug"), "unexpected", 1),

@@ -160,6 +160,8 @@ def test_verify_finds_a_flipped_bit(home: Host, capsys: pytest.CaptureFixture[st
         (["models", "get", "name"], Exit.BAD_INPUT, "No registry is named"),
         (["models", "get", "x", "--registry", "http://127.0.0.1:9"], Exit.REGISTRY, "no answer"),
         (["models", "get", "ftp://x/y"], Exit.INSTALL_FAILED, "only http and https"),
+        (["models", "get", "http://[bad"], Exit.INSTALL_FAILED, "is no address"),
+        (["models", "get", "/tmp", "--folder", "loras"], Exit.BAD_INPUT, "is a folder"),
         (["models", "link", "0" * 64, "loras/x"], Exit.NOT_FOUND, "No model here has sha256"),
     ],
 )

@@ -30,6 +30,7 @@ def test_a_pack_comes_is_explained_and_goes(
     chain = said(capsys, "why", "lib")["chains"][0]
     assert chain == ["film 1.0", "lib>=1 (1.0 is here)"]
     assert said(capsys, "why", "FilmGrain")["name"] == "film"
+    assert said(capsys, "uninstall", "film", "--dry-run") == {"would_remove": ["film", "lib"]}
     changed = {c["name"] for c in said(capsys, "diff", "1")["changes"]}
     assert changed == {"film", "lib"}
     assert said(capsys, "uninstall", "film")["removed"] == ["film", "lib"]
@@ -53,7 +54,8 @@ def test_update_respects_pin_and_hold(shop: Any, rack: Host, capsys: pytest.Capt
     assert [p["name"] for p in said(capsys, "list", "--outdated")["packs"]] == ["film"]
     assert run(["hold", "film"]) == 0
     assert said(capsys, "list", "--outdated")["packs"] == []
-    assert said(capsys, "update", "--dry-run")["plan"]["packs"] == []
+    plan = said(capsys, "update", "--dry-run")["plan"]
+    assert plan["packs"] == [] and plan["notes"][0].startswith("held, so left as it is: film (nodes free")
     assert run(["free", "film"]) == 0 and run(["pin", "film==1.1"]) == 0
     assert said(capsys, "update", "--dry-run")["plan"]["packs"][0]["version"] == "1.1"
     assert said(capsys, "list", "--outdated")["packs"][0]["newer"] == "1.1"
@@ -74,7 +76,7 @@ def test_what_the_user_decided_is_told(shop: Any, rack: Host, capsys: pytest.Cap
         (["list"], "registry, held"),
         (["list", "--outdated"], "film  1.0  →  2.0\n1 pack could be newer: nodes update"),
         (["update", "--dry-run"], "because: you pinned it there"),
-        (["update", "--dry-run"], "Held, so left as it is: sheets"),
+        (["update", "--dry-run"], "Note: held, so left as it is: sheets (nodes free sheets lets it change)"),
         (["update", "--yes"], "Done in "),
         (["update"], "All is as new as it gets."),
         (["install", "film", "film"], "Nothing to do: film 2.0 is here already."),
@@ -105,6 +107,27 @@ def test_an_update_that_does_not_import_leaves_the_old_one(shop: Any, rack: Host
     assert generations.current(rack).packs["film"].version == "1.0"
 
 
+def test_a_node_type_that_two_packs_bring_is_told(
+    shop: Any, rack: Host, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("one", "two", "three"):
+        shop.sell(name, types=["Same", name])
+    assert run(["install", "one", "two", "--yes"]) == 0
+    assert "Note: two and one both bring Same: that of one is used" in capsys.readouterr().out
+    notes = said(capsys, "install", "three", "--dry-run")["plan"]["notes"]
+    assert notes == ["three and one, which is here, both bring Same: that of one is used"]
+
+
+NO_WHEELS = {"strange.whl": b"x", "bad-1.0-py3-none-any.whl": b"PK no", "a-1-py3-none-any.whl": b""}
+
+
+@pytest.mark.parametrize("name", NO_WHEELS)
+def test_what_is_no_wheel_is_told(name: str, rack: Host, tmp_path: Path, capsys: Any) -> None:
+    (tmp_path / name).write_bytes(NO_WHEELS[name])
+    assert run(["install", str(tmp_path / name), "--yes"]) == Exit.BAD_INPUT
+    assert f"{tmp_path / name} is not a wheel" in capsys.readouterr().err
+
+
 def test_a_wheel_and_a_folder(shop: Any, rack: Host, tmp_path: Path) -> None:
     assert run(["install", str(wheel(tmp_path, "local", types=["Local"])), "--yes"]) == 0
     source = tmp_path / "my-pack"
@@ -129,6 +152,8 @@ def test_a_wheel_and_a_folder(shop: Any, rack: Host, tmp_path: Path) -> None:
         (["why", "none"], Exit.NOT_FOUND, "none is not installed"),
         (["diff", "9"], Exit.NOT_FOUND, "no generation 9"),
         (["pin", "none"], Exit.NOT_FOUND, "none is not installed"),
+        (["pin", "none==one"], Exit.BAD_INPUT, "'one' is no version"),
+        (["prune", "--keep", "-1"], Exit.USAGE, "--keep"),
     ],
 )
 def test_mistakes(
@@ -144,6 +169,18 @@ def test_what_others_need_stays(shop: Any, rack: Host, capsys: pytest.CaptureFix
     assert run(["install", "base-pack", "--yes"]) == 0 and run(["install", "upper", "--yes"]) == 0
     assert run(["uninstall", "base-pack", "--yes"]) == Exit.UNRESOLVABLE
     assert "upper needs base-pack" in capsys.readouterr().err
+
+
+def test_switches_tell_json(shop: Any, rack: Host, capsys: pytest.CaptureFixture[str]) -> None:
+    shop.sell("film", types=["FilmGrain"])
+    assert run(["install", "film", "--yes"]) == 0
+    assert said(capsys, "pin", "film") == {"pack": "film", "pinned": "1.0"}
+    assert said(capsys, "hold", "film") == {"held": "film"}
+    row = said(capsys, "list")["packs"][0]
+    assert (row["name"], row["pinned"], row["held"]) == ("film", "1.0", True)
+    assert said(capsys, "free", "film") == {"free": "film"}
+    assert said(capsys, "disable", "film")["disabled"] == "film"
+    assert said(capsys, "enable", "film")["event"] == "result"
 
 
 def test_disable_and_enable(shop: Any, rack: Host, tmp_path: Path) -> None:

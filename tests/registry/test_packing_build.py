@@ -102,6 +102,25 @@ def test_a_single_file_is_a_pack(tmp_path: Path) -> None:
     assert set(built.types.node_types) == {"SingleNode"} and built.metadata.version == "0.3"
 
 
+def test_a_single_file_may_have_a_name_that_is_no_module(tmp_path: Path) -> None:
+    odd = shutil.copy(CASES / "single_node.py", tmp_path / "my node-2.py")
+    built = build_wheel(odd, tmp_path / "out")
+    assert "custom_nodes/my_node_2.py" in opened(built.path)[0]
+    assert built.entry_modules == ("custom_nodes.my_node_2",)
+
+
+@pytest.mark.parametrize(("more", "asks"), [("", True), ("import sys\nsys.path.append('x')\n", False)])
+def test_a_package_with_a_file_called_as_the_hosts_module_means_the_hosts(
+    more: str, asks: bool, tmp_path: Path
+) -> None:
+    pack = tmp_path / "logic"
+    pack.mkdir()
+    (pack / "__init__.py").write_text(f"{more}from .nodes import *\n")
+    (pack / "nodes.py").write_text(f"import nodes\n{(CASES / 'single_node.py').read_text()}")
+    built = build_wheel(pack, tmp_path / "out")
+    assert ("noderack-compat" in built.metadata.requires) == asks
+
+
 def test_a_folder_of_loose_files_has_an_entry_point_for_each(tmp_path: Path) -> None:
     (tmp_path / "loose").mkdir()
     for name in ("one", "two"):

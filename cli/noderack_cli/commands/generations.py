@@ -49,7 +49,10 @@ def list_packs(
         _tell_outdated(host, registry, generation, policy, as_json=as_json)
         return
     if as_json:
-        click.echo(json.dumps({"generation": generation.number, "packs": [asdict(pack) for pack in packs]}))
+        rows_of = [
+            {**asdict(p), "pinned": policy.pins.get(p.name), "held": p.name in policy.holds} for p in packs
+        ]
+        click.echo(json.dumps({"generation": generation.number, "packs": rows_of}))
         return
     click.echo(f"Generation {generation.number}, made {day(generation.made)}: {generation.why}")
     rows = [(p.name, p.version, count(len(p.node_types), "node type"), _state(p, policy)) for p in packs]
@@ -133,8 +136,12 @@ def rollback(number: int | None, no_wait: bool, folder: Path | None, as_json: bo
 
 
 @click.command()
-@click.option("--keep", default=5, show_default=True, help="How many beside the one in use.")
-@click.option("--older-than", default=0.0, metavar="DAYS", help="Only those older than this.")
+@click.option(
+    "--keep", type=click.IntRange(0), default=5, show_default=True, help="How many beside the one in use."
+)
+@click.option(
+    "--older-than", type=click.FloatRange(0), default=0.0, metavar="DAYS", help="Only those older than this."
+)
 @wait_option
 @host_option
 @json_option

@@ -49,13 +49,15 @@ def install(
     now = gens.current(host)
     with Verifier(host, now, begin=not dry_run) as verifier:  # starts while the rest is imported here
         from noderack_cli.carry import carry_out, confirm, show_plan
+        from noderack_cli.given import is_source, keep_wheels, workshop
         from noderack_cli.plan import Plan
         from noderack_cli.progress import Progress
         from noderack_cli.solving import solved
-        from noderack_cli.wanted import choices, is_source
+        from noderack_cli.wanted import choices
 
-        with open_registry(host, registry, needed=not all(map(is_source, wanted))) as client:
-            chosen = choices(host, client, now, wanted)
+        needed = not all(map(is_source, wanted))
+        with workshop() as work, open_registry(host, registry, needed=needed) as client:
+            chosen = choices(host, client, now, wanted, work)
             fresh = tuple(c for c in chosen if c.replaces != c.version or c.wheel)
             plan = solved(host, client, Plan(fresh, generation=now.number))
             here = ", ".join(f"{c.pack} {c.version}" for c in chosen)
@@ -63,4 +65,5 @@ def install(
             if dry_run or not plan:
                 return Exit.OK
             confirm(yes or as_json)
+            plan = keep_wheels(plan, host, work)
             return carry_out(host, client, plan, Progress(as_json), wait=not no_wait, verifier=verifier)

@@ -13,6 +13,7 @@ from noderack_host.folders import ModelFolders, safe_relative
 from noderack_registry.client import NotFound as UnknownModel
 from noderack_registry.schema import ModelManifest
 
+from noderack_cli.carry import confirm
 from noderack_cli.errors import BadInput, FetchError, NotFound
 from noderack_cli.model_files import (
     Index,
@@ -173,7 +174,8 @@ def _take_away(file: Path, target: Path) -> None:
 @click.argument("wanted", metavar="FOLDER/NAME|SHA256")
 @click.argument("target", metavar="[FOLDER/]NAME")
 @host_option
-def link_model(wanted: str, target: str, folder: Path | None) -> None:
+@json_option
+def link_model(wanted: str, target: str, folder: Path | None, as_json: bool) -> None:
     """Give a model that is here a second name, without storing it twice. A bare NAME goes beside it.
 
     \b
@@ -189,14 +191,15 @@ def link_model(wanted: str, target: str, folder: Path | None) -> None:
     how = link(source, place)
     index.note(place, index.sha256(source))
     index.save()
-    click.echo(f"{how} {place}")
+    click.echo(json.dumps({"path": str(place), "how": how}) if as_json else f"{how} {place}")
 
 
 @click.command("rm")
 @click.argument("names", nargs=-1, required=True, metavar="FOLDER/NAME...")
 @yes_option
 @host_option
-def remove(names: tuple[str, ...], yes: bool, folder: Path | None) -> None:
+@json_option
+def remove(names: tuple[str, ...], yes: bool, folder: Path | None, as_json: bool) -> None:
     """Remove model files. A file that is linked elsewhere keeps its bytes there.
 
     \b
@@ -204,14 +207,14 @@ def remove(names: tuple[str, ...], yes: bool, folder: Path | None) -> None:
     """
     host = open_host(folder)
     paths = [_existing(host, name) for name in names]
-    if not yes:
-        click.confirm(f"Remove {', '.join(map(str, paths))}?", abort=True)
+    confirm(yes or as_json, f"Remove {', '.join(map(str, paths))}?", default=False)
     index = Index.open(host)
     for path in paths:
         path.unlink()
     index.forget_gone()
     index.save()
-    click.echo(f"Removed {count(len(paths), 'file')}.")
+    told = f"Removed {count(len(paths), 'file')}."
+    click.echo(json.dumps({"removed": [str(path) for path in paths]}) if as_json else told)
 
 
 def _existing(host: Host, name: str) -> Path:

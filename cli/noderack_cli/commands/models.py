@@ -112,6 +112,8 @@ def _file(text: str) -> Path | None:
             raise NotFound(f"{path} is not a file")
         return path
     path = Path(text).expanduser()
+    if path.is_dir():
+        raise BadInput(f"{text} is a folder, not a model file", "Give a file of it, a name or an address.")
     return path if ("/" in text or os.sep in text) and path.is_file() else None
 
 

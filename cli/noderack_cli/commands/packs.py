@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
+from collections.abc import Iterator
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import click
@@ -33,7 +34,7 @@ from noderack_cli.plan import PackChoice, Plan
 from noderack_cli.policy import Policy
 from noderack_cli.progress import Progress
 from noderack_cli.reasons import Needs, difference
-from noderack_cli.remove import dependents_first, remove_pack
+from noderack_cli.remove import dependents_first, remove_pack, to_go
 from noderack_cli.serving import tell_server
 from noderack_cli.show import table
 from noderack_cli.solving import solved
@@ -42,22 +43,32 @@ from noderack_cli.where import open_host, open_registry
 
 @click.command()
 @click.argument("packs", nargs=-1, required=True, metavar="PACK...")
+@dry_run_option
 @yes_option
 @wait_option
 @host_option
 @json_option
 def uninstall(
-    packs: tuple[str, ...], *, yes: bool, no_wait: bool, folder: Path | None, as_json: bool
+    packs: tuple[str, ...], *, dry_run: bool, yes: bool, no_wait: bool, folder: Path | None, as_json: bool
 ) -> None:
     """Remove packs, and what only they needed. Each is one generation; `nodes rollback` brings it back.
 
     \b
+    nodes uninstall film-look --dry-run
     nodes uninstall film-look
     """
     host = open_host(folder)
+    names = dependents_first(host, [normal(name) for name in packs])
+    going = to_go(host, names)
+    if not as_json:
+        click.echo(table([("-", name, version) for name, version in going.items()]))
+    elif dry_run:
+        click.echo(json.dumps({"would_remove": list(going)}))
+    if dry_run:
+        return
     confirm(yes or as_json)
     with hold_host(host.root, "nodes uninstall", wait=0 if no_wait else 600):
-        for name in dependents_first(host, [normal(name) for name in packs]):
+        for name in names:
             removed, generation = remove_pack(host, name)
             if as_json:
                 click.echo(json.dumps({"removed": removed, "generation": generation.number}))
@@ -103,14 +114,29 @@ def update(
     with open_registry(host, registry) as client:
         choices = outdated(client, now, policy, only)
         plan = solved(host, client, Plan(tuple(choices), generation=now.number))
+        plan = replace(plan, notes=(*plan.notes, *_left_alone(now, policy, only)))
         show_plan(plan, as_json=as_json, nothing="All is as new as it gets.")
-        held = sorted(policy.holds & set(only or now.packs))
-        if held and not as_json:
-            click.echo(f"Held, so left as it is: {', '.join(held)} (nodes free {held[0]} lets it change).")
         if dry_run or not plan:
             return Exit.OK
         confirm(yes or as_json)
         return carry_out(host, client, plan, Progress(as_json), wait=not no_wait)
+
+
+def _left_alone(now: Generation, policy: Policy, only: list[str]) -> Iterator[str]:
+    """What is not brought up to date, and why, in words."""
+    packs = [pack for pack in now.packs.values() if pack.origin != "host" and (not only or pack.name in only)]
+    held = sorted(pack.name for pack in packs if pack.name in policy.holds)
+    own = sorted(pack.name for pack in packs if pack.origin != "registry" and pack.name not in held)
+    off = sorted(pack.name for pack in packs if pack.disabled and pack.name not in (*held, *own))
+    if held:
+        yield f"held, so left as it is: {', '.join(held)} (nodes free {held[0]} lets it change)"
+    pinned = sorted(p.name for p in packs if policy.pins.get(p.name) == p.version and p.name not in held)
+    if pinned:
+        yield f"pinned, so left as it is: {', '.join(pinned)} (nodes free {pinned[0]} lets it change)"
+    if own:
+        yield f"not from the registry, so left as it is: {', '.join(own)} (nodes install its newer source)"
+    if off:
+        yield f"disabled, so left as it is: {', '.join(off)} (nodes enable {off[0]})"
 
 
 def outdated(client: RegistryClient, now: Generation, policy: Policy, only: list[str]) -> list[PackChoice]:
@@ -163,7 +189,8 @@ def _newer(target: str, here: str, *, pinned: bool) -> bool:
 @click.command()
 @click.argument("pack", metavar="PACK[==VERSION]")
 @host_option
-def pin(pack: str, folder: Path | None) -> None:
+@json_option
+def pin(pack: str, folder: Path | None, as_json: bool) -> None:
     """Fix PACK at a version: the one that is here, or VERSION (`nodes update PACK` then goes there).
 
     \b
@@ -175,18 +202,35 @@ def pin(pack: str, folder: Path | None) -> None:
     if not version and here is None:
         raise NotFound(f"{name} is not installed", f"Say which version: nodes pin {name}==VERSION")
     version = version or (here.version if here else "")
+    if not _is_version(version):
+        raise BadInput(f"{version!r} is no version", f"Say for example: nodes pin {normal(name)}==1.2.0")
     Policy.of(host).pin(normal(name), version).save(host)
     told = f"{normal(name)} is pinned at {version}"
     if here is None or here.version == version:
-        click.echo(f"{told}.")
+        _say(f"{told}.", as_json, pack=normal(name), pinned=version)
     else:
-        click.echo(f"{told}, and here is {here.version}; go there with: nodes update {normal(name)}")
+        more = f", and here is {here.version}; go there with: nodes update {normal(name)}"
+        _say(told + more, as_json, pack=normal(name), pinned=version, here=here.version)
+
+
+def _is_version(text: str) -> bool:
+    try:
+        Version(text)
+    except InvalidVersion:
+        return False
+    return True
+
+
+def _say(told: str, as_json: bool, **facts: str) -> None:
+    """Tell what was done, in words or as JSON."""
+    click.echo(json.dumps(facts) if as_json else told)
 
 
 @click.command()
 @click.argument("pack")
 @host_option
-def hold(pack: str, folder: Path | None) -> None:
+@json_option
+def hold(pack: str, folder: Path | None, as_json: bool) -> None:
     """Leave PACK as it is when others are updated.
 
     \b
@@ -196,13 +240,15 @@ def hold(pack: str, folder: Path | None) -> None:
     if normal(pack) not in gens.current(host).packs:
         raise NotFound(f"{pack} is not installed", "See what is: nodes list")
     Policy.of(host).hold(normal(pack)).save(host)
-    click.echo(f"{normal(pack)} is held; `nodes free {normal(pack)}` lets it change again.")
+    told = f"{normal(pack)} is held; `nodes free {normal(pack)}` lets it change again."
+    _say(told, as_json, held=normal(pack))
 
 
 @click.command()
 @click.argument("pack")
 @host_option
-def free(pack: str, folder: Path | None) -> None:
+@json_option
+def free(pack: str, folder: Path | None, as_json: bool) -> None:
     """Take back what `pin` and `hold` said about PACK.
 
     \b
@@ -213,7 +259,7 @@ def free(pack: str, folder: Path | None) -> None:
     if normal(pack) not in {*policy.pins, *policy.holds}:
         raise NotFound(f"{pack} is neither pinned nor held", "See what is: nodes list")
     policy.free(normal(pack)).save(host)
-    click.echo(f"{normal(pack)} may change again.")
+    _say(f"{normal(pack)} may change again.", as_json, free=normal(pack))
 
 
 @click.command()

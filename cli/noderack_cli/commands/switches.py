@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import click
@@ -10,7 +11,7 @@ from noderack_cli import generations as gens
 from noderack_cli.carry import carry_out
 from noderack_cli.errors import NotFound
 from noderack_cli.held import hold
-from noderack_cli.options import host_option, registry_option
+from noderack_cli.options import host_option, json_option, registry_option
 from noderack_cli.pack_facts import with_facts
 from noderack_cli.pack_names import normal
 from noderack_cli.plan import PackChoice, Plan
@@ -24,7 +25,8 @@ from noderack_cli.where import open_host, open_registry
 @click.command()
 @click.argument("pack")
 @host_option
-def disable(pack: str, folder: Path | None) -> None:
+@json_option
+def disable(pack: str, folder: Path | None, as_json: bool) -> None:
     """Take PACK out of use without forgetting it.
 
     \b
@@ -33,15 +35,17 @@ def disable(pack: str, folder: Path | None) -> None:
     host = open_host(folder)
     with hold(host.root, "nodes disable"):
         made = disable_pack(host, normal(pack))
-    click.echo(f"{normal(pack)} is disabled; generation {made.number} is in use.")
-    tell_server(host)
+    told = f"{normal(pack)} is disabled; generation {made.number} is in use."
+    click.echo(json.dumps({"disabled": normal(pack), "generation": made.number}) if as_json else told)
+    tell_server(host, as_json=as_json)
 
 
 @click.command()
 @click.argument("pack")
 @host_option
 @registry_option
-def enable(pack: str, folder: Path | None, registry: str | None) -> int:
+@json_option
+def enable(pack: str, folder: Path | None, registry: str | None, as_json: bool) -> int:
     """Take PACK into use again, in the version that was disabled.
 
     \b
@@ -52,7 +56,7 @@ def enable(pack: str, folder: Path | None, registry: str | None) -> int:
     known = now.packs.get(normal(pack))
     if known is None or not known.disabled:
         raise NotFound(f"{pack} is not disabled", "See what is: nodes list")
-    with open_registry(host, registry) as client:
+    with open_registry(host, registry, needed=known.origin == "registry") as client:
         if known.origin == "registry":
             choice = PackChoice(known.name, known.version, known.node_types, "enabled again")
             (choice,) = with_facts(client, [choice])
@@ -61,4 +65,4 @@ def enable(pack: str, folder: Path | None, registry: str | None) -> int:
                 known.name, known.version, known.node_types, "enabled again", wheel=known.origin
             )
         plan = solved(host, client, Plan((choice,), generation=now.number))
-        return carry_out(host, client, plan, Progress(), wait=True)
+        return carry_out(host, client, plan, Progress(as_json), wait=True)

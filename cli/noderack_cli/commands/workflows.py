@@ -10,7 +10,7 @@ from pathlib import Path
 
 import click
 from noderack_host.folder import Host
-from noderack_registry.client import RegistryClient
+from noderack_registry.client import RegistryClient, Unreachable
 
 from noderack_cli import generations
 from noderack_cli.carry import carry_out, confirm, show_plan
@@ -29,9 +29,10 @@ from noderack_cli.options import (
 )
 from noderack_cli.plan import Plan
 from noderack_cli.plan_open import grouped, summary, why_open
+from noderack_cli.plan_view import lines
 from noderack_cli.planning import Wishes, make_plan, what_is_missing
 from noderack_cli.progress import Progress
-from noderack_cli.show import table
+from noderack_cli.show import quoted, table
 from noderack_cli.streaming import Manner, Throttle
 from noderack_cli.warm import Verifier
 from noderack_cli.where import open_host, open_registry
@@ -39,24 +40,46 @@ from noderack_cli.where import open_host, open_registry
 
 @click.command()
 @click.argument("workflows", nargs=-1, required=True, metavar="FILE...")
+@click.option("--offline", is_flag=True, help="Ask nobody: only what is missing, not what would bring it.")
 @host_option
+@registry_option
 @json_option
-def missing(workflows: tuple[str, ...], folder: Path | None, as_json: bool) -> int:
-    """Say which node types and models FILEs need and the host lacks. Asks nobody, changes nothing.
+def missing(
+    workflows: tuple[str, ...], offline: bool, folder: Path | None, registry: str | None, as_json: bool
+) -> int:
+    """Say which node types and models FILEs need and the host lacks, and what would bring them, with reasons.
 
-    FILE is a workflow: JSON, a picture that holds one, or an address. Exit code 4 when something is missing.
+    FILE is a workflow: JSON, a picture that holds one, or an address. Changes nothing; what it would do to
+    the environment says `nodes install-missing FILE --dry-run`. Exit code 4 when something is missing.
 
     \b
     nodes missing portrait.json
     nodes missing *.png --json
+    nodes missing portrait.json --offline
     """
     host = open_host(folder)
     lacking = what_is_missing(host, generations.current(host), list(workflows))
+    known = bool(registry or host.config.registry)
+    plan = _found(host, registry, lacking) if lacking and known and not offline else None
     if as_json:
-        click.echo(json.dumps(lacking.as_dict()))
-    else:
-        _show_missing(lacking)
+        click.echo(json.dumps(lacking.as_dict() | ({"plan": plan.as_dict()} if plan is not None else {})))
+        return Exit.NOT_FOUND if lacking else Exit.OK
+    _show_missing(lacking)
+    for line in lines(plan) if plan is not None else ():
+        click.echo(line)
+    if lacking:
+        click.echo(f"To bring them: nodes install-missing {' '.join(map(quoted, workflows))}")
     return Exit.NOT_FOUND if lacking else Exit.OK
+
+
+def _found(host: Host, registry: str | None, lacking: Missing) -> Plan | None:
+    """What the registry has of it, unsolved; None, and a line that says why, where it cannot be asked."""
+    try:
+        with open_registry(host, registry) as client:
+            return make_plan(host, client, lacking, Wishes({}, solve=False))
+    except Unreachable as error:
+        click.echo(f"What would bring it is not known now: {error}", err=True)
+        return None
 
 
 def _show_missing(lacking: Missing) -> None:
@@ -119,7 +142,7 @@ def install_missing(
     with open_registry(host, registry) as client, Verifier(host, now, begin=not dry_run) as verifier:
         lacking = what_is_missing(host, now, list(workflows))
         plan = settled_plan(host, client, lacking, Wishes(pairs(choose), without), ask=not (yes or as_json))
-        show_plan(plan, as_json=as_json)
+        show_plan(plan, as_json=as_json, nothing="" if without else "Nothing is missing.")
         blocked = blocking(plan, partial)
         if blocked is not None:
             raise blocked

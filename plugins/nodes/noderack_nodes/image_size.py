@@ -27,6 +27,7 @@ METHODS = ("nearest-exact", "bilinear", "area", "bicubic", "lanczos")
 class ImageScale(Node):
     """Resizes to a width and a height; a 0 keeps the aspect ratio."""
 
+    upscale_methods: ClassVar = list(METHODS)  # packs read it to offer the same
     INPUTS: ClassVar[Inputs] = {
         "required": {
             "image": IMAGE,
@@ -57,6 +58,7 @@ class ImageScale(Node):
 class ImageScaleBy(Node):
     """Resizes by a factor."""
 
+    upscale_methods: ClassVar = list(METHODS)  # packs read it to offer the same
     INPUTS: ClassVar[Inputs] = {
         "required": {"image": IMAGE, "upscale_method": choice(*METHODS), "scale_by": number(1.0, 0.01, 8.0)}
     }

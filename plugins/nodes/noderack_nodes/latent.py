@@ -139,6 +139,7 @@ class SetLatentNoiseMask(Node):
 class LatentUpscale(Node):
     """Resizes to a size in pixels; a 0 keeps the aspect ratio."""
 
+    upscale_methods: ClassVar = list(METHODS)
     INPUTS: ClassVar[Inputs] = {
         "required": {
             "samples": LATENT,
@@ -170,6 +171,7 @@ class LatentUpscale(Node):
 class LatentUpscaleBy(Node):
     """Resizes by a factor."""
 
+    upscale_methods: ClassVar = list(METHODS)
     INPUTS: ClassVar[Inputs] = {
         "required": {
             "samples": LATENT,

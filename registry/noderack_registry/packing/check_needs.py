@@ -240,7 +240,13 @@ def _undeclared(source: Source, file: str, line: int, module: str, name: str, gu
 
 
 def _own_modules(source: Source) -> set[str]:
-    """Names that the pack's own files may be imported by, search path tricks included."""
+    """Names that the pack's own files may be imported by, search path tricks included.
+
+    A tree that is a package itself and plays no tricks is imported by its folder's name alone.
+    """
+    code = (source.root / path for path in source.files if path.endswith(".py"))
+    if "__init__.py" in source.files and not any(b"sys.path" in file.read_bytes() for file in code):
+        return {source.folder}
     names = {
         part.removesuffix(".py") for path in source.files if path.endswith(".py") for part in path.split("/")
     }

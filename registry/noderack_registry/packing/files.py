@@ -8,6 +8,9 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from noderack_registry.packing import ignore
+from noderack_registry.packing.errors import SourceError
+
+MOST_FILES = 50_000  # as many as a tag of a repository may hold
 
 # Never part of a pack: version control, environments, caches, what systems drop into folders.
 NEVER = frozenset(
@@ -67,12 +70,18 @@ def _inside(root: Path, path: str) -> bool:
 
 
 def walk(root: Path) -> tuple[str, ...]:
-    """Every file below `root`, folders that never ship left out; links to folders are not followed."""
+    """Every file below `root`, folders that never ship left out; links to folders are not followed.
+
+    Raises SourceError for what is no pack: a home, a disk.
+    """
     found: list[str] = []
     for folder, folders, names in os.walk(root):
         folders[:] = sorted(name for name in folders if name not in NEVER and name != ".git")
         base = Path(folder).relative_to(root)
         found.extend((base / name).as_posix() for name in names)
+        if len(found) > MOST_FILES:
+            told = f"{root} holds more than {MOST_FILES:,} files, which is no pack"
+            raise SourceError(told, "give the folder that holds the pack's __init__.py")
     return tuple(sorted(found))
 
 
@@ -88,8 +97,9 @@ def git(root: Path, *args: str) -> str | None:
     """What `git ARGS` prints in `root`, or None when it fails or is not there."""
     # A folder from somewhere may hold hooks and settings in its .git: only reading commands are run here.
     command = ["git", "-c", "core.fsmonitor=false", "-C", str(root), *args]
+    unchanged = {**os.environ, "GIT_OPTIONAL_LOCKS": "0"}  # nor is the index written anew to make it faster
     try:
-        done = subprocess.run(command, capture_output=True, check=False, timeout=60)
+        done = subprocess.run(command, capture_output=True, check=False, timeout=60, env=unchanged)
     except (OSError, subprocess.TimeoutExpired):
         return None
     return done.stdout.decode("utf-8", "surrogateescape") if done.returncode == 0 else None

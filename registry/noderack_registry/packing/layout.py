@@ -30,10 +30,12 @@ class Layout:
     def entries(self, source: Source) -> dict[str, Entry]:
         """The wheel's files."""
         found: dict[str, Entry] = {}
+        alone, module = self.modules[0] if self.prefix == PARENT else ("", "")  # its name may be no module's
         for path in source.files:
             file = source.root / path
             executable = bool(file.stat().st_mode & 0o111) and file.suffix != ".py"
-            found[f"{self.prefix}/{path}"] = Entry(file.read_bytes(), executable)
+            place = f"{module.replace('.', '/')}.py" if path == alone else f"{self.prefix}/{path}"
+            found[place] = Entry(file.read_bytes(), executable)
         return found
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
@@ -263,11 +263,22 @@ def meant(session: Session, wanted: Sequence[str], base: str) -> dict[str, wire.
     for pack, version, file in session.exec(query.order_by(File.filename)).all():
         found.setdefault((pack.key, version.version), (pack, version, []))[2].append(file)
     latest = {name: pack.latest for (name, _), (pack, _, _) in found.items()}
+    places = {said: (name, number or latest.get(name)) for said, (name, number) in asked.items()}
+    told = {said: found[place] for said, place in places.items() if place in found}
+    types = _types_in(session, {version.id for _, version, _ in told.values()})
     return {
-        said: _plain_page(*found[name, place], (), base)
-        for said, (name, number) in asked.items()
-        if (place := number or latest.get(name)) and (name, place) in found
+        said: _plain_page(pack, version, files, types.get(version.id, ()), base)
+        for said, (pack, version, files) in told.items()
     }
+
+
+def _types_in(session: Session, versions: Collection[int | None]) -> dict[int | None, list[str]]:
+    """The node types of each of the versions: one query for all."""
+    query = select(VersionType.version_id, VersionType.type).where(col(VersionType.version_id).in_(versions))
+    found: dict[int | None, list[str]] = {}
+    for version, type_ in session.exec(query.order_by(VersionType.type)).all():
+        found.setdefault(version, []).append(type_)
+    return found
 
 
 def _name_and_number(said: str) -> tuple[str, str]:
