@@ -1,13 +1,14 @@
 """The handle that a VAE socket carries: pictures to latents and back."""
 
 from dataclasses import dataclass
-from typing import Literal, cast
+from typing import Any, Literal, cast
 
 import torch
 from torch import Tensor
 
 from noderack_diffusion.errors import MismatchError
 from noderack_diffusion.patch import PatchSet
+from noderack_diffusion.patching.pictures import Pictured, tiles
 from noderack_diffusion.strips import Strips
 from noderack_diffusion.tiling import Scale, Tile, averaged, tiled, tilings
 from noderack_diffusion.vae import AutoencoderKL, VaeConfig
@@ -21,7 +22,7 @@ STRIP = 512
 
 
 @dataclass(frozen=True, eq=False)
-class Vae:
+class Vae(Pictured):
     """An autoencoder. Pictures are ``[B, H, W, 3]`` in 0..1, latents ``[B, C, h, w]`` unscaled."""
 
     config: VaeConfig
@@ -37,8 +38,10 @@ class Vae:
         return cast(AutoencoderKL, self.live.use(PatchSet()))
 
     @torch.no_grad()
-    def decode(self, latent: Tensor) -> Tensor:
-        """Latents -> pictures, one after the other so that memory does not grow with the batch."""
+    def decode(self, latent: Tensor, vae_options: Any = None) -> Tensor:
+        """Latents -> pictures, one after the other so that memory does not grow with the batch. Packs may
+        pass ``vae_options``, which other makes of autoencoders have.
+        """
         if latent.dim() != 4 or latent.shape[1] != self.config.latent:
             raise MismatchError(
                 f"this VAE decodes latents [B, {self.config.latent}, h, w]; this one is {list(latent.shape)}"
@@ -76,11 +79,19 @@ class Vae:
 
     @torch.no_grad()
     def decode_tiled(
-        self, latent: Tensor, tile: int = 64, overlap: int = 16, *, mode: Mode = "compatible"
+        self,
+        latent: Tensor,
+        tile: int = 64,
+        overlap: int = 16,
+        *,
+        mode: Mode = "compatible",
+        **axes: int | None,
     ) -> Tensor:
         """As ``decode``, in tiles of ``tile`` cells. ``compatible`` averages three tilings, ``once`` has one;
-        ``exact`` walks strips of as many pixels and gives what ``decode`` gives.
+        ``exact`` walks strips of as many pixels and gives what ``decode`` gives. Packs name the tile
+        ``tile_x`` and ``tile_y``.
         """
+        tile, overlap = tiles(tile, overlap, axes)
         network, live, factor = self.network(), self.live, self.config.factor
         if mode == "exact":
             strips = self._strips(tile * factor)
@@ -99,9 +110,16 @@ class Vae:
 
     @torch.no_grad()
     def encode_tiled(
-        self, image: Tensor, tile: int = 512, overlap: int = 64, *, mode: Mode = "compatible"
+        self,
+        image: Tensor,
+        tile: int = 512,
+        overlap: int = 64,
+        *,
+        mode: Mode = "compatible",
+        **axes: int | None,
     ) -> Tensor:
-        """As ``encode``, in tiles of ``tile`` pixels; ``mode`` as for ``decode_tiled``."""
+        """As ``encode``, in tiles of ``tile`` pixels; ``mode`` and ``axes`` as for ``decode_tiled``."""
+        tile, overlap = tiles(tile, overlap, axes)
         network, live, factor = self.network(), self.live, self.config.factor
         pixels = crop_to_cells(image, factor)[..., :3].movedim(-1, 1).float() * 2.0 - 1.0
         if mode == "exact":

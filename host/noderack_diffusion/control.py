@@ -146,6 +146,12 @@ class Steering:
         picture = hint.movedim(-1, 1)[:, :3]
         return replace(self, hint=picture, strength=strength, start=start, end=end, _fitted={})
 
+    def copy(self) -> Any:
+        """What packs set up in the field's way: see ``patching.controls``."""
+        from noderack_diffusion.patching.controls import as_packs_know
+
+        return as_packs_know(self)
+
     def after(self: Handle, other: "Steering | None") -> Handle:
         """This control and another one, both."""
         return replace(self, before=other)
@@ -176,7 +182,7 @@ class Steering:
         high, wide = (-(-side * FACTOR // multiple) * multiple for side in x.shape[-2:])
         if (high, wide) not in self._fitted:
             assert self.hint is not None
-            self._fitted[high, wide] = _fit(self.hint, (high, wide)).to(x.device)
+            self._fitted[high, wide] = fit_picture(self.hint, (high, wide)).to(x.device)
         fitted = self._fitted[high, wide]
         return fitted.repeat(-(-x.shape[0] // fitted.shape[0]), 1, 1, 1)[: x.shape[0]]
 
@@ -216,7 +222,7 @@ class Control(Steering):
         return out.mean(dim=(2, 3), keepdim=True).expand_as(out) if self.pooled else out
 
 
-def _fit(picture: Tensor, size: tuple[int, int]) -> Tensor:
+def fit_picture(picture: Tensor, size: tuple[int, int]) -> Tensor:
     """Nearest-exact at ``size``, what is too much on one axis cut off on both sides."""
     height, width = picture.shape[-2:]
     if (height, width) == size:

@@ -7,7 +7,6 @@ parentheses, ``embedding:name`` stands for learned vectors. Unbalanced parenthes
 import math
 import re
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 
 from torch import Tensor
 
@@ -22,13 +21,28 @@ Lookup = Callable[[str], "Tensor | None"]
 """Gives the vectors ``[n, width]`` (or ``[width]``) of an embedding's name, or None."""
 
 
-@dataclass(frozen=True, slots=True)
-class Token:
-    """One place of a chunk: an id or a vector, its weight, and the number of its group (0: none)."""
+class Token(tuple["int | Tensor", float]):
+    """One place of a chunk: an id or a vector, and its weight. ``group`` numbers its group (0: none).
 
-    value: "int | Tensor"
-    weight: float = 1.0
-    group: int = 0
+    Packs take it apart as the pair that it is, and give pairs back.
+    """
+
+    group: int
+
+    def __new__(cls, value: "int | Tensor", weight: float = 1.0, group: int = 0) -> "Token":
+        made = super().__new__(cls, (value, weight))
+        made.group = group
+        return made
+
+    @property
+    def value(self) -> "int | Tensor":
+        """The id, or the vector."""
+        return self[0]
+
+    @property
+    def weight(self) -> float:
+        """1 for a plain word."""
+        return self[1]
 
 
 def segments(text: str) -> list[tuple[str, float]]:

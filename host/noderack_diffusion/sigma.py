@@ -43,10 +43,16 @@ def scaled_linear(
     betas = torch.linspace(start**0.5, end**0.5, steps, dtype=torch.float64) ** 2
     kept = torch.cumprod(1.0 - betas, dim=0)
     if zero_snr:
-        roots = kept.sqrt()
-        kept = ((roots - roots[-1]) * roots[0] / (roots[0] - roots[-1])) ** 2
-        kept[-1] = 4.8973451890853435e-08
+        kept = without_signal(kept)
     return discrete(((1.0 - kept) / kept) ** 0.5)
+
+
+def without_signal(kept: Tensor) -> Tensor:
+    """How much of the signal each time keeps, so that the last keeps (nearly) none (Lin et al., 2023)."""
+    roots = kept.sqrt()
+    kept = ((roots - roots[-1]) * roots[0] / (roots[0] - roots[-1])) ** 2
+    kept[-1] = 4.8973451890853435e-08
+    return kept
 
 
 @lru_cache(maxsize=4)

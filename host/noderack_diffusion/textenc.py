@@ -12,6 +12,7 @@ from torch import Tensor
 from noderack_diffusion.clip import ClipOutput, ClipText
 from noderack_diffusion.errors import UnknownNameError
 from noderack_diffusion.patch import PatchSet
+from noderack_diffusion.patching.text import Spoken
 from noderack_diffusion.prompt import Token, tokenize
 from noderack_diffusion.spec import TowerRecipe
 from noderack_diffusion.tokens import END, START, clip_tokenizer
@@ -44,7 +45,7 @@ class Tower:
 
 
 @dataclass(frozen=True, eq=False)
-class Clip:
+class Clip(Spoken):
     """Text encoders. Handles are values: ``with_patches`` and ``with_layer`` give another one."""
 
     towers: tuple[Tower, ...]
@@ -121,9 +122,21 @@ class Clip:
         """A tower's network with this handle's patches on it."""
         return cast(ClipText, tower.live.use(self.patches.below(f"{tower.recipe.name}.")))
 
-    def tokenize(self, text: str, *, weights: bool = True) -> dict[str, list[list[Token]]]:
-        """The chunks of a prompt, by tower name."""
-        return {t.recipe.name: self._chunks(t, text, weights) for t in self.towers}
+    def tokenize(
+        self, text: str, return_word_ids: bool = False, *, weights: bool = True, **_: Any
+    ) -> dict[str, list[list[Any]]]:
+        """The chunks of a prompt, by tower name: tokens, which are pairs; triples if their groups are asked
+        for as well.
+        """
+        found: dict[str, list[list[Any]]] = {
+            t.recipe.name: self._chunks(t, text, weights) for t in self.towers
+        }
+        if not return_word_ids:
+            return found
+        return {
+            name: [[(t.value, t.weight, t.group) for t in chunk] for chunk in chunks]
+            for name, chunks in found.items()
+        }
 
     def _chunks(self, tower: Tower, text: str, weights: bool) -> list[list[Token]]:
         find = self.embeddings
@@ -139,13 +152,14 @@ class Clip:
 
     def encode_tokens(self, tokens: Mapping[str, Chunks]) -> tuple[Tensor, Tensor | None]:
         """As ``encode``, from the chunks of each tower (they may come from different texts)."""
-        outputs = [self._encode(tower, tokens[tower.recipe.name]) for tower in self.towers]
+        outputs = [self.encode_tower(tower, tokens[tower.recipe.name]) for tower in self.towers]
         length = min(hidden.shape[1] for hidden, _ in outputs)
         joined = torch.cat([hidden[:, :length] for hidden, _ in outputs], dim=-1)
         return joined, outputs[self.pooled_from][1]
 
     @torch.no_grad()
-    def _encode(self, tower: Tower, chunks: Chunks) -> tuple[Tensor, Tensor]:
+    def encode_tower(self, tower: Tower, chunks: Chunks) -> tuple[Tensor, Tensor]:
+        """What one tower makes of its chunks: ``[1, 77 k, width]``, and its pooled vector."""
         recipe, pooled = tower.recipe, list[Tensor]()
 
         def run(rows: Chunks, hidden: Tensor | None) -> Tensor:

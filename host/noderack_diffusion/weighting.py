@@ -6,7 +6,6 @@ Each way gets the chunks of a prompt and a function that runs the text tower, an
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -139,7 +138,7 @@ def _by_length(chunk: Sequence[Token]) -> list[Token]:
     for word in _words(chunk):
         for place in word:
             away = (chunk[place].weight - 1.0) / math.sqrt(len(word))
-            out[place] = replace(chunk[place], weight=1.0 + away)
+            out[place] = Token(chunk[place].value, 1.0 + away, chunk[place].group)
     return out
 
 
@@ -153,7 +152,7 @@ def _means(chunks: Chunks) -> Chunks:
     if not real:
         return chunks
     off = 1.0 - sum(real) / len(real)
-    return [[replace(t, weight=t.weight + off) if t.group else t for t in chunk] for chunk in chunks]
+    return [[Token(t.value, t.weight + off, t.group) if t.group else t for t in chunk] for chunk in chunks]
 
 
 EVENING: Mapping[str, Callable[[Chunks], Chunks]] = {

@@ -17,6 +17,7 @@ from typing import Any
 
 from noderack_host import native
 from noderack_host.contract import ContractError, is_v3, schema_of
+from noderack_host.known_types import make_known
 from noderack_host.lane import finish
 from noderack_host.prestart import before_start
 from noderack_host.schema import NodeSchema
@@ -303,6 +304,12 @@ class Building:
         self.names.update(contents.display_names)
         for node_type, cls in contents.nodes.items():
             self._add(pack, node_type, cls)
+        self._make_known(pack, contents)
+
+    def _make_known(self, pack: LoadedPack, contents: Contents) -> None:
+        """Tells the packs that look up others' nodes, all of those that came before them too."""
+        used = {key: cls for key, cls in contents.nodes.items() if self.owners[key] is pack}
+        make_known(used, contents.display_names, own=pack.distribution == OWN_DISTRIBUTION)
 
     def _add(self, pack: LoadedPack, node_type: str, cls: Any) -> None:
         owner = self.owners.get(node_type)
@@ -317,6 +324,8 @@ class Building:
         self.modules[node_type] = "nodes" if core else f"custom_nodes.{pack.name}"
 
     def done(self) -> Packs:
+        for pack in self.packs:  # the table itself comes with the first pack that looks into it
+            self._make_known(pack, self.contents[pack.distribution, pack.name])
         return Packs(
             self.nodes,
             {name: self.names[name] for name in self.nodes if name in self.names},

@@ -1,7 +1,12 @@
 """A host folder that nodes run in."""
 
-from collections.abc import Iterator
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from noderack_host.folder import Host, HostConfig
@@ -17,3 +22,23 @@ def host(tmp_path: Path) -> Iterator[Host]:
         folder.mkdir(parents=True, exist_ok=True)
     with use(Running(made, ModelFolders.of(made))):
         yield made
+
+
+ROOT = Path(__file__).parents[2]
+PATHS = [str(ROOT / p) for p in ("host", "plugins/nodes", "plugins/compat", "plugins/compat/modules")]
+
+
+@pytest.fixture
+def ask() -> Callable[[str, Path], Any]:
+    """Runs code in a process that has compat's modules on its path; the value of `answer` comes back."""
+    return asked
+
+
+def asked(code: str, host: Path) -> Any:
+    """Runs code in a process that has the modules on its path; the value of `answer` comes back."""
+    (host / "host.toml").touch()
+    lines = f"import sys, json\nsys.path[:0] = {PATHS!r}\n{code}\nprint(json.dumps(answer))"
+    env = {**os.environ, "NODERACK_HOST": str(host), "OMP_NUM_THREADS": "1"}
+    done = subprocess.run([sys.executable, "-c", lines], capture_output=True, text=True, env=env, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+    return json.loads(done.stdout.splitlines()[-1])

@@ -45,6 +45,11 @@ class Latents:
         self.spacial_downscale_ratio = form.factor
         self._form = form
 
+    @property
+    def form_of_family(self) -> LatentFormat:
+        """The numbers that tell one family's latents from another's."""
+        return self._form
+
     def process_in(self, latent: Tensor) -> Tensor:
         """From the autoencoder's latents to the network's."""
         return self._form.into(latent)
@@ -69,6 +74,36 @@ class Config:
 
     def get_model(self, *_: Any) -> "BaseModel":
         raise NotImplementedError("models are made from files: use comfy.sd.load_checkpoint_guess_config")
+
+
+class SD15Config(Config):
+    """Of Stable Diffusion 1."""
+
+
+class SD20Config(Config):
+    """Of Stable Diffusion 2."""
+
+
+class SD21UnclipConfig(SD20Config):
+    """Of the one that takes pictures."""
+
+
+class SDXLConfig(Config):
+    """Of Stable Diffusion XL."""
+
+
+class SDXLRefinerConfig(Config):
+    """Of its refiner."""
+
+
+CONFIGS: dict[str, type[Config]] = {
+    "sd1": SD15Config,
+    "sd2": SD20Config,
+    "sd2_unclip": SD21UnclipConfig,
+    "sdxl": SDXLConfig,
+    "sdxl_refiner": SDXLRefinerConfig,
+}
+"""By the family's name."""
 
 
 def _unet_config(unet: Any) -> dict[str, Any]:
@@ -97,7 +132,7 @@ class BaseModel(nn.Module):
         super().__init__()
         self.handle = handle
         self.working = False  # whether a run is under way, whose handle counts
-        self.model_config = Config(handle.spec)
+        self.model_config = CONFIGS.get(handle.spec.family.name, Config)(handle.spec)
         self.latent_format = self.model_config.latent_format
         self.model_type = _TYPES.get(handle.param.kind, ModelType.EPS)
         self.adm_channels = handle.spec.unet.adm if handle.spec.unet else 0

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from comfy.cli_args import LatentPreviewMethod, args
 from noderack_compat.missing import gap
 
 __getattr__ = gap(__name__)
+__all__ = ["LatentPreviewMethod", "args"]
 
 MAX_PREVIEW_RESOLUTION = 512
 

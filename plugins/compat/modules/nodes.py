@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from pathlib import PurePath
 from typing import Any
 
-from noderack_compat import finder
+from noderack_compat import extras, finder
 from noderack_compat.missing import gap
 from noderack_nodes import NODE_CLASS_MAPPINGS as _BUILT_IN
 from noderack_nodes import NODE_DISPLAY_NAME_MAPPINGS as _NAMES
+from noderack_upscale import NODE_CLASS_MAPPINGS as _UPSCALE
 
 finder.install()
 _missing = gap(__name__)
 
 MAX_RESOLUTION = 16384
-NODE_CLASS_MAPPINGS: dict[str, Any] = dict(_BUILT_IN)
+# Nodes of packs are added as those load: packs find each other here.
+NODE_CLASS_MAPPINGS: dict[str, Any] = extras.callable_as_there({**_BUILT_IN, **_UPSCALE})
 NODE_DISPLAY_NAME_MAPPINGS: dict[str, str] = dict(_NAMES)
 EXTENSION_WEB_DIRS: dict[str, str] = {}
 LOADED_MODULE_DIRS: dict[str, str] = {}
@@ -22,6 +25,12 @@ LOADED_MODULE_DIRS: dict[str, str] = {}
 def __getattr__(name: str) -> Any:
     """A built-in node class by its type, such as `nodes.KSampler`."""
     return NODE_CLASS_MAPPINGS[name] if name in NODE_CLASS_MAPPINGS else _missing(name)
+
+
+def get_module_name(module_path: str) -> str:
+    """The name that a pack's folder or file goes by."""
+    path = PurePath(module_path)
+    return path.stem if path.suffix == ".py" else path.name
 
 
 def interrupt_processing(value: bool = True) -> None:

@@ -1,8 +1,9 @@
-"""LoRA from tensors that a pack has loaded by itself."""
+"""Models and LoRA from tensors that a pack has loaded by itself: the core reads them from files, mapped."""
 
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,3 +26,19 @@ def on_models(
                 handle = handle.with_patches(patches)
             done.append(handle)
     return done[0], done[1]
+
+
+def in_a_file(tensors: Mapping[str, Any], read: Callable[[str], Any]) -> Any:
+    """What `read` makes of a file with these tensors; the file is gone from the folder afterwards."""
+    return in_files([tensors], lambda paths: read(paths[0]))
+
+
+def in_files(parts: Sequence[Mapping[str, Any]], read: Callable[[list[str]], Any]) -> Any:
+    """The same for several."""
+    from safetensors.torch import save_file
+
+    with tempfile.TemporaryDirectory(prefix="noderack-tensors-") as folder:
+        paths = [str(Path(folder) / f"{place}.safetensors") for place in range(len(parts))]
+        for path, tensors in zip(paths, parts, strict=True):
+            save_file({name: tensor.contiguous().clone() for name, tensor in tensors.items()}, path)
+        return read(paths)

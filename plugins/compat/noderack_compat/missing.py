@@ -157,6 +157,8 @@ def gap(module: str) -> Callable[[str], Any]:
     """The `__getattr__` of a module that provides some of the names that it has in the field."""
 
     def missing(name: str) -> Any:
+        if module.startswith("comfy_extras.") and (extra := _extra(module, name)) is not None:
+            return extra
         if name in interface().get(module, frozenset()):
             return stand_in(f"{module}.{name}")
         if name.startswith("__"):
@@ -168,3 +170,10 @@ def gap(module: str) -> Callable[[str], Any]:
         raise AttributeError(f"module {module!r} has no {name!r} here, nor on any host that is known")
 
     return missing
+
+
+def _extra(module: str, name: str) -> type | None:
+    """A class of the field's further nodes, where that node is here."""
+    from noderack_compat.extras import node_class
+
+    return node_class(module, name)

@@ -105,8 +105,10 @@ class ControlNetApplyAdvanced(Node):
         start_percent: float,
         end_percent: float,
         vae: Any = None,
+        extra_concat: Any = (),
     ) -> tuple[Conditioning, Conditioning]:
-        """`vae` is for ControlNets of families whose hint is a latent; those here read the picture."""
+        """`vae` and `extra_concat` are for ControlNets of families whose hint is a latent; those here read
+        the picture."""
         if strength == 0:
             return positive, negative
         how = (strength, start_percent, end_percent)
@@ -294,9 +296,18 @@ def _steered(
     for tensor, options in conditioning:
         before = options.get("control")
         if id(before) not in made:
-            made[id(before)] = control_net.given(image, *how).after(before)
+            made[id(before)] = _after(control_net, image, how, before)
         found.append([tensor, {**options, "control": made[id(before)], "control_apply_to_uncond": False}])
     return found
+
+
+def _after(control_net: Any, image: Tensor, how: tuple[float, float, float], before: Any) -> Any:
+    """The control over the picture, after another; in the field's way where one of both is of a pack."""
+    if hasattr(control_net, "given") and (before is None or hasattr(before, "residuals")):
+        return control_net.given(image, *how).after(before)
+    strength, start, end = how
+    made = control_net.copy().set_cond_hint(image.movedim(-1, 1), strength, (start, end))
+    return made.set_previous_controlnet(before)
 
 
 NODES: Mappings = {

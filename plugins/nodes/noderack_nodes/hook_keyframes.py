@@ -82,8 +82,8 @@ class CreateHookKeyframesInterpolated(_Keyframes):
         start_percent: float,
         end_percent: float,
         keyframes_count: int,
-        print_keyframes: bool = False,
         prev_hook_kf: Any = None,
+        print_keyframes: bool = False,
     ) -> tuple[Any]:
         """Evenly over the stretch of the run; those that fall between two steps are passed over."""
         ways = [_EASE[interpolation](t) for t in _even(keyframes_count)]
@@ -110,8 +110,8 @@ class CreateHookKeyframesFromFloats(_Keyframes):
         floats_strength: float | Iterable[float],
         start_percent: float,
         end_percent: float,
-        print_keyframes: bool = False,
         prev_hook_kf: Any = None,
+        print_keyframes: bool = False,
     ) -> tuple[Any]:
         """Evenly over the stretch of the run."""
         given = [floats_strength] if isinstance(floats_strength, int | float) else floats_strength

@@ -172,7 +172,7 @@ class LoadImageMask(LoadImage):
 
     RETURN_TYPES = ("MASK",)
     CATEGORY = "mask"
-    FUNCTION = "load_channel"
+    FUNCTION = "load_image_mask"
 
     @classmethod
     def INPUT_TYPES(cls) -> Inputs:
@@ -180,7 +180,7 @@ class LoadImageMask(LoadImage):
         pictures = (input_names("input", PICTURES), {"image_upload": True})
         return {"required": {"image": pictures, "channel": (["alpha", "red", "green", "blue"],)}}
 
-    def load_channel(self, image: str, channel: str) -> tuple[Tensor]:
+    def load_image_mask(self, image: str, channel: str) -> tuple[Tensor]:
         """MASK [1, H, W] of that channel; alpha comes inverted, so that transparent is 1."""
         from noderack_nodes.png import read_channel
 

@@ -57,7 +57,7 @@ class VAEDecode(Node):
     CATEGORY = "latent"
     FUNCTION = "decode"
 
-    def decode(self, samples: Latent, vae: Any) -> tuple[Tensor]:
+    def decode(self, vae: Any, samples: Latent) -> tuple[Tensor]:
         """IMAGE [B, H, W, 3]."""
         return (vae.decode(samples["samples"]),)
 
@@ -70,7 +70,7 @@ class VAEEncode(Node):
     CATEGORY = "latent"
     FUNCTION = "encode"
 
-    def encode(self, pixels: Tensor, vae: Any) -> tuple[Latent]:
+    def encode(self, vae: Any, pixels: Tensor) -> tuple[Latent]:
         """A size that is no multiple of 8 is cut at its edges."""
         return ({"samples": vae.encode(crop_to_grid(pixels)[:, :, :, :3])},)
 
@@ -93,7 +93,7 @@ class VAEEncodeForInpaint(Node):
     CATEGORY = "latent/inpaint"
     FUNCTION = "encode"
 
-    def encode(self, pixels: Tensor, vae: Any, mask: Tensor, grow_mask_by: int = 6) -> tuple[Latent]:
+    def encode(self, vae: Any, pixels: Tensor, mask: Tensor, grow_mask_by: int = 6) -> tuple[Latent]:
         """`grow_mask_by` pixels: the seam is painted as well."""
         image, fitted = fit_mask(pixels, mask)
         grown = _grow(fitted.round(), grow_mask_by) if grow_mask_by else fitted

@@ -134,8 +134,9 @@ class KSamplerAdvanced(Node):
         start_at_step: int,
         end_at_step: int,
         return_with_leftover_noise: str,
+        denoise: float = 1.0,
     ) -> tuple[Latent]:
-        """Steps `start_at_step` up to, not including, `end_at_step` of `steps`."""
+        """Steps `start_at_step` up to, not including, `end_at_step` of `steps`; packs may pass `denoise`."""
         return (
             _sample(
                 model,
@@ -151,6 +152,7 @@ class KSamplerAdvanced(Node):
                 start=start_at_step,
                 end=end_at_step,
                 finish=return_with_leftover_noise == "disable",
+                denoise=denoise,
             ),
         )
 

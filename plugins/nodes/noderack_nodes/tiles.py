@@ -45,8 +45,8 @@ class VAEDecodeTiled(Node):
 
     def decode(
         self,
-        samples: Latent,
         vae: Any,
+        samples: Latent,
         tile_size: int,
         overlap: int = 64,
         temporal_size: int = 64,

@@ -19,6 +19,14 @@ def load(ckpt_path: str) -> ClipVisionModel:
     return _load(ckpt_path)
 
 
+def load_clipvision_from_sd(sd: Any, prefix: str = "", convert_keys: bool = False) -> ClipVisionModel:
+    """An image tower of tensors in memory."""
+    from noderack_compat.loras import in_a_file
+
+    cut = {name.removeprefix(prefix): value for name, value in sd.items() if name.startswith(prefix)}
+    return in_a_file(cut, load)
+
+
 def clip_preprocess(
     image: Any, size: int = 224, mean: Any = MEAN, std: Any = SPREAD, crop: bool = True
 ) -> Any:

@@ -6,12 +6,25 @@ from typing import Any, ClassVar
 
 from noderack_compat.missing import gap
 from noderack_diffusion.patching.inner import Latents
+from noderack_diffusion.spec import PLAYGROUND
 from noderack_diffusion.spec import LatentFormat as _Form
 
 __getattr__ = gap(__name__)
 
 
-class LatentFormat(Latents):
+class _Kind(type):
+    """A model's own latents are of the class that has the same numbers."""
+
+    form: _Form
+
+    def __instancecheck__(cls, instance: Any) -> bool:
+        if super().__instancecheck__(instance):
+            return True
+        own = getattr(instance, "form_of_family", None)
+        return own is not None and (cls is LatentFormat or own == cls.form)
+
+
+class LatentFormat(Latents, metaclass=_Kind):
     """`(latent - shift) * scale`, and back."""
 
     form: ClassVar[_Form] = _Form(scale=1.0)
@@ -44,6 +57,10 @@ class Flux(LatentFormat):
     taesd_decoder_name = "taef1_decoder"
 
 
+class SDXL_Playground_2_5(LatentFormat):
+    form = PLAYGROUND
+
+
 class SD_X4(LatentFormat):
     form = _Form(scale=0.08333, factor=4)
 
@@ -56,5 +73,5 @@ class SC_B(LatentFormat):
     form = _Form(scale=1.0 / 0.43)
 
 
-for _kind in (LatentFormat, SD15, SDXL, SD3, Flux, SD_X4, SC_Prior, SC_B):
+for _kind in (LatentFormat, SD15, SDXL, SDXL_Playground_2_5, SD3, Flux, SD_X4, SC_Prior, SC_B):
     _kind.latent_channels, _kind.scale_factor = _kind.form.channels, _kind.form.scale

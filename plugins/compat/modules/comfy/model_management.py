@@ -206,6 +206,28 @@ def cleanup_models_gc() -> None:
     gc.collect()
 
 
+DISABLE_SMART_MEMORY = False
+in_training = False
+
+
+def unload_model_and_clones(
+    model: Any, unload_additional_models: bool = True, all_devices: bool = False
+) -> None:
+    """Nothing to do: see the top of this file."""
+    soft_empty_cache()
+
+
+def raise_non_oom(error: BaseException) -> None:
+    """Raises what is no lack of memory."""
+    if not isinstance(error, OOM_EXCEPTIONS):
+        raise error
+
+
+def pick_weight_dtype(dtype: Any, fallback_dtype: Any, device: Any = None) -> Any:
+    """The dtype asked for, where the device has it."""
+    return dtype if dtype is not None and supports_dtype(device or _DEVICE, dtype) else fallback_dtype
+
+
 def loaded_models(only_currently_used: bool = False) -> list[Any]:
     return []
 

@@ -123,6 +123,7 @@ class ModelPatcher(Steering, metaclass=ABCMeta):
 
 
 ModelPatcher.register(Model)
+CoreModelPatcher = ModelPatcher
 
 
 def set_model_options_patch_replace(

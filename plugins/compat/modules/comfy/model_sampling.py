@@ -15,6 +15,7 @@ from noderack_diffusion.sigma import (
     flow,
     flux,
     scaled_linear,
+    without_signal,
 )
 from torch import Tensor
 
@@ -26,6 +27,12 @@ def reshape_sigma(sigma: Tensor, noise_dim: int) -> Tensor:
     if sigma.numel() == 1:
         return sigma.reshape(())
     return sigma.reshape(sigma.shape[0], *[1] * (noise_dim - 1))
+
+
+def rescale_zero_terminal_snr_sigmas(sigmas: Tensor) -> Tensor:
+    """Noise levels whose last one is nearly pure noise."""
+    kept = without_signal(1 / (sigmas * sigmas + 1))
+    return ((1 - kept) / kept) ** 0.5
 
 
 def flux_time_shift(mu: float, sigma: float, t: Any) -> Any:

@@ -193,6 +193,33 @@ def repeat_to_batch_size(tensor: Tensor, batch_size: int, dim: int = 0) -> Tenso
     return tensor
 
 
+def resize_to_batch_size(tensor: Tensor, batch_size: int) -> Tensor:
+    """A batch of another size: rows taken evenly over it."""
+    have = tensor.shape[0]
+    if have == batch_size or batch_size <= 1:
+        return tensor[:batch_size]
+    shorter = (have - 1) / (batch_size - 1)
+    rows = [
+        round(place * shorter) if batch_size < have else int((place + 0.5) * have / batch_size)
+        for place in range(batch_size)
+    ]
+    return tensor[[min(row, have - 1) for row in rows]]
+
+
+def pack_latents(latents: Any) -> tuple[Tensor, list[Any]]:
+    """Several latents as one `[B, 1, n]`, and their shapes."""
+    return torch.cat([one.flatten(1).unsqueeze(1) for one in latents], dim=-1), [one.shape for one in latents]
+
+
+def unpack_latents(combined_latent: Tensor, latent_shapes: Any) -> list[Tensor]:
+    """And back; a single one is left as it is."""
+    if len(latent_shapes) < 2:
+        return [combined_latent]
+    lengths = [math.prod(shape[1:]) for shape in latent_shapes]
+    parts = combined_latent[..., : sum(lengths)].split(lengths, dim=-1)
+    return [p.reshape(p.shape[0], *shape[1:]) for p, shape in zip(parts, latent_shapes, strict=True)]
+
+
 def lanczos(samples: Tensor, width: int, height: int) -> Tensor:
     """Resizes [B, C, H, W] as Pillow does, over 8 bits."""
     pictures = [
