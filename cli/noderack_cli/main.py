@@ -184,6 +184,8 @@ def run(args: Sequence[str]) -> int:
     except BrokenPipeError:  # the reader of a pipe left: nothing to tell, nobody to tell it
         return 0
     except BaseException as error:  # the border: whatever it is becomes one sentence
+        if isinstance(error.__context__, BrokenPipeError):  # as click passes it on
+            return 0
         if debug:
             traceback.print_exc()
         told = tell(error)

@@ -32,6 +32,29 @@ def test_a_clean_pack_has_no_findings(tmp_path: Path) -> None:
     [
         ("eval('1')", "eval", "warning"),
         ("import base64\nexec(base64.b64decode('cGFzcw=='))", "obfuscation", "error"),
+        (
+            "_ = lambda data: __import__('zlib').decompress(data)\nexec((_)(b'abc'))",
+            "obfuscation",
+            "error",
+        ),
+        ("SingleNode.RETURN_NAMES = ('a', 'b')", "schema", "error"),
+        (
+            "class N:\n    FUNCTION = 'gone'\n    def INPUT_TYPES(): return {}\n    def run(self): pass",
+            "schema",
+            "error",
+        ),
+        (
+            "class N:\n    FUNCTION = 'run'\n    RETURN_TYPES = 'IMAGE'\n"
+            "    def INPUT_TYPES(): return {}\n    def run(self): pass",
+            "schema",
+            "error",
+        ),
+        (
+            "class N:\n    FUNCTION = 'run'\n    def INPUT_TYPES(): return {'required': {'q': ('INT',)}}\n"
+            "    def run(self): pass",
+            "schema",
+            "error",
+        ),
         ("import subprocess\nsubprocess.run(['pip', 'install', 'x'])", "installs", "error"),
         ("import os\nos.system('ls')", "subprocess", "warning"),
         ("import requests\nrequests.get('https://example.org')", "network-at-import", "error"),
@@ -42,7 +65,6 @@ def test_a_clean_pack_has_no_findings(tmp_path: Path) -> None:
         ("def broken(:", "syntax", "error"),
         ("NODE_CLASS_MAPPINGS['KSampler'] = SingleNode", "type-clash", "error"),
         ("NODE_CLASS_MAPPINGS[__import__('os').environ['X']] = SingleNode", "unseen-types", "note"),
-        ("SingleNode.RETURN_NAMES = ('a', 'b')", "schema", "error"),
         ("raise ValueError('no')", "import-fails", "error"),
     ],
 )
@@ -107,3 +129,12 @@ def test_the_odd_case_passes(tmp_path: Path) -> None:
 def test_our_own_packs_have_no_errors_or_warnings(name: str) -> None:
     found = check(Path(__file__).parents[2] / "plugins" / name).findings
     assert not [str(f) for f in found if f.level != "note"]
+
+
+def test_pins_in_pyproject_are_found_at_their_line_and_mended(tmp_path: Path) -> None:
+    project = '[project]\nname = "p"\nversion = "1.0"\ndependencies = ["torch==2.1", "numpy<2", "einops"]\n'
+    folder = pack(tmp_path / "p", pyproject_toml=project)
+    found = [f for f in check(folder).findings if f.rule == "pinned-core"]
+    assert [(f.file, f.line) for f in found] == [("pyproject.toml", 4)] * 2
+    fix(folder, check(folder).findings)
+    assert 'dependencies = ["torch", "numpy", "einops"]' in (folder / "pyproject.toml").read_text()

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from noderack_registry.packing import check_code, check_needs, check_nodes, metadata
+from noderack_registry.packing import check_classes, check_code, check_needs, check_nodes, metadata
 from noderack_registry.packing.errors import NoNodes
 from noderack_registry.packing.finding import Edit, Finding, order
 from noderack_registry.packing.layout import source_modules
@@ -48,7 +48,11 @@ def check_wheel(path: Path, taken: Mapping[str, str] | None = None) -> Report:
 def check_source(source: Source, taken: Mapping[str, str]) -> Report:
     """The same for an opened source."""
     pack = metadata.read(source)
-    needs = (*_metadata(source, pack), *check_needs.requirements(source))
+    needs = (
+        *_metadata(source, pack),
+        *check_needs.requirements(source),
+        *check_needs.declared_in_project(source, metadata.pyproject(source.root)),
+    )
     try:
         return _report(source, pack, source_modules(source, metadata.pyproject(source.root)), needs, taken)
     except NoNodes as cause:
@@ -70,6 +74,7 @@ def _report(
         *needs,
         *check_needs.imports(source, pack, texts),
         *check_code.scan(texts),
+        *check_classes.scan(texts),
         *check_nodes.scan(types, taken, library=pack.library),
     ]
     return Report(tuple(sorted(dict.fromkeys(found), key=order)), types)

@@ -34,7 +34,11 @@ NETWORK_MORE = re.compile(
 )
 LONGEST_NAME = 30  # parts of a dotted name that are looked at
 MOST_WRITTEN = 100
-HIDES = re.compile(r"(base64\.\w*decode|zlib\.decompress|marshal\.loads|bytes\.fromhex|codecs\.decode)")
+LONGEST_SHOWN = 10_000
+HIDES = re.compile(
+    r"((base64|__import__\('base64'\))\.\w*decode|(zlib|__import__\('zlib'\))\.decompress"
+    r"|marshal\.loads|__import__\('marshal'\)\.loads|bytes\.fromhex|codecs\.decode)"
+)
 
 
 def scan(texts: Mapping[str, bytes]) -> Iterator[Finding]:
@@ -55,6 +59,7 @@ class _File:
     def __init__(self, file: str, tree: ast.Module) -> None:
         self.file, self.tree = file, tree
         self.written = 0
+        self.hiding = {name for node in ast.walk(tree) for name in _hiding(node)}
         self.aliases: dict[str, str] = {}
         for node in ast.walk(tree):
             if isinstance(node, ast.Import):
@@ -105,6 +110,9 @@ class _File:
     def _hides(self, node: ast.Call) -> bool:
         """Whether code that is run was packed; only so many are written out, as they may hold each other."""
         self.written += 1
+        inside = [name.id for one in node.args for name in ast.walk(one) if isinstance(name, ast.Name)]
+        if self.written <= MOST_WRITTEN and not self.hiding.isdisjoint(inside):
+            return True
         return self.written <= MOST_WRITTEN and any(HIDES.search(ast.unparse(one)) for one in node.args)
 
     def _at_import(self, node: ast.AST) -> Iterator[Finding]:
@@ -135,3 +143,11 @@ def _at_import(body: list[ast.stmt]) -> Iterator[ast.AST]:
         yield node
         if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
             waiting.extend(ast.iter_child_nodes(node))
+
+
+def _hiding(node: ast.AST) -> Iterator[str]:
+    """The names that a statement gives to what unpacks code: `_ = lambda data: zlib.decompress(…)`."""
+    if isinstance(node, ast.Assign) and isinstance(node.value, ast.Lambda | ast.Call):
+        names = [target.id for target in node.targets if isinstance(target, ast.Name)]
+        if names and HIDES.search(ast.unparse(node.value)[:LONGEST_SHOWN]):
+            yield from names

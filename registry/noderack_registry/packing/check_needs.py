@@ -7,6 +7,7 @@ import re
 import sys
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
+from typing import Any
 
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
@@ -138,6 +139,33 @@ def requirements(source: Source) -> Iterator[Finding]:
             )
             continue
         yield from _pinned(asked, number)
+
+
+def declared_in_project(source: Source, project: Mapping[str, Any]) -> Iterator[Finding]:
+    """The same findings on [project].dependencies, at the lines that they stand on."""
+    file, given = source.root / "pyproject.toml", project.get("project")
+    wanted = given.get("dependencies") if isinstance(given, Mapping) else None
+    if not isinstance(wanted, list):
+        return
+    lines = file.read_text("utf-8", "replace").splitlines()
+    found: list[tuple[int, Finding]] = []
+    mended: dict[int, str] = {}  # several may stand on one line
+    for need in (one for one in wanted if isinstance(one, str)):
+        number = next((n for n, text in enumerate(lines, 1) if f'"{need}"' in text or f"'{need}'" in text), 0)
+        for finding in _findings(need, number):
+            found.append((number, finding))
+            if number and finding.edit is not None and finding.edit.text:
+                mended[number] = mended.get(number, lines[number - 1]).replace(need, finding.edit.text)
+    for number, finding in found:
+        edit = Edit(file.name, number, mended[number]) if finding.edit and number in mended else None
+        yield replace(finding, file=file.name, edit=edit)
+
+
+def _findings(need: str, number: int) -> Iterator[Finding]:
+    try:
+        yield from _pinned(Requirement(need), number)
+    except InvalidRequirement:
+        return
 
 
 def distributions(pack: PackMetadata) -> Iterator[Finding]:
