@@ -6,8 +6,10 @@
 
 PACKS_PYTHON is a Python that has what the packs need, and what ComfyUI needs; without it a clone of this one
 gets that installed from the index (20 minutes at most; what cannot be had is told, and such packs may not
-load). Without PEER, a wheel is compared with its own folder. The last line is JSON: shares of packs, and of
-nodes that ran on both sides; import_vs_peer is a ratio.
+load). Without PEER, a wheel is compared with its own folder. The last line is JSON: shares of packs, of nodes
+that ran on both sides, and of the places in packs whose name of the host is backed here (host_names.py has the
+others); import_vs_peer is a ratio. A pack takes half a minute, and some minutes at most; --resume FILE goes
+on where an earlier run was stopped.
 """
 
 from __future__ import annotations
@@ -23,17 +25,20 @@ import subprocess
 import sys
 import tempfile
 import zipfile
+from collections import Counter
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+import host_names
 from noderack_registry.packing import BuiltWheel, PackError, build_wheel
 from noderack_registry.packing.syntax import node_types_from_source
 from packs_env import environment
 
 ROOT = Path(__file__).parents[2]
 OWN = ROOT / "tests" / "cases" / "packs"
-ROOMS = ("registry", "host", "cli", "plugins/nodes", "plugins/compat", "plugins/compat/modules")
+ROOMS = ("registry", "host", "cli", "plugins/nodes", "plugins/upscale")
+ROOMS += ("plugins/compat", "plugins/compat/modules")
 
 
 SECONDS = 150  # for one pack, all its nodes included
@@ -64,6 +69,12 @@ class Row:
     loaded: bool = False
     ours: dict[str, Any] = field(default_factory=dict)
     peer: dict[str, Any] = field(default_factory=dict)
+    names: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def lacking(self) -> int:
+        """At how many places the pack uses a name of the host that is not backed here."""
+        return self.names.get("refused", 0) + self.names.get("lacking", 0)
 
     def compared(self) -> tuple[list[str], list[str]]:
         """Nodes that ran on both sides, and those of them that gave the same."""
@@ -267,7 +278,17 @@ def figures(rows: list[Row]) -> dict[str, float]:
         "loaded": share(sum(row.loaded for row in rows), len(rows)),
         "same_result": share(sum(len(same) for _, same in compared), both),
         "nodes_compared": both,
+        "names_backed": host_names.backed({row.name: Counter(row.names) for row in rows}),
     }
+
+
+def names_of(packs: list[Path], python: Path, peer: Path | None, host: str) -> dict[str, dict[str, int]]:
+    """For each pack, at how many places it uses names of the host that are backed, refused, lacking, gone."""
+    used = {pack.stem: host_names.uses(pack) for pack in packs}
+    every = {name for names in used.values() for name in names}
+    ours = host_names.states(every, python, map(Path, _paths()), Path(host))
+    theirs = host_names.states(every, python, [peer]) if peer else None
+    return {name: dict(row) for name, row in host_names.audit(used, ours, theirs).items()}
 
 
 def share(part: int, whole: int) -> float:
@@ -277,8 +298,8 @@ def share(part: int, whole: int) -> float:
 def table(rows: list[Row]) -> str:
     """A Markdown table of all packs."""
     lines = [
-        "| pack | built | types | seen from syntax | loads | same result | why not |",
-        "|---|---|--:|---|---|--:|---|",
+        "| pack | built | types | seen from syntax | loads | same result | names lacking | why not |",
+        "|---|---|--:|---|---|--:|--:|---|",
     ]
     for row in rows:
         both, same = row.compared()
@@ -286,7 +307,9 @@ def table(rows: list[Row]) -> str:
         shown = f"{len(same)}/{len(both)}" if both else ""
         why = row.why.replace("|", "/").replace("\n", " ")[:110]
         built, loads = ("yes" if flag else "no" for flag in (row.built, row.loaded))
-        lines.append(f"| {row.name} | {built} | {row.types} | {seen} | {loads} | {shown} | {why} |")
+        lacking = f"{row.lacking} of {sum(row.names.values())}" if row.names else ""
+        told = (row.name, built, row.types, seen, loads, shown, lacking, why)
+        lines.append(f"| {' | '.join(map(str, told))} |")
     return "\n".join(lines)
 
 
@@ -322,20 +345,20 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="noderack-bench-") as temporary:
         os.environ.setdefault("NODERACK_HOST", _host(Path(temporary)))
         bench = _bench(asked.python, asked.peer, Path(temporary), run=not asked.no_run)
+        fresh = [pack for pack in some if pack.name not in kept]
+        names = names_of(fresh, asked.python, asked.peer, os.environ["NODERACK_HOST"])
         for pack in packs:
             if wanted is None or pack.name in wanted:
                 if pack.name in kept:
                     rows.append(Row(**kept[pack.name]))
                     continue
                 row = measure(pack, bench)
+                row.names = names.get(pack.stem, {})
                 kept[pack.name] = asdict(row)
                 if asked.resume:
                     asked.resume.write_text(json.dumps(kept), "utf-8")
                 rows.append(row)
-                both, same = row.compared()
-                told = f"{row.types} types, seen {row.types_seen}, loaded {row.loaded}"
-                print(f"{row.name}: {told}, {len(same)}/{len(both)} same. {row.why}", flush=True)
-                _differences(row, both, same)
+                _tell(row)
         bench.ours.close()
         bench.theirs.close()
     if asked.table:
@@ -367,7 +390,11 @@ def _bench(python: Path, peer: Path | None, work: Path, *, run: bool) -> Bench:
     return Bench(Up(python, own, work / "ours.log"), Up(python, other, work / "theirs.log"), work, run)
 
 
-def _differences(row: Row, both: list[str], same: list[str]) -> None:
+def _tell(row: Row) -> None:
+    """A line on a pack, and the first nodes whose results differ."""
+    both, same = row.compared()
+    told = f"{row.types} types, seen {row.types_seen}, loaded {row.loaded}, {row.lacking} names lacking"
+    print(f"{row.name}: {told}, {len(same)}/{len(both)} same. {row.why}", flush=True)
     mine, theirs = row.ours.get("nodes", {}), row.peer.get("nodes", {})
     for name in sorted(set(both) - set(same))[:8]:
         print(f"    {name}: {str(mine[name]['result'])[:120]} | {str(theirs[name]['result'])[:120]}")

@@ -24,7 +24,8 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parents[2]
-OURS = ("registry", "host", "cli", "plugins/nodes", "plugins/compat", "plugins/compat/modules")
+OURS = ("registry", "host", "cli", "plugins/nodes", "plugins/upscale")
+OURS += ("plugins/compat", "plugins/compat/modules")
 HOST = {
     "comfy",
     "comfy_api",
