@@ -7,8 +7,8 @@
 PACKS_PYTHON is a Python that has what the packs need, and what ComfyUI needs; without it a clone of this one
 gets that installed from the index (20 minutes at most; what cannot be had is told, and such packs may not
 load). Without PEER, a wheel is compared with its own folder. The last line is JSON: shares of packs, of nodes
-that ran on both sides, and of the places in packs whose name of the host is backed here (host_names.py has the
-others); import_vs_peer is a ratio. A pack takes half a minute, and some minutes at most; --resume FILE goes
+that ran on both sides, and of the places in packs whose name of the host is backed here (host_names.py has
+the others); import_vs_peer is a ratio. A pack takes half a minute, some minutes at most; --resume FILE goes
 on where an earlier run was stopped.
 """
 

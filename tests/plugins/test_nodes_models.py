@@ -66,7 +66,7 @@ def test_three_files_are_one_checkpoint(host: Host, whole: tuple[Any, Any, Any])
     decoder = run("VAELoader", "part.safetensors")
     latent = draw(model, clip)
     assert draw(alone, text).equal(latent)
-    assert run("VAEDecode", {"samples": latent}, decoder).equal(run("VAEDecode", {"samples": latent}, vae))
+    assert run("VAEDecode", decoder, {"samples": latent}).equal(run("VAEDecode", vae, {"samples": latent}))
 
 
 @pytest.mark.parametrize(
@@ -219,14 +219,14 @@ def test_what_belongs_to_other_families_is_refused(whole: tuple[Any, Any, Any]) 
 def test_tiles(whole: tuple[Any, Any, Any]) -> None:
     image = torch.rand(1, 96, 128, 3, generator=torch.Generator().manual_seed(1))
     latent = run("VAEEncodeTiled", whole[2], image, 64, 16)
-    picture = run("VAEDecodeTiled", latent, whole[2], 64, 64)
+    picture = run("VAEDecodeTiled", whole[2], latent, 64, 64)
     assert latent["samples"].shape == (1, 4, 12, 16) and picture.shape == image.shape
-    one = run("VAEDecodeTiled", latent, whole[2], 4096, 64)
-    assert torch.allclose(one, run("VAEDecode", latent, whole[2]), atol=1e-5), "one tile is the whole"
-    exact = run("VAEDecodeTiled", latent, whole[2], 64, 64, 64, 8, "exact")
+    one = run("VAEDecodeTiled", whole[2], latent, 4096, 64)
+    assert torch.allclose(one, run("VAEDecode", whole[2], latent), atol=1e-5), "one tile is the whole"
+    exact = run("VAEDecodeTiled", whole[2], latent, 64, 64, 64, 8, "exact")
     assert torch.allclose(exact, one, atol=1e-5) and not torch.allclose(picture, one, atol=1e-5)
     exact = run("VAEEncodeTiled", whole[2], image, 64, 16, 64, 8, "exact")["samples"]
-    assert torch.allclose(exact, run("VAEEncode", image, whole[2])["samples"], atol=1e-5)
+    assert torch.allclose(exact, run("VAEEncode", whole[2], image)["samples"], atol=1e-5)
 
 
 def test_latents_in_files(host: Host) -> None:
