@@ -7,7 +7,7 @@ from noderack_diffusion.aliases import tower_aliases, unet_aliases
 from noderack_diffusion.errors import DiffusionError
 from noderack_diffusion.lora import _algorithms, group
 from noderack_diffusion.patch import Part, Patch, PatchSet, apply
-from noderack_diffusion.unet import unet_config
+from noderack_diffusion.unet import Level, UNet, UNetConfig, unet_config
 from torch import Tensor
 
 from .conftest import Golden, made
@@ -128,6 +128,45 @@ def test_every_spelling_that_the_field_uses(name: str, golden: Golden, layouts) 
         if inner in set(known.values()):
             wrong += [(s, known.get(s), inner) for s in spellings if known.get(s) != inner]
     assert not wrong[:10]
+
+
+ATTENTION = "input_blocks.1.1.transformer_blocks.0.attn1"
+THEIRS = "down_blocks.0.attentions.0.transformer_blocks.0.attn1"
+TEXT = "text_model.encoder.layers.0.self_attn.q_proj"
+
+
+@pytest.mark.parametrize(
+    ("who", "spelling", "parameter"),
+    [
+        ("kohya, SD 1", f"lora_unet_{THEIRS}_to_q", f"{ATTENTION}.to_q.weight"),
+        ("kohya, SDXL", f"lora_unet_{ATTENTION}_to_q", f"{ATTENTION}.to_q.weight"),
+        ("kohya's OFT", f"oft_unet_{ATTENTION}_to_q", f"{ATTENTION}.to_q.weight"),
+        ("LyCORIS", f"lycoris_{THEIRS}_to_q", f"{ATTENTION}.to_q.weight"),
+        ("OneTrainer", f"lora_transformer_{THEIRS}_to_q", f"{ATTENTION}.to_q.weight"),
+        ("diffusers", f"unet.{THEIRS}.to_out.0", f"{ATTENTION}.to_out.0.weight"),
+        ("the oldest diffusers", f"{THEIRS}.processor.to_out", f"{ATTENTION}.to_out.0.weight"),
+        ("generic", f"diffusion_model.{ATTENTION}.to_q", f"{ATTENTION}.to_q.weight"),
+        ("PEFT", f"base_model.model.{THEIRS}.to_q", f"{ATTENTION}.to_q.weight"),
+        ("PEFT in a pipeline", f"unet.base_model.model.{THEIRS}.to_q", f"{ATTENTION}.to_q.weight"),
+        ("original names alone", f"{ATTENTION}.to_q", f"{ATTENTION}.to_q.weight"),
+        ("kohya, text", f"lora_te_{TEXT}", f"l.{TEXT}.weight"),
+        ("kohya, SDXL's text", f"lora_te1_{TEXT}", f"l.{TEXT}.weight"),
+        ("diffusers, text", f"text_encoder.{TEXT}", f"l.{TEXT}.weight"),
+        ("generic, text", f"text_encoders.clip_l.transformer.{TEXT}", f"l.{TEXT}.weight"),
+        ("PEFT, text", f"base_model.model.{TEXT}", f"l.{TEXT}.weight"),
+    ],
+)
+def test_each_way_of_naming_a_module(who: str, spelling: str, parameter: str) -> None:
+    config = UNetConfig(levels=(Level(1, (1, 1), (1, 1, 1)), Level(2, (0, 0), (0, 0, 0))))
+    with torch.device("meta"):
+        there = [name for name, _ in UNet(config).named_parameters()]
+    known = unet_aliases(config, there) | tower_aliases("l", [f"{TEXT}.weight"], alone=True)
+    head, _, _ = spelling.partition("_")
+    if head in ("lora", "oft", "lycoris"):
+        marks = ("lora_unet_", "oft_unet_", "lycoris_", "lora_transformer_", "lora_te_", "lora_te1_")
+        mark = next(m for m in marks if spelling.startswith(m))
+        spelling = mark + spelling.removeprefix(mark).replace(".", "_")
+    assert known[spelling] == parameter, who
 
 
 def test_errors_are_of_one_family() -> None:
