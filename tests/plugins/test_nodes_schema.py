@@ -16,7 +16,7 @@ REFERENCE = Path(__file__).parents[2].parent / "shared/data/object_info.json"
 OURS_MAY_BE_FEWER = {
     *("sampler_name", "scheduler", "vae_name", "image", "ckpt_name", "lora_name", "unet_name", "clip_name"),
     *("clip_name1", "clip_name2", "control_net_name", "model_path", "latent"),
-    "hypernetwork_name",
+    *("hypernetwork_name", "photomaker_model_name"),
 }
 # Types of later versions of the reference, and ours.
 NOT_THERE = frozenset(
