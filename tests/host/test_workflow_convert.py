@@ -41,3 +41,14 @@ def test_api_form_passes_through() -> None:
     workflow = read_workflow(CASES / "txt2img.api.json")
     assert bare(workflow.prompt({}).prompt) == json.loads((CASES / "txt2img.api.json").read_text())
     assert next(use.type for use in workflow.node_uses()) == "CheckpointLoaderSimple"
+
+
+def test_a_prompt_of_an_older_host_gets_the_younger_widgets_but_no_model_file() -> None:
+    raw = json.loads((CASES / "txt2img.api.json").read_text())
+    sampler = next(key for key, node in raw.items() if node["class_type"] == "KSampler")
+    loader = next(key for key, node in raw.items() if node["class_type"] == "CheckpointLoaderSimple")
+    del raw[sampler]["inputs"]["denoise"], raw[loader]["inputs"]["ckpt_name"]
+    conversion = read_workflow(json.dumps(raw)).prompt(SCHEMAS)
+    assert conversion.prompt[sampler]["inputs"]["denoise"] == 1.0
+    assert "ckpt_name" not in conversion.prompt[loader]["inputs"]
+    assert [(note.code, note.where) for note in conversion.notes] == [("default-used", sampler)]

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from noderack_host.schema import InputSchema, NodeSchema
 from noderack_host.workflow.errors import Note
 from noderack_host.workflow.graph import Input, Node
+from noderack_host.workflow.models import is_model_name
 from noderack_host.workflow.resolve import Literal, Ref, resolve
 from noderack_host.workflow.scope import Placed, flatten
 from noderack_host.workflow.widgets import (
@@ -47,7 +48,7 @@ class _Job:
 def convert(workflow: Workflow, schemas: Mapping[str, NodeSchema], *, defaults: bool = True) -> Conversion:
     """The API form of a workflow. Raises WorkflowError when sub-graphs contain themselves."""
     if workflow.ui is None:
-        return _as_it_is(workflow.api or {})
+        return _as_it_is(workflow.api or {}, schemas if defaults else {})
     document = workflow.document()
     _, placed = flatten(document, schemas)
     job = _Job(schemas, names_in_prompt(workflow.api), defaults, list(document.notes))
@@ -64,21 +65,33 @@ def _node(place: Placed, job: _Job) -> dict[str, Any]:
     return {"inputs": _inputs(place, schema, job), "class_type": node.type, "_meta": {"title": title}}
 
 
-def _as_it_is(api: Mapping[str, Any]) -> Conversion:
+def _as_it_is(api: Mapping[str, Any], schemas: Mapping[str, NodeSchema]) -> Conversion:
     prompt: Prompt = {}
     notes: list[Note] = []
     for key, raw in api.items():
         if not isinstance(raw, Mapping) or not isinstance(raw.get("class_type"), str):
             notes.append(Note("unreadable", "no node: it has no class_type", str(key)))
             continue
-        inputs = raw.get("inputs")
-        meta = raw.get("_meta")
+        given, meta = raw.get("inputs"), raw.get("_meta")
+        inputs = dict(given) if isinstance(given, Mapping) else {}
+        if (schema := schemas.get(raw["class_type"])) is not None:
+            inputs |= _younger(inputs, schema, str(key), notes)
         prompt[str(key)] = {
-            "inputs": dict(inputs) if isinstance(inputs, Mapping) else {},
+            "inputs": inputs,
             "class_type": raw["class_type"],
             **({"_meta": dict(meta)} if isinstance(meta, Mapping) else {}),
         }
     return Conversion(prompt, tuple(notes))
+
+
+def _younger(inputs: Mapping[str, Any], schema: NodeSchema, where: str, notes: list[Note]) -> dict[str, Any]:
+    """Defaults of required widgets that a prompt lacks, as one of an older host does; never a model file."""
+    plain = (item for item in schema.of_kind("required") if is_widget(item) and item.type not in DYNAMIC)
+    absent = [item for item in plain if item.name not in inputs and item.type != DYNAMIC_GROUP]
+    found = {item.name: item.default for item in absent if item.default is not None}
+    found = {n: v for n, v in found.items() if not (isinstance(v, str) and is_model_name(v))}
+    notes.extend(Note("default-used", f"no value for {name}; its default is used", where) for name in found)
+    return found
 
 
 def _inputs(place: Placed, schema: NodeSchema | None, job: _Job) -> dict[str, Any]:

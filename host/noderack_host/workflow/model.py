@@ -64,8 +64,8 @@ class Workflow:
 
         Without a schema for a type its links are kept, and its values where the file itself names them; a
         note says so. Required widgets that the file is too old to have get the schema's default (noted),
-        unless `defaults` is off. A workflow that only has the API form comes back as it is. Raises
-        WorkflowError when sub-graphs contain themselves.
+        unless `defaults` is off. A workflow that only has the API form comes back as it is otherwise; in it
+        no model file is chosen by default. Raises WorkflowError when sub-graphs contain themselves.
         """
         from noderack_host.workflow.convert import convert
 
