@@ -14,6 +14,10 @@ from torch import Tensor
 CLIP, VAE, RANK = ClipConfig(), VaeConfig(), 16
 DTYPES = {"fp32": (torch.float32, "F32"), "bf16": (torch.bfloat16, "BF16")}
 Shape = tuple[int, ...]
+_TOWERS = {
+    "cond_stage_model.transformer.": "lora_te_",
+    "conditioner.embedders.0.transformer.": "lora_te1_",
+}
 
 
 def levels(depths: Shape, mults: Shape) -> tuple[Level, ...]:
@@ -51,16 +55,21 @@ def shapes(family: str, width: int) -> dict[str, Shape]:
 
 def lora_shapes(family: str, width: int) -> dict[str, Shape]:
     """An adapter of rank 16 on every attention, feed-forward and projection of network and text tower."""
+    return adapter_for(shapes(family, width))
+
+
+def adapter_for(checkpoint: Mapping[str, Shape]) -> dict[str, Shape]:
+    """The same for any checkpoint whose first text tower has Hugging Face's names."""
     found: dict[str, Shape] = {}
-    for name, shape in shapes(family, width).items():
+    for name, shape in checkpoint.items():
         stem = name.removesuffix(".weight")
         unet_part, text_part = "transformer_blocks" in name or "proj_" in name, ".layers." in name
         if not name.endswith("weight") or len(shape) < 2 or not (unet_part or text_part):
             continue
         if name.startswith("model."):
             stem = "lora_unet_" + stem.removeprefix("model.diffusion_model.").replace(".", "_")
-        elif name.startswith("cond"):
-            stem = "lora_te_" + stem.removeprefix("cond_stage_model.transformer.").replace(".", "_")
+        elif tower := next((t for t in _TOWERS if name.startswith(t)), None):
+            stem = _TOWERS[tower] + stem.removeprefix(tower).replace(".", "_")
         else:
             continue
         ones = (1,) * (len(shape) - 2)
