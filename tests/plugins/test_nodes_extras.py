@@ -83,6 +83,20 @@ def test_another_scale_of_guidance_for_a_part(whole: Whole) -> None:  # noqa: F8
     assert draw(twice, clip, cfg=3.0).allclose(other, atol=1e-4), "the one nearest the sampler counts"
 
 
+def test_small_pictures_and_depths_go_with_the_words() -> None:
+    words, images = [[torch.zeros(1, 2, 4), {"a": 1}]], torch.rand(2, 64, 96, 3)
+    yes, no, latent = run("SD_4XUpscale_Conditioning", images, words, words, 4.0, 0.2)
+    assert latent["samples"].shape == (2, 4, 64, 96), "four pixels a cell, four times as large"
+    for side in (yes, no):
+        told = side[0][1]
+        assert told["a"] == 1 and told["noise_augmentation"] == 0.2
+        assert torch.allclose(told["concat_image"], images.movedim(-1, 1) * 2 - 1, atol=1e-5)
+    assert words[0][1] == {"a": 1}, "what came in stays as it is"
+    yes, no = run("NoderackDepthConditioning", words, words, images)
+    assert torch.allclose(yes[0][1]["concat_depth"], images.mean(-1)[:, None], atol=1e-6)
+    assert no[0][1]["concat_depth"].shape == (2, 1, 64, 96)
+
+
 def test_sigmas_written_out() -> None:
     assert run("ManualSigmas", "14.6, 3 .5;0").tolist() == pytest.approx([14.6, 3.0, 0.5, 0.0])
 
