@@ -172,8 +172,7 @@ def _as_convolution(name: str, piece: Piece) -> Piece:
 
 
 def _clip(folder: Path, family: Family, place: Placed, embeddings: Embeddings | None) -> Clip | None:
-    parts = ("text_encoder", "text_encoder_2") if len(family.towers) > 1 else ("text_encoder",)
-    there = [part for part in parts if (folder / part).is_dir()]
+    there = [part for part in ("text_encoder", "text_encoder_2") if (folder / part).is_dir()]
     if len(there) != len(family.towers):
         return None
     towers = tuple(_tower(folder / p, r, place) for p, r in zip(there, family.towers, strict=True))

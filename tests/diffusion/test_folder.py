@@ -1,5 +1,6 @@
 """Folders of diffusers and pickled files give the same model as the single file."""
 
+import shutil
 from pathlib import Path
 
 import diffusers
@@ -56,6 +57,14 @@ def test_each_part_answers_as_diffusers_does(parts: tuple) -> None:
         assert apart(ours.vae.decode(x), picture) <= TOLERANCE
         ids = torch.tensor([[t.value for t in ours.clip.tokenize("a cat")["l"][0]]])
         assert apart(ours.clip.encode("a cat")[0], text(ids).last_hidden_state) <= TOLERANCE
+
+
+def test_the_only_text_encoder_may_be_the_second(parts: tuple, tmp_path: Path) -> None:
+    whole = tmp_path / "pipe"
+    shutil.copytree(parts[0], whole)
+    (whole / "text_encoder").rename(whole / "text_encoder_2")  # as SDXL's refiner has it
+    said = [load_folder(folder, device="cpu").clip.encode("a cat")[0] for folder in (parts[0], whole)]
+    assert said[0].equal(said[1])
 
 
 def test_a_folder_without_its_weights_says_what_is_missing(tmp_path: Path) -> None:
