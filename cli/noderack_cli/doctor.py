@@ -19,11 +19,12 @@ from noderack_host.revoked import revoked_packs
 
 from noderack_cli import generations
 from noderack_cli.errors import NodesError
-from noderack_cli.generations import Generation
+from noderack_cli.generations import Generation, InstalledPack
 from noderack_cli.installed import Installed, installed
 from noderack_cli.machine import Machine
 from noderack_cli.model_files import Index
 from noderack_cli.reasons import Needs
+from noderack_cli.show import quoted
 from noderack_cli.solve import OVERLAPS
 
 LITTLE = 1 << 30
@@ -119,10 +120,16 @@ def _packs(now: Generation) -> Iterator[Ill]:
         if pack.disabled or pack.origin == "host":
             continue
         if here is None:
-            yield Ill("pack-gone", f"{pack.name} is recorded and not installed", f"nodes install {pack.name}")
+            yield Ill("pack-gone", f"{pack.name} is recorded and not installed", _again(pack))
         elif here.version != pack.version:
             told = f"{pack.name} is {here.version}, recorded is {pack.version}: something else changed it"
-            yield Ill("foreign-edit", told, f"nodes install {pack.name}=={pack.version}")
+            yield Ill("foreign-edit", told, _again(pack))
+
+
+def _again(pack: InstalledPack) -> str:
+    """The command that installs what the record says."""
+    source = pack.origin if pack.origin != "registry" else f"{pack.name}=={pack.version}"
+    return f"nodes install {quoted(source)}"
 
 
 def _revoked(host: Host) -> Iterator[Ill]:
@@ -187,7 +194,11 @@ def _models(host: Host) -> Iterator[Ill]:
     for link in sorted(host.models.rglob("*")) if host.models.is_dir() else ():
         if link.is_symlink() and not link.exists():
             told = f"{link} leads to {link.readlink()}, which is not there"
-            yield Ill("model-gone", told, f"nodes models rm {link.name}, or bring it back")
+            yield Ill(
+                "model-gone",
+                told,
+                f"nodes models rm {quoted(link.relative_to(host.models).as_posix())}, or bring it back",
+            )
     for path, known in Index.open(host).known.items():
         file = Path(path)
         if not file.exists():
@@ -207,7 +218,7 @@ def _edits(now: Generation) -> Iterator[Ill]:
         bad = [name for name, digest in _recorded(one.info) if not _same(one.info.parent / name, digest)]
         if bad:
             told = f"{pack.name}: {', '.join(bad[:3])} {'are' if len(bad) > 1 else 'is'} not as installed"
-            yield Ill("foreign-edit", told, f"nodes rollback, or: nodes install {pack.name}=={pack.version}")
+            yield Ill("foreign-edit", told, f"nodes rollback, or: {_again(pack)}")
 
 
 def _recorded(info: Path) -> Iterator[tuple[str, str]]:

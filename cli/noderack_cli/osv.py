@@ -33,20 +33,28 @@ class Vulnerability:
 def vulnerabilities(source: Path, have: Mapping[str, str]) -> list[Vulnerability]:
     """The advisories in `source` that concern the distributions `have` (name to version); raises BadInput."""
     found: dict[tuple[str, str], Vulnerability] = {}
-    for record in _records(source):
-        for one in _concerning(record, have):
-            found.setdefault((one.id, one.name), one)
+    files = rows = records = 0
+    for where, text in _texts(source):
+        files += 1
+        for row in _rows(where, text):
+            rows += 1
+            if isinstance(row, dict) and isinstance(row.get("affected"), list):
+                records += 1
+                for one in _concerning(row, have):
+                    found.setdefault((one.id, one.name), one)
+    if not files or (rows and not records):  # an answer with no advisory at all is none the less one
+        hint = "OSV data is a JSON file, or a folder or zip archive of them."
+        raise BadInput(f"{source} holds no OSV records, so nothing could be compared", hint)
     return sorted(found.values(), key=lambda one: (one.name, one.id))
 
 
-def _records(source: Path) -> Iterator[Mapping[str, Any]]:
-    for where, text in _texts(source):
-        try:
-            data = json.loads(text)
-        except ValueError as cause:
-            raise BadInput(f"{where} is not JSON: {cause}") from cause
-        rows = data.get("vulns", [data]) if isinstance(data, dict) else data
-        yield from (row for row in rows if isinstance(row, dict))
+def _rows(where: str, text: bytes) -> list[Any]:
+    try:
+        data = json.loads(text)
+    except (ValueError, RecursionError) as cause:
+        raise BadInput(f"{where} is not JSON: {cause}") from cause
+    rows = data.get("vulns", [data]) if isinstance(data, dict) else data
+    return rows if isinstance(rows, list) else [rows]
 
 
 def _texts(source: Path) -> Iterator[tuple[str, bytes]]:
@@ -73,8 +81,10 @@ def _texts(source: Path) -> Iterator[tuple[str, bytes]]:
 
 def _concerning(record: Mapping[str, Any], have: Mapping[str, str]) -> Iterator[Vulnerability]:
     if record.get("withdrawn"):
-        return
-    for affected in record.get("affected") or ():
+        return  # it counts as read, and concerns nobody
+    for affected in record["affected"]:
+        if not isinstance(affected, dict):
+            continue
         package = affected.get("package") or {}
         name = canonicalize_name(str(package.get("name", "")))
         if str(package.get("ecosystem", "")).partition(":")[0] != ECOSYSTEM or name not in have:

@@ -14,6 +14,7 @@ from noderack_cli.at_once import at_once
 from noderack_cli.errors import NotFound
 from noderack_cli.generations import Generation
 from noderack_cli.given import from_source, is_source
+from noderack_cli.installed import installed
 from noderack_cli.near import pack_or_near
 from noderack_cli.pack_facts import versions_of, with_version
 from noderack_cli.pack_names import normal
@@ -31,18 +32,16 @@ def choices(
     pins, texts = Policy.of(host).pins, list(dict.fromkeys(wanted))
     asked = {text: _question(text, pins) for text in texts if not is_source(text)}
     told = versions_of(client, asked.values())
+    here = installed(now.path)  # not what the record says: a pack that something took out comes again
 
     def choice(text: str) -> PackChoice:
         if text not in asked:
             given = from_source(text, work)
-            old = now.packs.get(given.pack)
-            return replace(given, replaces=old.version if old and not old.disabled else None)
+            return replace(given, replaces=here[given.pack].version if given.pack in here else None)
         name, _, number = asked[text].partition("==")
         version = told.get(asked[text]) or _version(client, name, number)
-        here = now.packs.get(name)
-        chosen = PackChoice(
-            name, version.version, (), "you asked for it", replaces=here.version if here else None
-        )
+        old = here[name].version if name in here else None
+        chosen = PackChoice(name, version.version, (), "you asked for it", replaces=old)
         return with_version(chosen, version)
 
     return at_once(choice, texts)

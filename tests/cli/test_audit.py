@@ -160,7 +160,7 @@ def test_advisories_are_read_from_a_zip_and_told_with_their_cure(
     assert "GHSA-2" not in out
 
 
-@pytest.mark.parametrize("text", ["{", None])
+@pytest.mark.parametrize("text", ["{", None, "{}", "[1]", "[" * 100_000, '{"affected": "all"}'])
 def test_osv_data_that_cannot_be_read_is_told(
     shop: Any, rack: Host, tmp_path: Path, text: str | None
 ) -> None:

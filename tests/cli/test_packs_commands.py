@@ -1,6 +1,8 @@
 """install, uninstall, update, pin, hold, why, diff, against a real registry."""
 
 import json
+import shlex
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -161,6 +163,26 @@ def test_mistakes(
 ) -> None:
     assert run(args) == code
     assert text in capsys.readouterr().err
+
+
+def test_what_doctor_says_mends_it(shop: Any, rack: Host, capsys: pytest.CaptureFixture[str]) -> None:
+    shop.sell("film", types=["FilmGrain"])
+    shop.sell("film", "2.0", types=["FilmGrain"])
+    assert run(["install", "film==1.0", "--yes"]) == 0
+    (rack.models / "loras").mkdir()
+    (rack.models / "loras/lost one.safetensors").symlink_to("/nowhere/lost.safetensors")
+    packages = site_packages(rack)
+    shutil.rmtree(packages / "film")
+    shutil.rmtree(packages / "film-1.0.dist-info")
+    capsys.readouterr()
+    assert run(["doctor", "--json"]) == Exit.BAD_INPUT
+    ills = json.loads(capsys.readouterr().out)["ills"]
+    cures = {ill["code"]: ill["cure"].partition(", or ")[0] for ill in ills}
+    assert cures["pack-gone"] == "nodes install film==1.0"
+    assert cures["model-gone"] == 'nodes models rm "loras/lost one.safetensors"'
+    for cure in cures.values():
+        assert run([*shlex.split(cure)[1:], "--yes"]) == 0, cure
+    assert said(capsys, "doctor") == {"ills": []}
 
 
 def test_what_others_need_stays(shop: Any, rack: Host, capsys: pytest.CaptureFixture[str]) -> None:

@@ -206,7 +206,7 @@ def remove(names: tuple[str, ...], yes: bool, folder: Path | None, as_json: bool
     nodes models rm loras/old.safetensors
     """
     host = open_host(folder)
-    paths = [_existing(host, name) for name in names]
+    paths = [_broken_link(host, name) or _existing(host, name) for name in names]
     confirm(yes or as_json, f"Remove {', '.join(map(str, paths))}?", default=False)
     index = Index.open(host)
     for path in paths:
@@ -225,13 +225,20 @@ def _existing(host: Host, name: str) -> Path:
     if found is not None:
         return found
     inside = [(c, f) for c in folders.categories for f in folders.files(c) if Path(f).name == Path(name).name]
-    if len(inside) == 1 and inside[0][1].endswith(name):
-        only = folders.find(*inside[0])
-        assert only is not None
-        return only
-    there = ", ".join(f"{category}/{file}" for category, file in inside[:3])
-    hint = f"There is: {there}." if inside else "See all with: nodes models list"
+    whole = [(c, f, path) for c, f in inside if (path := folders.find(c, f)) is not None]
+    if len(whole) == 1 and whole[0][1].endswith(name):
+        return whole[0][2]
+    there = ", ".join(f"{category}/{file}" for category, file, _ in whole[:3])
+    hint = f"There is: {there}." if whole else "See all with: nodes models list"
     raise NotFound(f"The host has no model {name}", hint)
+
+
+def _broken_link(host: Host, name: str) -> Path | None:
+    """A link below models/ that leads nowhere, by FOLDER/NAME or by its name alone; doctor tells of them."""
+    relative = safe_relative(name)
+    found = [path for path in host.models.rglob("*") if path.is_symlink() and not path.exists()]
+    fits = [path for path in found if relative and path.as_posix().endswith(f"/{relative.as_posix()}")]
+    return fits[0] if len(fits) == 1 else None
 
 
 def _place(host: Host, source: Path, target: str) -> Path:
