@@ -7,6 +7,7 @@ import os
 import shutil
 import sys
 import time
+from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -15,7 +16,7 @@ from noderack_host.folder import Host
 from noderack_registry.client import RegistryClient
 
 from noderack_cli import generations, plan_view
-from noderack_cli.errors import BadInput, NoSpace
+from noderack_cli.errors import BadInput, HostHeld, NoSpace
 from noderack_cli.exits import Exit
 from noderack_cli.held import hold
 from noderack_cli.install import Applied, apply
@@ -85,6 +86,9 @@ def carry_out(
             keep_few(host)
         if applied.installed:
             tell_server(host, progress)
+    elif generations.unfinished(host):
+        with suppress(HostHeld), hold(host.root, "nodes, tidying up", wait=0):
+            generations.tidy(host)
     brought = None
     if plan.models and not (all_or_nothing and applied.failed):
         brought = _bring(plan, host, client, progress, manner)

@@ -55,6 +55,10 @@ class InstallError(NodesError):
     code, exit = "install-failed", Exit.INSTALL_FAILED
 
 
+class TookTooLong(InstallError):
+    """An import did not end within its time; whether the packs are good, nobody knows."""
+
+
 class FetchError(NodesError):
     """A model could not be downloaded; nothing stands under its final name."""
 
@@ -71,6 +75,12 @@ class NoSpace(NodesError):
     """The disk is full, or a folder cannot be written."""
 
     code, exit = "no-space", Exit.NO_SPACE
+
+
+class ServerEnded(NodesError):
+    """The system, or a pack's code, ended the server."""
+
+    code, exit = "server-ended", Exit.RUN_FAILED
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,4 +156,7 @@ def _os_error(error: OSError) -> Told:
         return Told("not-found", f"{said}.", "", Exit.NOT_FOUND)
     if error.errno in (errno.ENAMETOOLONG, errno.EISDIR, errno.ELOOP):
         return Told("bad-input", f"{said}.", "", Exit.BAD_INPUT)
+    if error.errno == errno.EIO:
+        hint = "The disk does not do what it should: look at the system's log. The host is as it was."
+        return Told("disk-error", f"Cannot read or write: {said}.", hint, Exit.NO_SPACE)
     return Told("io-error", f"{said}.", "", Exit.UNEXPECTED)

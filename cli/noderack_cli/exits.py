@@ -33,6 +33,6 @@ MEANING: dict[Exit, str] = {
     Exit.PROMPT_INVALID: "the workflow cannot be run as it is: wrong inputs or links",
     Exit.REGISTRY: "the registry cannot be reached, or refused",
     Exit.HELD: "another process holds the host",
-    Exit.NO_SPACE: "no space left, or a folder that cannot be written",
+    Exit.NO_SPACE: "no space left, or a folder or disk that cannot be written",
     Exit.INTERRUPTED: "stopped by you (Ctrl-C)",
 }

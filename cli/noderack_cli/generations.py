@@ -27,6 +27,8 @@ from noderack_cli.installed import installed
 
 RECORD = "generation.json"
 SCHEMA = 1
+# Files that are written beside their place, whoever holds the host; nobody takes so many seconds for that.
+BESIDE, STALE = ("host.toml", "nodes.lock", ".models.json", ".revoked.json"), 3600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +128,18 @@ def unfinished(host: Host) -> list[Path]:
     if not host.generations.is_dir():
         return []
     return sorted(p for p in host.generations.iterdir() if p.is_dir() and not (p / RECORD).is_file())
+
+
+def tidy(host: Host) -> None:
+    """Remove what installers left that were killed. The caller holds the host."""
+    for path in unfinished(host):
+        remove(path)
+    for file in [*host.root.glob(".env.*"), *host.generations.glob(f"*/.{RECORD}.*")]:
+        file.unlink()
+    for name in BESIDE:
+        for file in host.root.glob(f".{name}.[0-9]*"):
+            if time.time() - file.stat().st_mtime > STALE:
+                file.unlink()
 
 
 def current(host: Host) -> Generation:
@@ -310,10 +324,7 @@ def prune(host: Host, keep: int, older_than: float = 0.0, *, spare: Collection[i
 
     Those in `spare` stay; what killed installers left goes too. Returns the numbers that were removed.
     """
-    for path in unfinished(host):
-        remove(path)
-    for file in host.root.glob(".env.*"):
-        file.unlink()
+    tidy(host)
     now = current(host).number
     others = [g for g in every(host) if g.number != now and g.number not in spare]
     doomed = others[: max(0, len(others) - keep)]

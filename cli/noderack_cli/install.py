@@ -43,8 +43,7 @@ def apply(
     the plan was made, so that nobody waits for its start.
     """
     refuse_killed(plan, remembered(host))
-    for left in generations.unfinished(host):
-        generations.remove(left)
+    generations.tidy(host)
     batches = [plan.packs] if all_or_nothing or not plan.packs else [(pack,) for pack in plan.packs]
     done: list[PackChoice] = []
     failed: list[tuple[PackChoice, NodesError]] = []

@@ -18,6 +18,8 @@ from pathlib import Path
 
 # What links cannot do here, by filesystem or by policy: then the file is copied.
 NO_LINK = {errno.EXDEV, errno.EPERM, errno.EMLINK, errno.ENOTSUP, errno.EACCES}
+# What a disk says when bytes that it took are not on it.
+LOST = {errno.EIO, errno.ENOSPC, errno.EDQUOT}
 SCRIPTS = "Scripts" if os.name == "nt" else "bin"
 LARGEST_SCRIPT = 1 << 20
 
@@ -139,7 +141,7 @@ def _with_short_shebang(text: bytes, root: bytes) -> bytes:
 
 
 def settle(path: Path) -> None:
-    """Return when all that was written on the filesystem of `path` is on the disk."""
+    """Return when all that was written on the filesystem of `path` is on the disk; raises OSError."""
     if sys.platform == "linux":
         handle = os.open(path, os.O_RDONLY)
         try:
@@ -147,6 +149,8 @@ def settle(path: Path) -> None:
                 return
         finally:
             os.close(handle)
+        if (refused := ctypes.get_errno()) in LOST:
+            raise OSError(refused, os.strerror(refused), str(path))
     if hasattr(os, "sync"):
         os.sync()
 
@@ -165,9 +169,13 @@ def settle_folder(path: Path) -> None:
 def write_settled(file: Path, text: str) -> None:
     """Write `file` beside its place, on the disk, then rename: it is there whole or not at all."""
     beside = file.with_name(f".{file.name}.{os.getpid()}")
-    with beside.open("w", encoding="utf-8") as handle:
-        handle.write(text)
-        handle.flush()
-        os.fsync(handle.fileno())
-    beside.replace(file)
+    try:
+        with beside.open("w", encoding="utf-8") as handle:
+            handle.write(text)
+            handle.flush()
+            os.fsync(handle.fileno())
+        beside.replace(file)
+    except OSError:
+        beside.unlink(missing_ok=True)
+        raise
     settle_folder(file.parent)

@@ -30,6 +30,7 @@ def _errors() -> dict[str, Exit]:
     return {
         "usage": Exit.USAGE,
         "interrupted": Exit.INTERRUPTED,
+        "disk-error": Exit.NO_SPACE,
         "io-error": Exit.UNEXPECTED,
         **others,
         **own,

@@ -102,7 +102,7 @@ def staged(
     host: Host, registry: str | None, now: Generation, rows: Sequence[Row], packs: Sequence[PackChoice]
 ) -> Iterator[Stage]:
     """Those wheels, unpacked; gone afterwards. Raises StageRefused with what uv said."""
-    root = host.generations / NAME
+    root = host.generations / f"{NAME}.{os.getpid()}"  # uv goes on for a while when this process is killed
     generations.remove(root)
     try:
         yield _unpack(host, registry, now, rows, packs, root)

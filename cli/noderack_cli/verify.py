@@ -17,7 +17,7 @@ from typing import Any
 
 from noderack_host.folder import Host
 
-from noderack_cli.errors import InstallError
+from noderack_cli.errors import InstallError, TookTooLong
 
 CHILD = Path(__file__).with_name("verify_child.py")
 GRACE = 10  # seconds after which a child that outlived its own alarm is ended from outside
@@ -51,6 +51,7 @@ class Failure:
     node_type: str | None = None
     where: tuple[str, ...] = ()
     """The last lines of code on the way to it."""
+    distribution: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +99,8 @@ class Place:
         what, said = ", ".join(packs) or "the packs", _last_json(_text(self.out, 64 << 20))
         if code != 0 and not said:
             last = _last_words(_text(self.err, 1 << 20))
-            raise InstallError(f"Importing {what} {_ending(code, limits.seconds)}{last}")
+            kind = TookTooLong if code == -signal.SIGALRM else InstallError
+            raise kind(f"Importing {what} {_ending(code, limits.seconds)}{last}")
         return _inspection(said, what)
 
 
@@ -174,7 +176,13 @@ def _inspection(data: dict[str, Any], what: str) -> Inspection:
     if "node_types" not in data:
         raise InstallError(f"Importing {what} gave no list of node types")
     failures = tuple(
-        Failure(str(f.get("pack", "?")), str(f.get("cause", f)), f.get("node_type"), _where(f.get("trace")))
+        Failure(
+            str(f.get("pack", "?")),
+            str(f.get("cause", f)),
+            f.get("node_type"),
+            _where(f.get("trace")),
+            str(f.get("distribution", f.get("pack", "?"))),
+        )
         for f in data.get("failures", ())
     )
     brought: dict[str, tuple[str, ...]] = {}

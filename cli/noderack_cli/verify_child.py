@@ -7,6 +7,7 @@ Imports nothing of ours: the generation may hold another version of Noderack tha
 
 from __future__ import annotations
 
+import ctypes
 import gc
 import importlib
 import json
@@ -94,6 +95,12 @@ def limit(seconds: int, memory: int) -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
+def end_with_parent() -> None:
+    """Have this process killed when the one that started it is killed."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
+
+
 def warm() -> None:
     """Answer requests from stdin, one JSON object a line, until it ends.
 
@@ -135,6 +142,7 @@ def _fork(run: dict[str, Any]) -> None:
     """Become what a fresh process in the environment `to` would be, and run; never returns."""
     code = 70
     try:
+        end_with_parent()
         os.setsid()
         for number, (file, flags) in enumerate(
             [(os.devnull, os.O_RDONLY), (run["out"], os.O_WRONLY), (run["err"], os.O_WRONLY)]
@@ -191,6 +199,7 @@ def _real(folder: str) -> str:
 
 def main() -> None:
     """verify_child.py SECONDS BYTES ALLOWED(joined by os.pathsep) ARGUMENTS_OF_noderack_host... | --warm"""
+    end_with_parent()
     if sys.argv[1:] == ["--warm"]:
         warm()
         return

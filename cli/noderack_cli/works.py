@@ -17,12 +17,12 @@ from typing import Protocol
 from noderack_host.folder import Host
 
 from noderack_cli import generations, stage
-from noderack_cli.errors import InstallError, NoSpace
+from noderack_cli.errors import InstallError, NoSpace, TookTooLong
 from noderack_cli.generations import Draft, Generation, InstalledPack
 from noderack_cli.installed import Constraint, constraints, installed
 from noderack_cli.model_files import digest
 from noderack_cli.plan import PackChoice, Plan
-from noderack_cli.proof import touched, unbroken, verified, verified_together
+from noderack_cli.proof import Company, beside, touched, unbroken, verified, verified_together
 from noderack_cli.solve import changes_of
 from noderack_cli.stage import Stage, StageRefused, staged, wanted
 from noderack_cli.steps import Journal
@@ -201,17 +201,37 @@ class Works:
 
     def _proven(self, put: Put, draft: Draft) -> dict[str, InstalledPack]:
         """The records of the packs when they are imported and break no other; raises InstallError."""
-        tops = self._tops | put.tops
-        types = {pack.pack: verified(self._verifier.inspect, draft, pack, tops) for pack in put.packs}
+        company, known = self._company(put.packs), True
+        if len(put.packs) > 1 or company.packs:
+            try:
+                return self._proven_together([put], draft)
+            except TookTooLong:
+                known = False
+            except InstallError:  # each alone says better what it is
+                pass
+        tops, done = self._tops | put.tops, dict[str, InstalledPack]()
+        for pack in put.packs:
+            record = _record(pack, verified(self._verifier.inspect, draft, pack, tops))
+            if known:
+                others = Company([*company.packs, *done.values()])
+                beside(self._verifier.inspect_quickly, draft, pack, tops, others)
+            done[pack.pack] = record
         self._refuse_broken([put], draft)
-        return {pack.pack: _record(pack, types[pack.pack]) for pack in put.packs}
+        return done
 
     def _proven_together(self, puts: Sequence[Put], draft: Draft) -> dict[str, InstalledPack]:
         packs = [pack for put in puts for pack in put.packs]
         tops = self._tops.union(*(put.tops for put in puts))
-        types = verified_together(self._verifier.inspect_quickly, draft, packs, tops)
+        company = self._company(packs)
+        types = verified_together(self._verifier.inspect_quickly, draft, packs, tops, company)
         self._refuse_broken(puts, draft)
         return {pack.pack: _record(pack, types[pack.pack]) for pack in packs}
+
+    def _company(self, new: Sequence[PackChoice]) -> Company:
+        """The packs that the host would import beside new ones."""
+        names = {pack.pack for pack in new}
+        used = [pack for name, pack in self._packs.items() if name not in names and not pack.disabled]
+        return Company([pack for pack in used if pack.origin != "host" and pack.node_types])
 
     def _refuse_broken(self, puts: Sequence[Put], draft: Draft) -> None:
         """Raise InstallError if a pack that was there lost node types."""

@@ -172,8 +172,12 @@ class Host:
         """Writes host.toml beside its place and renames it there, so that it is never half written."""
         self.root.mkdir(parents=True, exist_ok=True)
         beside = self.root / f".{CONFIG_NAME}.{os.getpid()}"
-        beside.write_text(write_config(self.config), encoding="utf-8")
-        beside.replace(self.root / CONFIG_NAME)
+        try:
+            beside.write_text(write_config(self.config), encoding="utf-8")
+            beside.replace(self.root / CONFIG_NAME)
+        except OSError:
+            beside.unlink(missing_ok=True)
+            raise
 
     @property
     def env(self) -> Path:

@@ -14,7 +14,8 @@ from urllib.parse import urlsplit
 import click
 from noderack_host.folder import Host
 
-from noderack_cli.errors import BadInput
+from noderack_cli.errors import BadInput, ServerEnded
+from noderack_cli.exits import Exit
 from noderack_cli.options import host_option, json_option
 from noderack_cli.revocation_watch import Watch
 from noderack_cli.where import open_host
@@ -116,23 +117,66 @@ def run_once(
 ) -> tuple[int, int | None]:
     """Runs the server until it ends; tells where it listens; passes an interrupt on and waits for the end.
 
-    Gives the exit code, and the port if it came to listen. `when_ready` is called when it does.
+    Gives the exit code, and the port if it came to listen. `when_ready` is called when it does. Raises
+    ServerEnded for a server that a signal ended which nobody sent by way of this process.
     """
-    port = None
-    with subprocess.Popen(words, env=environment, stdout=subprocess.PIPE, text=True) as child:
-        before = signal.signal(signal.SIGTERM, lambda *_: child.terminate())
-        try:
-            for line in child.stdout or ():
-                event = ready(line)
-                port = urlsplit(event["url"]).port if event else port
-                click.echo(told(event) if event and not as_json else line.rstrip())
-                if event:
-                    when_ready()
-            return child.wait(), port
-        except KeyboardInterrupt:
-            return child.wait(), port  # the terminal sent it to the child as well
-        finally:
-            signal.signal(signal.SIGTERM, before)
+    port, stop = None, Stop()
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        with _started(words, environment) as child:
+            stop.pass_to(child)
+            try:
+                for line in child.stdout or ():
+                    event = ready(line)
+                    port = urlsplit(event["url"]).port if event else port
+                    click.echo(told(event) if event and not as_json else line.rstrip())
+                    if event:
+                        when_ready()
+            except KeyboardInterrupt:
+                stop()
+            return code_of(child.wait(), asked=stop.asked), port
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _started(words: Sequence[str], environment: Mapping[str, str]) -> subprocess.Popen[str]:
+    """The server, which a Ctrl-C reaches by way of this process: it would print where it was interrupted."""
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        return subprocess.Popen(words, env=environment, stdout=subprocess.PIPE, text=True)
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+class Stop:
+    """What SIGTERM does here: it ends the server, at whatever moment it comes."""
+
+    def __init__(self) -> None:
+        self.asked = False
+        self._child: subprocess.Popen[str] | None = None
+
+    def __call__(self, *_: object) -> None:
+        """Somebody wants the end."""
+        self.asked = True
+        if self._child is not None:
+            self._child.terminate()
+
+    def pass_to(self, child: subprocess.Popen[str]) -> None:
+        """This is the server; end it at once if that was asked for already."""
+        self._child = child
+        if self.asked:
+            child.terminate()
+
+
+def code_of(code: int, *, asked: bool) -> int:
+    """The exit code for a server's own: a signal ended it if that is below 0; raises ServerEnded."""
+    if code >= 0:
+        return code
+    if asked:  # it had no time yet to take the signal as a request
+        return Exit.OK
+    name = signal.Signals(-code).name
+    hint = "Start it again; prompts that wait are kept. SIGKILL is often the system's, out of memory."
+    raise ServerEnded(f"The server was ended by {name}", hint)
 
 
 def ready(line: str) -> dict[str, Any] | None:

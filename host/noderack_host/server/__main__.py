@@ -161,6 +161,7 @@ async def _serve(
         packs = load_packs(load=for_host(host))
     app = make_app(host, packs, settings, editor_folder())
     server = app[SERVER]
+    _end_when_told(server.ending)  # before anybody is told that it listens, and may stop it
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=PATIENCE)
     await runner.setup()
     secure = _secure(certificate, key)
@@ -177,7 +178,7 @@ async def _serve(
             contextlib.redirect_stdout(Tee(sys.stdout, server.logs)),
             contextlib.redirect_stderr(Tee(sys.stderr, server.logs)),
         ):
-            await _until_stopped(server.ending)
+            await server.ending.asked.wait()
     finally:
         presence.withdraw(host)
         await runner.cleanup()
@@ -201,11 +202,10 @@ def _secure(certificate: Path | None, key: Path | None) -> ssl.SSLContext | None
     return context
 
 
-async def _until_stopped(ending: Ending) -> None:
+def _end_when_told(ending: Ending) -> None:
     for name in ("SIGINT", "SIGTERM"):
         with contextlib.suppress(NotImplementedError):  # Windows has no signals in its loop
             asyncio.get_running_loop().add_signal_handler(getattr(signal, name), ending.ask)
-    await ending.asked.wait()
 
 
 if __name__ == "__main__":
