@@ -143,20 +143,30 @@ def _from(job: Job) -> Fetched:
 
 def _through_cuts(job: Job) -> tuple[str, int, int]:
     """sha256, size, and the bytes that were downloaded; raises FetchError after too much silence."""
-    came, stalls = 0, 0
+    came, stalls, furthest = 0, 0, 0
     while True:
         stream = Stream(job.url, job.manifest, job.part, job.access, job.manner, job.progress)
         try:
             digest, size = stream.run()
         except Cut as cut:
-            came, stalls = came + stream.came, 0 if stream.came else stalls + 1
+            came += stream.came
+            stalls = 0 if stream.there > furthest else stalls + 1
+            furthest = max(furthest, stream.there)
             if stalls > job.manner.retries:
-                hint = "What came is kept: the next try goes on from there."
-                raise FetchError(f"{job.url}: no answer in {stalls} tries ({cut})", hint) from cut
+                raise _gave_up(job, cut, stalls, stream.came) from cut
             pauses = job.manner.pauses
-            time.sleep(0 if stream.came else pauses[min(stalls, len(pauses)) - 1])
+            time.sleep(pauses[min(stalls, len(pauses)) - 1] if stalls else 0)
             continue
         return digest, size, came + stream.came
+
+
+def _gave_up(job: Job, cut: Cut, tries: int, came: int) -> FetchError:
+    """What is said after so many tries of which none came further than one before."""
+    if came:
+        told = f"{job.url}: cut in {tries + 1} tries, always from the start again ({cut})"
+        return FetchError(told, "This server does not go on where it was cut; another source may.")
+    hint = "What came is kept: the next try goes on from there."
+    return FetchError(f"{job.url}: no answer in {tries} tries ({cut})", hint)
 
 
 def _mismatch(manifest: ModelManifest, digest: str, size: int) -> str | None:

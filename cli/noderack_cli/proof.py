@@ -32,7 +32,7 @@ def verified(inspect: Inspect, draft: Draft, pack: PackChoice, changed: Collecti
         if failure.node_type is None or failure.node_type in pack.node_types:
             node = f", node {failure.node_type}," if failure.node_type else ""
             told = f"{pack.pack} {pack.version}{node} does not import: {failure.cause}"
-            raise InstallError(told, "The host is as it was.")
+            raise InstallError(told, f"The host is as it was. Other versions of it: nodes show {pack.pack}")
     lacking = [type_ for type_ in pack.node_types if type_ not in seen.node_types]
     if lacking:
         hint = "The registry was wrong about it; choose another with --choose TYPE=PACK."

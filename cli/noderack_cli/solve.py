@@ -18,6 +18,7 @@ from noderack_cli.generations import Generation
 from noderack_cli.installed import Constraint, Installed, constraints, installed
 from noderack_cli.own_wheels import own_args, own_bounds
 from noderack_cli.plan import Distribution, PackChoice
+from noderack_cli.uv_said import sentence
 from noderack_cli.uv_tool import Ran, cache_for, index_args, uv
 
 # Distributions that put the same files in place: at most one of each group may be installed.
@@ -151,11 +152,9 @@ def refuse_broken_index(ran: Ran) -> None:
     """Raise IndexFault where uv did not find that there is no solution, but could not ask."""
     if "No solution found" in ran.err:
         return
-    lines = [line.strip() for line in ran.err.splitlines() if line.strip()]
-    said = [line for line in lines if not line.startswith(("warning:", "Using Python", "Resolved"))]
-    told = " ".join(line.removeprefix("error: ").removeprefix("cause: ") for line in said)
+    told, _ = sentence(ran.err)
     hint = "Try again later; nothing was changed. An index is named by python_index in host.toml."
-    raise IndexFault(f"What is on the index cannot be read: {told[:1200]}", hint)
+    raise IndexFault(f"What is on the index cannot be read: {told}", hint)
 
 
 def _refresh(packs: Sequence[PackChoice]) -> list[str]:

@@ -89,6 +89,11 @@ class Stream:
     saved: float = 0.0
     spread: bool = False  # bytes may be missing in the middle of the part
 
+    @property
+    def there(self) -> int:
+        """How many bytes of the whole are there, if any of them came by this answer."""
+        return self.total - self.extents.left if self.total is not None and self.came else 0
+
     def run(self) -> tuple[str, int]:
         """Bring what is missing; what came stays when this raises."""
         state, have = parts.load(self.part), parts.length(self.part)

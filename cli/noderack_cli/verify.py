@@ -20,6 +20,9 @@ from noderack_host.folder import Host
 from noderack_cli.errors import InstallError, TookTooLong
 
 CHILD = Path(__file__).with_name("verify_child.py")
+LONGER = "The host is as it was. Packs may take longer with seconds under [verify] in host.toml."
+AS_IT_WAS = "The host is as it was."
+OTHERS = AS_IT_WAS + " Other versions of it: nodes show {}"
 GRACE = 10  # seconds after which a child that outlived its own alarm is ended from outside
 
 
@@ -100,8 +103,9 @@ class Place:
         if code != 0 and not said:
             last = _last_words(_text(self.err, 1 << 20))
             kind = TookTooLong if code == -signal.SIGALRM else InstallError
-            raise kind(f"Importing {what} {_ending(code, limits.seconds)}{last}")
-        return _inspection(said, what)
+            told = f"Importing {what} {_ending(code, limits.seconds)}{last}"
+            raise kind(told, LONGER if kind is TookTooLong else OTHERS.format(*packs, "PACK"))
+        return _inspection(said, what, limits)
 
 
 def inspect(python: Path, host: Host, packs: Sequence[str] = (), limits: Limits | None = None) -> Inspection:
@@ -172,13 +176,13 @@ def _last_json(out: str) -> dict[str, Any]:
     return {}
 
 
-def _inspection(data: dict[str, Any], what: str) -> Inspection:
+def _inspection(data: dict[str, Any], what: str, limits: Limits) -> Inspection:
     if "node_types" not in data:
-        raise InstallError(f"Importing {what} gave no list of node types")
+        raise InstallError(f"Importing {what} gave no list of node types", AS_IT_WAS)
     failures = tuple(
         Failure(
             str(f.get("pack", "?")),
-            str(f.get("cause", f)),
+            _cause(str(f.get("cause", f)), limits),
             f.get("node_type"),
             _where(f.get("trace")),
             str(f.get("distribution", f.get("pack", "?"))),
@@ -197,6 +201,16 @@ def _inspection(data: dict[str, Any], what: str) -> Inspection:
         failures,
         seconds=seconds,
         lacking=tuple(data.get("lacking", ())),
+    )
+
+
+def _cause(told: str, limits: Limits) -> str:
+    """Why an import failed; for memory, how much there was."""
+    if not told.startswith("MemoryError"):
+        return told
+    most = f"{limits.memory / (1 << 30):g} GiB"
+    return (
+        f"{told.rstrip(': ')}: it may take {most} while it is imported (memory under [verify] in host.toml)"
     )
 
 

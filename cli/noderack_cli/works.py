@@ -26,6 +26,7 @@ from noderack_cli.proof import Company, beside, touched, unbroken, verified, ver
 from noderack_cli.solve import changes_of
 from noderack_cli.stage import Stage, StageRefused, staged, wanted
 from noderack_cli.steps import Journal
+from noderack_cli.uv_said import sentence
 from noderack_cli.uv_tool import Ran
 from noderack_cli.warm import Verifier
 
@@ -326,10 +327,9 @@ def _refuse_full(ran: Ran, packs: Sequence[PackChoice], host: Host) -> None:
 
 
 def _not_installed(packs: Sequence[PackChoice], ran: Ran) -> InstallError:
-    lines = [line.strip() for line in ran.err.splitlines() if line.strip()]
-    said = " ".join(line.removeprefix("error: ").removeprefix("cause: ") for line in lines)
+    said, hint = sentence(ran.err)
     what = ", ".join(f"{pack.pack} {pack.version}" for pack in packs)
-    return InstallError(f"{what} could not be installed: {said[:1500]}", "The host is as it was.")
+    return InstallError(f"{what} could not be installed: {said}", hint)
 
 
 def heavy(stage: Stage, packs: Sequence[PackChoice]) -> list[str]:

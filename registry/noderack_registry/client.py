@@ -7,7 +7,6 @@ here and nowhere else.
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -16,6 +15,7 @@ from urllib.parse import quote
 
 import httpx
 
+from noderack_registry.answers import body, understood
 from noderack_registry.errors import Malformed, NotFound, Refused, RegistryError, Unreachable
 from noderack_registry.schema import (
     Change,
@@ -69,30 +69,36 @@ class RegistryClient:
         answer: Mapping[str, Any] = self._json("GET", "/healthz")
         return answer
 
+    @understood
     def packs(self, page: int = 1, limit: int = 50) -> tuple[PackSummary, ...]:
         """One page of all packs, by name."""
         answer = self._json("GET", "/api/v1/packs", params={"page": page, "limit": limit})
         return tuple(PackSummary.from_json(item) for item in answer["packs"])
 
+    @understood
     def pack(self, name: str) -> Pack:
         """A pack's page. Raises NotFound."""
         return Pack.from_json(self._json("GET", f"/api/v1/packs/{quote(name, safe='')}"))
 
+    @understood
     def versions(self, name: str) -> tuple[PackVersion, ...]:
         """All versions of a pack, newest first, without their node schemas. Raises NotFound."""
         answer = self._json("GET", f"/api/v1/packs/{quote(name, safe='')}/versions")
         return tuple(PackVersion.from_json(item) for item in answer["versions"])
 
+    @understood
     def version(self, name: str, version: str) -> PackVersion:
         """One version with its node schemas and files. Raises NotFound."""
         path = f"/api/v1/packs/{quote(name, safe='')}/versions/{quote(version, safe='')}"
         return PackVersion.from_json(self._json("GET", path))
 
+    @understood
     def node_type(self, type_: str) -> tuple[TypeClaim, ...]:
         """All claims to a node type, best first; empty when no pack has it."""
         answer = self._json("GET", f"/api/v1/node-types/{quote(type_, safe='')}", missing={"claims": []})
         return tuple(TypeClaim.from_json(item) for item in answer["claims"])
 
+    @understood
     def resolve(
         self, types: Iterable[str], models: Iterable[ModelQuery] = (), packs: Iterable[str] = ()
     ) -> Resolution:
@@ -100,10 +106,11 @@ class RegistryClient:
 
         And the versions that `packs` mean, each NAME or NAME==VERSION; an older registry answers for none.
         """
-        body = {"node_types": sorted(set(types)), "models": [model.to_json() for model in models]}
-        body |= {"packs": list(packs)} if packs else {}
-        return Resolution.from_json(self._json("POST", "/api/v1/resolve", json=body))
+        asked = {"node_types": sorted(set(types)), "models": [model.to_json() for model in models]}
+        asked |= {"packs": list(packs)} if packs else {}
+        return Resolution.from_json(self._json("POST", "/api/v1/resolve", json=asked))
 
+    @understood
     def search(self, query: str, kind: str | None = None, page: int = 1, limit: int = 20) -> SearchPage:
         """Packs, node types and models that match `query`; `kind` is one of pack, node-type, model."""
         params: dict[str, Any] = {"q": query, "page": page, "limit": limit}
@@ -111,11 +118,13 @@ class RegistryClient:
             params["kind"] = kind
         return SearchPage.from_json(self._json("GET", "/api/v1/search", params=params))
 
+    @understood
     def changes(self, since: int = 0, limit: int = 1000) -> tuple[Change, ...]:
         """What changed after serial `since`, oldest first."""
         answer = self._json("GET", "/api/v1/changes", params={"since": since, "limit": limit})
         return tuple(Change.from_json(item) for item in answer["changes"])
 
+    @understood
     def revocations(self) -> tuple[Revocation, ...]:
         """The killed artefacts, as the registry lists them (see `revocations.verify` for the signature)."""
         feed = self.revocation_feed()
@@ -126,6 +135,7 @@ class RegistryClient:
         feed: Mapping[str, Any] = self._json("GET", "/api/v1/revocations")
         return feed
 
+    @understood
     def model(self, sha256: str) -> ModelManifest:
         """The model with this content. Raises NotFound."""
         answer = self._json("GET", "/api/v1/models", params={"sha256": sha256})
@@ -134,6 +144,7 @@ class RegistryClient:
             raise NotFound(f"no model with sha256 {sha256}", "search by name instead", "model-not-found", 404)
         return models[0]
 
+    @understood
     def find_models(self, name: str) -> tuple[ModelManifest, ...]:
         """Models known by this file name or alias, best first; empty when none."""
         answer = self._json("GET", "/api/v1/models", params={"name": name})
@@ -180,7 +191,7 @@ class RegistryClient:
             with self._http.stream("GET", self.url + place) as answer:
                 if not answer.is_success:
                     answer.read()
-                    _body(answer)
+                    body(answer)
                 yield from answer.iter_bytes(CHUNK)
         except (httpx.HTTPError, httpx.InvalidURL) as cause:
             raise Unreachable(f"{self.url}{place} broke off: {cause}", "try again") from cause
@@ -198,31 +209,7 @@ class RegistryClient:
             ) from cause
         if answer.status_code == 404 and missing is not None:
             return missing
-        return _body(answer)
-
-
-def _body(answer: httpx.Response) -> Any:
-    """The parsed answer, or the error that it carries."""
-    try:
-        data = json.loads(answer.content) if answer.content else {}
-    except ValueError:
-        data = None
-    if answer.is_success and data is not None:
-        return data
-    place = f"{answer.request.method} {answer.request.url.path}"
-    if answer.is_success:
-        raise Unreachable(f"{place}: the answer is not JSON", "is this address really a Noderack registry?")
-    raise _refusal(place, answer.status_code, data)
-
-
-def _refusal(place: str, status: int, data: Any) -> Refused:
-    said = data.get("error") if isinstance(data, dict) else None
-    said = said if isinstance(said, dict) else {}
-    message = str(said.get("message") or f"{place}: HTTP {status}")
-    hint = str(said.get("hint") or "")
-    code = str(said.get("code") or "") or None
-    kind = NotFound if status == 404 else Refused
-    return kind(message, hint, code, status)
+        return body(answer)
 
 
 def wheels(paths: Sequence[Path]) -> tuple[Path, ...]:

@@ -205,6 +205,14 @@ def test_a_server_that_wants_few_connections_has_its_way(shelf: Any, tmp_path: P
     assert (tmp_path / "m").read_bytes() == BIG
 
 
+def test_a_server_that_begins_anew_after_each_cut_is_not_asked_for_ever(shelf: Any, tmp_path: Path) -> None:
+    shelf.files["/m"], shelf.cut, shelf.ranges = BODY, 1_000_000, False
+    one = manifest(f"{shelf.url}/m")
+    with pytest.raises(FetchError, match="cut in 4 tries, always from the start again") as raised:
+        fetch(one, tmp_path / "m.safetensors", trusting(shelf.url), retries=2)
+    assert "another source may" in raised.value.hint and len(shelf.seen) == 4
+
+
 def test_cuts_in_every_connection_are_taken_up(shelf: Any, tmp_path: Path) -> None:
     shelf.rate, shelf.cut = 4e6, 1_300_000
     done = fetch(big(shelf), tmp_path / "m", trusting(shelf.url), connections=4)

@@ -1,16 +1,13 @@
-"""kill -9, EIO and ENOSPC in the middle of an install: `env` is the old generation or the new one, and a
-second run finishes the work. The default run takes a sample; `make test-all` takes many more points."""
+"""kill -9 at random moments of an install, and a disk that is really full: `env` is the old generation or the
+new one, and a second run finishes the work. `test_broken_calls.py` breaks each call on its own."""
 
 import json
 import os
 import random
-import re
-import shutil
 import signal
 import subprocess
 import sys
 import time
-from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -25,11 +22,6 @@ from noderack_host.folder import Host
 NODES = [sys.executable, "-m", "noderack_cli"]
 INSTALL = [*NODES, "install", "film", "--yes"]
 TEN = [*NODES, "install", "film", *(f"pack-{n}" for n in range(9)), "--yes"]
-# Calls that change the disk; strace counts each name on its own, in each process and thread.
-CALLS = (
-    "link,linkat,rename,renameat,renameat2,unlink,unlinkat,rmdir,mkdir,symlink,symlinkat,write,fsync,chmod"
-)
-QUIET: dict[str, Any] = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
 
 
 @pytest.fixture
@@ -104,56 +96,6 @@ def test_two_hundred_random_kills_of_ten_packs(stand: Host, shop: Any) -> None:
         shop.sell(f"pack-{n}", types=[f"T{n}"], requires=["lib"])
     rounds = int(os.environ.get("NODERACK_KILLS", "200"))
     assert random_kills(stand, rounds, seed=2, command=TEN) > rounds // 4
-
-
-def calls_of_an_install(host: Host, log: Path) -> dict[str, int]:
-    """How often a normal install makes each call at most, in one of its processes or threads."""
-    subprocess.run(["strace", "-f", "-o", str(log), "-e", f"trace={CALLS}", *INSTALL], check=True, stdout=-3)
-    made = Counter(re.findall(r"^(\d+) +(\w+)\(", log.read_text("utf-8", "replace"), re.MULTILINE))
-    generations.rollback(host, 1)
-    generations.prune(host, 0)
-    names = sorted({name for _, name in made})
-    return {name: max(count for (_, other), count in made.items() if other == name) for name in names}
-
-
-def points(counts: dict[str, int], most: int, seed: int) -> list[tuple[str, int]]:
-    """All of them, or a sample; of those the part K/N that NODERACK_FAULT_PART names."""
-    every = [(name, n) for name, count in counts.items() for n in range(1, count + 1)]
-    chosen = every if len(every) <= most else random.Random(seed).sample(every, most)
-    part, _, parts = os.environ.get("NODERACK_FAULT_PART", "1/1").partition("/")
-    return chosen[int(part) - 1 :: int(parts)]
-
-
-def inject(host: Host, fault: str, most: int, log: Path) -> int:
-    """An install with `fault` at each of up to `most` calls: the host is whole each time, and recovers."""
-    found = points(calls_of_an_install(host, log), most, seed=3)
-    for name, number in found:
-        rule = f"inject={name}:{fault}:when={number}" + ("+" if "ENOSPC" in fault else "")
-        command = ["strace", "-f", "-o", "/dev/null", "-e", f"trace={name}", "-e", rule, *INSTALL]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        assert "Traceback" not in done.stderr, f"{rule}: {done.stderr}"
-        now = whole(host)
-        if "film" in now.packs:
-            generations.rollback(host, 1)
-    finish(host)
-    return len(found)
-
-
-@pytest.mark.skipif(shutil.which("strace") is None, reason="strace injects the faults")
-@pytest.mark.parametrize("fault", ["signal=KILL", "error=EIO", "error=ENOSPC"])
-def test_a_fault_at_a_call_leaves_the_old_or_the_new(stand: Host, fault: str, tmp_path: Path) -> None:
-    assert inject(stand, fault, 3, tmp_path / "log") == 3
-
-
-@pytest.mark.slow
-@pytest.mark.timeout(36000)
-@pytest.mark.skipif(shutil.which("strace") is None, reason="strace injects the faults")
-@pytest.mark.parametrize("fault", ["signal=KILL", "error=EIO", "error=ENOSPC"])
-def test_a_fault_at_every_call(stand: Host, fault: str, tmp_path: Path) -> None:
-    most = int(os.environ.get("NODERACK_FAULT_POINTS", "1000000"))
-    tried = inject(stand, fault, most, tmp_path / "log")
-    print(f"{tried} points of {fault}")
-    assert tried > 20
 
 
 SMALL = """
