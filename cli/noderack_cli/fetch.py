@@ -163,6 +163,7 @@ def _through_cuts(job: Job) -> tuple[str, int, int]:
 def _gave_up(job: Job, cut: Cut, tries: int, came: int) -> FetchError:
     """What is said after so many tries of which none came further than one before."""
     if came:
+        parts.forget(job.part)
         told = f"{job.url}: cut in {tries + 1} tries, always from the start again ({cut})"
         return FetchError(told, "This server does not go on where it was cut; another source may.")
     hint = "What came is kept: the next try goes on from there."

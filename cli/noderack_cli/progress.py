@@ -60,7 +60,7 @@ class Progress:
     def _speed(self, now: float, done: int) -> float:
         """Bytes a second since this file began."""
         _, began, first = self.course or ("", now, done)
-        return (done - first) / (now - began) if now > began else 0.0
+        return max(0, done - first) / (now - began) if now > began else 0.0
 
     def _model_waits(self, message: str) -> None:
         self.line(f"  {message}")

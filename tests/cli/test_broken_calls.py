@@ -1,8 +1,9 @@
 """kill -9, EIO and a full disk at every call by which an install changes the disk: old or new, and told.
 
-Each point starts from the same host with cold caches and installs two packs, a library and a model; then the
-next run finishes the work. The default run takes a sample; `make test-all` takes every point, and
-NODERACK_FAULT_PART=K/N one part of N. Quick in memory: pytest --basetemp=/dev/shm/faults.
+Each point starts from the same host and installs two packs, a library and a model; then the next run finishes
+the work. uv's cache is filled, so that its calls are those of this host; or empty, so that those of its downloads
+count too. The default run takes a sample; `make test-all` takes every point, and NODERACK_FAULT_PART=K/N one part
+of N. Quick in memory: pytest --basetemp=/dev/shm/faults.
 """
 
 import hashlib
@@ -51,7 +52,7 @@ class Stand:
     shop: Any
     scratch: Path
     flow: str = ""
-    finished: dict[str, bool] = field(default_factory=dict)
+    seen: set[str] = field(default_factory=set)  # states of the host that were looked at, and finished
 
     def __post_init__(self) -> None:
         files = {f"data/{n}.txt": b"x" * 1000 for n in range(3)}
@@ -65,16 +66,25 @@ class Stand:
         file.write_text(json.dumps({**nodes, "3": wanted}))
         self.flow = str(file)
         shutil.copytree(self.host.root, self.scratch / "saved", symlinks=True)
+        (self.scratch / "saved-cache").mkdir()
+
+    def fill_cache(self) -> None:
+        """From now on uv's cache holds what an install needs."""
+        self.broken()
+        shutil.copytree(
+            self.scratch / "uv-cache", self.scratch / "saved-cache", symlinks=True, dirs_exist_ok=True
+        )
 
     @property
     def words(self) -> list[str]:
         return ["install-missing", self.flow, "--yes"]
 
     def fresh(self) -> None:
-        """The host as it was at the start, and nothing in any cache."""
+        """The host and uv's cache as they were at the start."""
         for folder in (self.host.root, self.scratch / "uv-cache", self.scratch / "tmp"):
             generations.remove(folder)
         shutil.copytree(self.scratch / "saved", self.host.root, symlinks=True)
+        shutil.copytree(self.scratch / "saved-cache", self.scratch / "uv-cache", symlinks=True)
         (self.scratch / "tmp").mkdir()
 
     def broken(self, at: Point | None = None, fault: str = "KILL") -> Broken:
@@ -87,13 +97,13 @@ class Stand:
         done = self.broken(at, fault)
         killed = fault == "KILL" and at.role == "nodes"
         place = f"{fault} at {at.role} {at.number} ({done.hit}): "
-        for ill in [*self._told(done, killed), *self._whole()]:
-            yield f"{place}{ill}"
+        yield from (f"{place}{ill}" for ill in self._told(done, killed))
         if not killed and not (done.hit and done.hit.name in CLEANING):
             yield from (f"{place}left behind: {name}" for name in self.leftovers())
         state = self.state()
-        if state not in self.finished:
-            self.finished[state] = True
+        if state not in self.seen:
+            self.seen.add(state)
+            yield from (f"{place}{ill}" for ill in self._whole())
             yield from (f"{place}then the next run: {ill}" for ill in self._finish())
 
     def _told(self, done: Broken, killed: bool) -> Iterator[str]:
@@ -113,14 +123,11 @@ class Stand:
         have = installed(now.path)
         if {name for name in have if name in PACKS} != {name for name in now.packs if name in PACKS}:
             yield f"generation {now.number} is neither old nor new"
-        started = subprocess.run(
-            [now.python, "-c", f"import {', '.join(['sys', *sorted(PACKS & set(now.packs))])}"],
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        if started.returncode != 0:
-            yield f"the host does not start: {started.stderr[-300:]}"
+        if packs := sorted(PACKS & set(now.packs)):
+            words = [now.python, "-c", f"import {', '.join(packs)}"]
+            started = subprocess.run(words, capture_output=True, text=True, check=False)
+            if started.returncode != 0:
+                yield f"the host does not start: {started.stderr[-300:]}"
         yield from (f"doctor: {ill.what}" for ill in look(self.host))
         if self.model.exists() and self.model.read_bytes() != MODEL:
             yield "the model has its name and other bytes"
@@ -181,10 +188,13 @@ def part(points: list[Point]) -> list[Point]:
 
 def tried(stand: Stand, fault: str, points: list[Point]) -> str:
     """Try each point; returns what to say of it, and fails with all that is wrong."""
-    wrong = [ill for point in points for ill in stand.wrong(point, fault)]
+    wrong: list[str] = []
+    for point in points:
+        wrong += stand.wrong(point, fault)
+        print(f"{fault} {point.role} {point.number} {wrong[-1:]}", flush=True)
     assert not wrong, "\n".join(wrong)
     counts = Counter(point.role for point in points)
-    return f"{fault}: {len(points)} points {dict(counts)}, {len(stand.finished)} states finished"
+    return f"{fault}: {len(points)} points {dict(counts)}, {len(stand.seen)} states finished"
 
 
 @needs_linux
@@ -199,9 +209,14 @@ def test_a_fault_at_a_call_leaves_the_old_or_the_new(stand: Stand, fault: str) -
 @needs_linux
 @pytest.mark.slow
 @pytest.mark.timeout(36000)
+@pytest.mark.parametrize("cache", ["filled", "empty"])
 @pytest.mark.parametrize("fault", FAULTS)
-def test_a_fault_at_every_call(stand: Stand, fault: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_fault_at_every_call(
+    stand: Stand, fault: str, cache: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     stand.broken()  # writes byte code of what is not the host's
-    told = tried(stand, fault, part(stand.broken().points))
+    if cache == "filled":
+        stand.fill_cache()
+    points = [p for p in stand.broken().points if cache == "filled" or p.role == "uv"]
     with capsys.disabled():
-        print(f"\n{told}")
+        print(f"\n{len(points)} points; {tried(stand, fault, part(points))}")

@@ -211,6 +211,7 @@ def test_a_server_that_begins_anew_after_each_cut_is_not_asked_for_ever(shelf: A
     with pytest.raises(FetchError, match="cut in 4 tries, always from the start again") as raised:
         fetch(one, tmp_path / "m.safetensors", trusting(shelf.url), retries=2)
     assert "another source may" in raised.value.hint and len(shelf.seen) == 4
+    assert not list(tmp_path.iterdir()), "what cannot be gone on with is not kept"
 
 
 def test_cuts_in_every_connection_are_taken_up(shelf: Any, tmp_path: Path) -> None:
