@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import sys
 import traceback
 from collections.abc import Sequence
@@ -172,7 +173,8 @@ def cli(debug: bool) -> None:
 
 
 def main() -> None:
-    """Run `nodes` with the arguments of this process."""
+    """Run `nodes` with the arguments of this process; a request to end is taken as a Ctrl-C is."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     sys.exit(run(sys.argv[1:]))
 
 

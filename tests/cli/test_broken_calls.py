@@ -1,9 +1,9 @@
 """kill -9, EIO and a full disk at every call by which an install changes the disk: old or new, and told.
 
 Each point starts from the same host and installs two packs, a library and a model; then the next run finishes
-the work. uv's cache is filled, so that its calls are those of this host; or empty, so that those of its downloads
-count too. The default run takes a sample; `make test-all` takes every point, and NODERACK_FAULT_PART=K/N one part
-of N. Quick in memory: pytest --basetemp=/dev/shm/faults.
+the work. uv's cache is filled, so that its calls are those that change this host; or empty, for those of its
+downloads. The default run takes a sample; `make test-all` takes every point, and NODERACK_FAULT_PART=K/N one
+part of N. Quick in memory: pytest --basetemp=/dev/shm/faults.
 """
 
 import hashlib

@@ -124,6 +124,18 @@ def test_a_full_disk_is_one_sentence(stand: Host, shop: Any, tmp_path: Path) -> 
     assert done.stdout.split()[-3:] == [f"exit={int(Exit.NO_SPACE)}", "1", "generations/1"]
 
 
+def test_a_request_to_end_is_obeyed_and_leaves_nothing(stand: Host, shop: Any) -> None:
+    shop.sell("slow", source="import time; time.sleep(60)", declared=["Slow"])
+    words = [*NODES, "install", "slow", "--yes"]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as child:
+        while child.poll() is None and not (stand.generations / "2" / "pyvenv.cfg").exists():
+            time.sleep(0.05)
+        child.terminate()
+        _, err = child.communicate()
+    assert (child.returncode, err) == (Exit.INTERRUPTED, "\nnodes: Stopped.\n"), err
+    assert [p.name for p in stand.generations.iterdir()] == ["1"] and look(stand) == []
+
+
 def test_two_installers_at_once(stand: Host, shop: Any) -> None:
     shop.sell("other", types=["Other"])
     first = subprocess.Popen(INSTALL, stdout=subprocess.PIPE)

@@ -5,11 +5,13 @@ import os
 import signal
 import subprocess
 import sys
+import time
 import urllib.request
 from pathlib import Path
 
 import pytest
-from noderack_cli.commands.serve import command, ready, told
+from noderack_cli.commands.serve import code_of, command, ready, told
+from noderack_cli.errors import ServerEnded
 from noderack_host.folder import Host, HostConfig
 
 NODES = str(Path(sys.executable).with_name("nodes"))
@@ -33,6 +35,30 @@ def test_it_serves_until_it_is_told_to_stop(host: Host) -> None:
             assert json.load(answer)["queue_pending"] == []
         os.kill(child.pid, signal.SIGTERM)
         assert child.wait(20) == 0
+
+
+def words_of_children(pid: int) -> str:
+    numbers = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return " ".join(Path(f"/proc/{number}/cmdline").read_text() for number in numbers)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGINT"])
+def test_it_ends_quietly_while_it_loads(host: Host, name: str) -> None:
+    words = [NODES, "serve", "--host", str(host.root), "--port", "0"]
+    with subprocess.Popen(words, stderr=subprocess.PIPE, text=True, start_new_session=True) as child:
+        while "noderack_host.server" not in words_of_children(child.pid):
+            time.sleep(0.02)
+        os.killpg(child.pid, getattr(signal, name))
+        _, err = child.communicate(timeout=20)
+    assert (child.returncode, err) == (0, "")
+
+
+def test_a_server_that_was_killed_is_told() -> None:
+    assert code_of(-15, asked=True) == 0 and code_of(3, asked=False) == 3
+    with pytest.raises(ServerEnded, match="was ended by SIGSEGV"):
+        code_of(-11, asked=False)
 
 
 def test_without_a_token_it_serves_nobody_else(host: Host) -> None:

@@ -121,35 +121,35 @@ def run_once(
     ServerEnded for a server that a signal ended which nobody sent by way of this process.
     """
     port, stop = None, Stop()
-    before = signal.signal(signal.SIGTERM, stop)
+    before = {name: signal.signal(name, stop) for name in (signal.SIGTERM, signal.SIGINT)}
     try:
-        with _started(words, environment) as child:
+        with subprocess.Popen(
+            words,
+            env=environment,
+            stdout=subprocess.PIPE,
+            text=True,
+            preexec_fn=_deaf if os.name != "nt" else None,  # noqa: PLW1509 (sets a signal, nothing else)
+        ) as child:
             stop.pass_to(child)
-            try:
-                for line in child.stdout or ():
-                    event = ready(line)
-                    port = urlsplit(event["url"]).port if event else port
-                    click.echo(told(event) if event and not as_json else line.rstrip())
-                    if event:
-                        when_ready()
-            except KeyboardInterrupt:
-                stop()
+            for line in child.stdout or ():
+                event = ready(line)
+                port = urlsplit(event["url"]).port if event else port
+                click.echo(told(event) if event and not as_json else line.rstrip())
+                if event:
+                    when_ready()
             return code_of(child.wait(), asked=stop.asked), port
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for name, handler in before.items():
+            signal.signal(name, handler)
 
 
-def _started(words: Sequence[str], environment: Mapping[str, str]) -> subprocess.Popen[str]:
-    """The server, which a Ctrl-C reaches by way of this process: it would print where it was interrupted."""
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    try:
-        return subprocess.Popen(words, env=environment, stdout=subprocess.PIPE, text=True)
-    finally:
-        signal.signal(signal.SIGINT, before)
+def _deaf() -> None:
+    """A Ctrl-C reaches the server by way of this process: while it loads it would print where it was."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 class Stop:
-    """What SIGTERM does here: it ends the server, at whatever moment it comes."""
+    """What SIGTERM and Ctrl-C do here: they end the server, at whatever moment they come."""
 
     def __init__(self) -> None:
         self.asked = False
