@@ -119,41 +119,6 @@ def test_a_pack_that_does_not_import_is_left_out(
     assert not generations.unfinished(rack)
 
 
-# Each imports alone; together one of them does not, or ends the process.
-CLASHES = {
-    "one does not import": ("import sys; sys.s = 1", "import sys; assert not hasattr(sys, 's')"),
-    "the process ends": ("import sys; sys.s = 1", "import os, sys\nif hasattr(sys, 's'): os._exit(3)"),
-    "whoever comes later": ("import sys; assert not hasattr(sys, 's'); sys.s = 1",) * 2,
-}
-
-
-@pytest.mark.parametrize("before", [False, True], ids=["of one plan", "one is here already"])
-@pytest.mark.parametrize("name", CLASHES)
-def test_packs_that_only_fail_together_are_told_by_name(
-    name: str, before: bool, shop: Any, rack: Host, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    for pack, type_, extra in zip(("first", "second"), ("One", "Two"), CLASHES[name], strict=True):
-        shop.sell(pack, types=[type_], source=nodes_source([type_], extra))
-    shop.sell("third", types=["Three"])
-    if before:
-        assert run(["install", "first", "--yes"]) == 0
-    assert (
-        run(["install-missing", workflow(tmp_path, ["One", "Two", "Three"]), "--yes"]) == Exit.INSTALL_FAILED
-    )
-    assert "second 1.0 imports alone, but not together with first: " in capsys.readouterr().err
-    assert set(generations.current(rack).packs) == {"noderack", "first", "third"}
-
-
-def test_a_pack_that_was_broken_before_keeps_no_other_out(shop: Any, rack: Host, tmp_path: Path) -> None:
-    flag = tmp_path / "flag"
-    extra = f"import os\nif os.path.exists({str(flag)!r}): raise OSError('no device')"
-    shop.sell("first", types=["One"], source=nodes_source(["One"], extra))
-    shop.sell("second", types=["Two"])
-    assert run(["install", "first", "--yes"]) == 0
-    flag.touch()
-    assert run(["install", "second", "--yes"]) == 0
-
-
 def test_a_pack_may_add_what_is_not_there_yet(shop: Any, rack: Host, tmp_path: Path) -> None:
     extra = (
         "import os, sys\nbase = os.path.dirname(__file__)\n"
