@@ -173,12 +173,3 @@ def test_what_cannot_be_taken_back_makes_no_generation(tmp_path: Path) -> None:
         (draft / "file").unlink()
         raise RuntimeError
     assert not journal.closed
-
-
-def test_packs_that_only_fail_together_are_tried_one_by_one(shop: Any, rack: Host) -> None:
-    """Together they raise; alone each of them imports, as it did when only one was tried at a time."""
-    claim = "import os\nif os.environ.get('TAKEN'): raise RuntimeError\nos.environ['TAKEN'] = 'yes'"
-    for name in ("left", "right"):
-        shop.sell(name, types=[name.title()], source=nodes_source([name.title()], claim))
-    assert run(["install", "left", "right", "--yes"]) == 0
-    assert set(generations.current(rack).packs) == {"noderack", "left", "right"}
