@@ -13,12 +13,12 @@ from noderack_host.folder import Host
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
-from noderack_cli.errors import IndexFault, InstallError, Unresolvable
+from noderack_cli.errors import IndexFault, InstallError, NoSpace, Unresolvable
 from noderack_cli.generations import Generation
 from noderack_cli.installed import Constraint, Installed, constraints, installed
 from noderack_cli.own_wheels import own_args, own_bounds
 from noderack_cli.plan import Distribution, PackChoice
-from noderack_cli.uv_said import sentence
+from noderack_cli.uv_said import FULL, sentence
 from noderack_cli.uv_tool import Ran, cache_for, index_args, uv
 
 # Distributions that put the same files in place: at most one of each group may be installed.
@@ -153,6 +153,9 @@ def refuse_broken_index(ran: Ran) -> None:
     if "No solution found" in ran.err:
         return
     told, _ = sentence(ran.err)
+    if FULL.search(told):
+        hint = "Nothing was changed. Free some space, or name a folder that can be written in UV_CACHE_DIR."
+        raise NoSpace(f"uv cannot write what it looks up: {told}", hint)
     hint = "Try again later; nothing was changed. An index is named by python_index in host.toml."
     raise IndexFault(f"What is on the index cannot be read: {told}", hint)
 

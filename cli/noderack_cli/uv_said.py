@@ -11,6 +11,7 @@ STATUS = re.compile(r"HTTP status \w+ error \((\d+[^)]*)\) for url \(([^)]*)\)")
 HASHES = re.compile(r"Expected:\s+(sha256:\w+)\s+Computed:\s+(sha256:\w+)")
 CUT = re.compile(r"end of file before message|reading a body|onnection (closed|reset)|timed out")
 NO_WHEEL = re.compile(r"Failed to extract archive|Invalid zip|unexpected header|Bad (un)?compressed size")
+FULL = re.compile(r"No space left|os error 28|Read-only file system|os error 30")
 AGAIN = "Nothing was changed; try again later."
 LIES = "Nothing of it was kept and the host is as it was; tell whoever runs that index."
 

@@ -26,11 +26,10 @@ from noderack_cli.proof import Company, beside, touched, unbroken, verified, ver
 from noderack_cli.solve import changes_of
 from noderack_cli.stage import Stage, StageRefused, staged, wanted
 from noderack_cli.steps import Journal
-from noderack_cli.uv_said import sentence
+from noderack_cli.uv_said import FULL, sentence
 from noderack_cli.uv_tool import Ran
 from noderack_cli.warm import Verifier
 
-FULL = re.compile(r"No space left|os error 28|Read-only file system|os error 30")
 # What packs import that takes long: loaded once, before the packs are, if one of them asks for it.
 HEAVY = (
     "torch",
