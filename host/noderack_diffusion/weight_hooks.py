@@ -14,6 +14,7 @@ from torch import Tensor
 from noderack_diffusion.lora import LoraFile, patches_for
 from noderack_diffusion.model import Model
 from noderack_diffusion.patch import Patch, PatchSet
+from noderack_diffusion.patching.hooking import Grouped
 from noderack_diffusion.sigma import Parametrisation
 from noderack_diffusion.textenc import Clip
 from noderack_diffusion.weights import Live
@@ -147,7 +148,7 @@ def _lives(target: Model | Clip) -> list[Live]:
 
 
 @dataclass(frozen=True)
-class HookGroup:
+class HookGroup(Grouped):
     """Hooks that hold together: what a HOOKS socket carries."""
 
     hooks: tuple[WeightHook, ...] = ()

@@ -125,3 +125,26 @@ def test_a_controlnet_of_the_core_is_set_up_chained_and_asked_as_packs_do(ask: A
         tmp_path,
     )
     assert answer == [True] * 5
+
+
+def test_hooks_are_built_scheduled_combined_and_put_on_conditionings_as_packs_do(
+    ask: Any, tmp_path: Path
+) -> None:
+    answer = ask(
+        "import torch, comfy.hooks as h\n"
+        "lora = {'lora_unet_a.lora_up.weight': torch.ones(4, 2), 'lora_unet_a.lora_down.weight': torch.ones(2, 4), 'lora_unet_a.alpha': torch.tensor(2.0)}\n"
+        "one, other = h.create_hook_lora(lora, 0.5, 0.0), h.create_hook_lora(lora, 1.0, 1.0)\n"
+        "frames = h.HookKeyframeGroup(); frames.add(h.HookKeyframe(1.0, 0.5)); frames.add(h.HookKeyframe(strength=0.0, start_percent=0.0))\n"
+        "both = h.HookGroup.combine_all_hooks([one, None, other]); both.set_keyframes_on_hooks(hook_kf=frames)\n"
+        "own = h.HookGroup(); own.add(one.hooks[0]); own.add(one.hooks[0])\n"
+        "copy = own.clone(); copy.add(other.hooks[0])\n"
+        "cond = [[torch.zeros(1, 1), {'a': 1}]]\n"
+        "(made,) = h.set_conds_props([cond], 0.7, 'default', torch.ones(8, 8), own, (0.2, 0.9))\n"
+        "(two,) = h.set_default_conds_and_combine([cond], [made], hooks=other)\n"
+        "answer = [len(both), [f.start for f in both.hooks[0].keyframes], both.spans(), len(own), len(copy), h.HookGroup.combine_all_hooks([]),\n"
+        " sorted(made[0][1]), made[0][1]['hooks'] is own, len(two), two[1][1]['default'], len(two[1][1]['hooks']), 'hooks' in cond[0][1]]",
+        tmp_path,
+    )
+    assert answer[:6] == [2, [0.0, 0.5], [[0.0, 0.5], [0.5, 1.0]], 1, 2, None]
+    keys = ["a", "end_percent", "hooks", "mask", "mask_strength", "set_area_to_bounds", "start_percent"]
+    assert answer[6] == keys and answer[7:] == [True, 2, True, 2, False]
