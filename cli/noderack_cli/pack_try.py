@@ -62,7 +62,8 @@ def look(job: Mapping[str, Any]) -> dict[str, Any]:
     result["seconds"] = time.perf_counter() - started
     result["absent"] = [name for name in job.get("imports", ()) if not _is_there(name)]
     if job.get("run"):
-        result["nodes"] = _all(mapping, job.get("each", SECONDS), job.get("all", 3600))
+        with _running():
+            result["nodes"] = _all(mapping, job.get("each", SECONDS), job.get("all", 3600))
     return result
 
 
@@ -129,6 +130,16 @@ async def _extension(entry: Any) -> dict[str, Any]:
 
 
 # Running
+
+
+def _running() -> contextlib.AbstractContextManager[Any]:
+    """What built-in nodes ask for that packs call: the host that NODERACK_HOST names, where this is ours."""
+    running: Any = sys.modules.get("noderack_host.running")
+    if running is None or not os.environ.get("NODERACK_HOST"):
+        return contextlib.nullcontext()
+    host = importlib.import_module("noderack_host.folder").Host.open(os.environ["NODERACK_HOST"])
+    folders = importlib.import_module("noderack_host.folders").ModelFolders.of(host)
+    return running.use(running.Running(host=host, folders=folders))  # type: ignore[no-any-return]
 
 
 def _all(mapping: Mapping[str, Any], each: int, together: float) -> dict[str, Any]:

@@ -32,6 +32,7 @@ from typing import Any
 
 import host_names
 from noderack_registry.packing import BuiltWheel, PackError, build_wheel
+from noderack_registry.packing.layout import PARENT, identifier
 from noderack_registry.packing.syntax import node_types_from_source
 from packs_env import environment
 
@@ -105,7 +106,7 @@ class Up:
             stdout=subprocess.PIPE,
             stderr=log.open("ab"),
             text=True,
-            env={**os.environ, "OMP_NUM_THREADS": "1"},
+            env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONHASHSEED": "0"},  # packs loop over sets
             cwd=_corner(log.parent),
         )
         self._tell(host, "ready")
@@ -142,6 +143,7 @@ class Bench:
     theirs: Up
     work: Path
     run: bool
+    places: dict[Path, Path]
 
 
 def measure(pack: Path, bench: Bench) -> Row:
@@ -166,6 +168,7 @@ def measure(pack: Path, bench: Bench) -> Row:
         "run": bench.run,
     }
     row.ours = bench.ours.look(mine, work / "ours.json")
+    row.ours = _renamed(row.ours, {site / PARENT / identifier(pack.stem): pack, **bench.places})
     row.peer = bench.theirs.look(
         {**LIMITS, "folder": str(pack), "run": bench.run, "imports": imports}, work / "theirs.json"
     )
@@ -175,6 +178,15 @@ def measure(pack: Path, bench: Bench) -> Row:
         row.why = row.ours["error"]
     shutil.rmtree(site, ignore_errors=True)
     return row
+
+
+def _renamed(found: dict[str, Any], places: dict[Path, Path]) -> dict[str, Any]:
+    """Our answer with the peer's folders for ours: nodes tell where they saved something."""
+    text = json.dumps(found)
+    for mine, theirs in places.items():
+        text = text.replace(str(mine), str(theirs))
+    renamed: dict[str, Any] = json.loads(text)
+    return renamed
 
 
 def imported(pack: Path) -> list[str]:
@@ -323,7 +335,9 @@ def main() -> None:
     parser.add_argument("--python", type=Path, default=given.get("PACKS_PYTHON", Path(sys.executable)))
     parser.add_argument("--table", type=Path, help="where to write the Markdown table")
     parser.add_argument("--no-run", action="store_true", help="load only: do not run nodes")
-    parser.add_argument("--together", type=int, default=30, help="packs in the host that is timed whole")
+    parser.add_argument(
+        "--together", type=int, default=30, help="packs in the host that is timed whole (0: none)"
+    )
     parser.add_argument("--only", help="names of packs, with commas")
     parser.add_argument(
         "--resume", type=Path, help="keep rows in this file, and do not measure those in it again"
@@ -365,6 +379,9 @@ def main() -> None:
         asked.table.write_text(table(rows) + "\n", "utf-8")
     print(table(rows))
     found = figures(rows)
+    if not asked.together:
+        print(json.dumps({"bench": "packs", "figures": found}))
+        return
     with tempfile.TemporaryDirectory(prefix="noderack-bench-") as temporary:
         os.environ["NODERACK_HOST"] = _host(Path(temporary))
         loaded = {row.name for row in rows if row.loaded and row.peer.get("loaded")}
@@ -387,7 +404,13 @@ def _python(folder: Path, packs: list[Path], peer: Path | None, python: Path, wo
 def _bench(python: Path, peer: Path | None, work: Path, *, run: bool) -> Bench:
     own: dict[str, Any] = {"paths": _paths(), "warm": WARM}
     other = {"host": str(peer)} if peer else own
-    return Bench(Up(python, own, work / "ours.log"), Up(python, other, work / "theirs.log"), work, run)
+    places: dict[Path, Path] = {}
+    if peer:
+        places = {Path(os.environ["NODERACK_HOST"]): peer, _corner(work): peer}
+        shutil.copytree(peer / "input", Path(os.environ["NODERACK_HOST"]) / "input", dirs_exist_ok=True)
+    return Bench(
+        Up(python, own, work / "ours.log"), Up(python, other, work / "theirs.log"), work, run, places
+    )
 
 
 def _tell(row: Row) -> None:
@@ -402,7 +425,7 @@ def _tell(row: Row) -> None:
 
 def _host(folder: Path) -> str:
     """A host for the packs to ask about, with nothing in it."""
-    for name in ("models", "input", "output", "temp", "user"):
+    for name in ("models", "input", "output", "temp", "user", PARENT):
         (folder / "host" / name).mkdir(parents=True)
     (folder / "host" / "host.toml").touch()
     return str(folder / "host")

@@ -195,3 +195,46 @@ def test_attention_functions_are_had_by_name(ask: Any, tmp_path: Path) -> None:
         tmp_path,
     )
     assert answer == [True, "mine", None, True]
+
+
+def test_a_built_in_node_that_is_lacking_stands_in_only_where_a_pack_takes_it(tmp_path: Path) -> None:
+    """Packs make nodes of their own from built-in ones; one that we lack must not cost them the others."""
+    (tmp_path / "maker.py").write_text(
+        "from nodes import NODE_CLASS_MAPPINGS as host\n"
+        "def other(cls):\n    class Other(cls):\n        TITLE = cls.__name__ + '!'\n    return Other\n"
+        "NODE_CLASS_MAPPINGS = {name: other(host[name]) for name in ('KSampler', 'TripleCLIPLoader')}\n"
+        "tried = [host.get('TripleCLIPLoader'), 'TripleCLIPLoader' in host]\n"
+        "try:\n    tried.append(host['TripleCLIPLoader'])\nexcept KeyError:\n    tried.append('none')\n"
+    )
+    answer = ask(
+        f"sys.path.append({str(tmp_path)!r})\n"
+        "import maker\nfrom noderack_compat.missing import TALLY, MissingName\n"
+        "made = maker.NODE_CLASS_MAPPINGS\nanswer = [made['KSampler'].INPUT_TYPES()['required']['steps'][0], maker.tried]\n"
+        "try:\n    made['TripleCLIPLoader'].INPUT_TYPES()\nexcept MissingName as error:\n    answer.append(str(error))\n"
+        "try:\n    import nodes\n    nodes.NODE_CLASS_MAPPINGS['NobodyHasThis']\nexcept KeyError:\n    answer.append('unknown')\n"
+        "answer.append([name for name, pack in TALLY.asked])",
+        tmp_path,
+    )
+    assert answer[:2] == ["INT", [None, False, "none"]] and "TripleCLIPLoader" in answer[2]
+    assert answer[3] == "unknown" and "comfy_extras.nodes_sd3.TripleCLIPLoader" in answer[4]
+
+
+def test_what_a_pack_puts_in_place_to_no_effect_is_counted(tmp_path: Path) -> None:
+    answer = ask(
+        "import comfy.model_management as mm, comfy.samplers, comfy.ldm.modules.attention as attention\n"
+        "from noderack_host.lacking import lacking\n"
+        "mm.text_encoder_device = lambda: 'cpu'\nmm.made_up = 3\n"
+        "comfy.samplers.sampling_function = lambda *args: None\n"
+        "attention.optimized_attention = lambda q, k, v, heads: v\n"
+        "from noderack_diffusion import unet\nfrom noderack_diffusion.patching import conds, guiding\n"
+        "answer = [lacking(), unet.attention(1, 2, 3, 4),\n"
+        "          conds.sampling_function is guiding.sampling_function is comfy.samplers.sampling_function]",
+        tmp_path,
+    )
+    row = {
+        "pack": "a pack",
+        "name": "comfy.model_management.text_encoder_device",
+        "count": 1,
+        "replaced": True,
+    }
+    assert answer == [[row], 3, True]

@@ -78,3 +78,12 @@ def test_every_scenario_changes_the_picture() -> None:
 def test_the_handle_that_came_in_stays_as_it_was(scenarios: ModuleType, model: Model) -> None:
     assert not model.changes and not model.changes.weights
     assert torch.equal(scenarios.plain(model), scenarios.plain(model))
+
+
+def test_what_a_pack_put_in_place_of_the_host_is_gone_when_it_puts_that_back(
+    scenarios: ModuleType, model: Model
+) -> None:
+    for name in ("attention_of_the_host", "guidance_of_the_host"):
+        scenarios.SCENARIOS[name](model)
+        drawn = scenarios.plain(model).flatten()
+        assert torch.allclose(drawn, torch.tensor(EXPECTED["plain"]), rtol=2e-3, atol=2e-3)

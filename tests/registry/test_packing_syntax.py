@@ -88,6 +88,23 @@ WAYS: dict[str, tuple[dict[str, str], set[str]]] = {
         },
         {"A", "B"},
     ),
+    "all names of a module that look like nodes": (
+        {
+            "__init__": "import inspect\nfrom . import m\nNODE_CLASS_MAPPINGS = {}\nfor name, item in inspect.getmembers(m):\n"
+            "    if inspect.isclass(item) and hasattr(item, 'INPUT_TYPES') and hasattr(item, 'RETURN_TYPES'):\n"
+            "        NODE_CLASS_MAPPINGS[name] = item",
+            "m": "import os, shutil\nfrom collections.abc import Mapping\nfrom PIL import Image\nfrom server import PromptServer\n"
+            "class Lazy(Mapping): pass\ntool = shutil.which('tool')\nbest = max([tool, os.environ.get('TOOL')], key=len)\n" + A,
+        },
+        {"A"},
+    ),
+    "types compared by identity": (
+        {
+            "__init__": A + "def named(name):\n    if type(name) is not str:\n        raise TypeError\n    return name\n"
+            "NODE_CLASS_MAPPINGS = {named('a'): A}",
+        },
+        {"a"},
+    ),
     "optional dependency": (
         {"__init__": A + B + "NODE_CLASS_MAPPINGS = {'a': A}\ntry:\n    import torch\n    NODE_CLASS_MAPPINGS['b'] = B\nexcept ImportError:\n    pass"},
         {"a", "b"},

@@ -34,6 +34,11 @@ def _failures(found: Inspection) -> None:
         for line in failure.where:
             click.echo(f"    {line}")
     for row in found.lacking:
+        if row.get("replaced"):
+            click.echo(
+                f"{row['pack']} puts its own {row['name']} in place; only packs see that, not the core"
+            )
+            continue
         click.echo(f"{row['pack']} asks for {row['name']}, which Noderack does not provide ({row['count']}x)")
 
 

@@ -6,7 +6,7 @@ from pathlib import PurePath
 from typing import Any
 
 from noderack_compat import extras, finder
-from noderack_compat.missing import gap
+from noderack_compat.missing import BuiltIn, gap
 from noderack_nodes import NODE_CLASS_MAPPINGS as _BUILT_IN
 from noderack_nodes import NODE_DISPLAY_NAME_MAPPINGS as _NAMES
 from noderack_upscale import NODE_CLASS_MAPPINGS as _UPSCALE
@@ -16,7 +16,7 @@ _missing = gap(__name__)
 
 MAX_RESOLUTION = 16384
 # Nodes of packs are added as those load: packs find each other here.
-NODE_CLASS_MAPPINGS: dict[str, Any] = extras.callable_as_there({**_BUILT_IN, **_UPSCALE})
+NODE_CLASS_MAPPINGS: dict[str, Any] = BuiltIn(extras.callable_as_there({**_BUILT_IN, **_UPSCALE}))
 NODE_DISPLAY_NAME_MAPPINGS: dict[str, str] = dict(_NAMES)
 EXTENSION_WEB_DIRS: dict[str, str] = {}
 LOADED_MODULE_DIRS: dict[str, str] = {}

@@ -36,6 +36,7 @@ class Tally:
 
 
 TALLY = Tally()
+REPLACED = Tally()  # names that packs put their own in the place of, to no effect outside of packs
 # What modules of the field import for themselves, and packs then take from there.
 BORROWED = {"np": "numpy", "torch": "torch", "nn": "torch.nn", "F": "torch.nn.functional", "einops": "einops"}
 
@@ -101,9 +102,11 @@ def refuse(name: str) -> NoReturn:
     """Counts the name and raises MissingName."""
     pack = calling_pack()
     TALLY.count(name, pack)
-    raise MissingName(
-        f"{pack} uses {name}, which Noderack does not provide yet; its nodes that need it cannot run here"
-    )
+    raise MissingName(_refusal(pack, name))
+
+
+def _refusal(pack: str, name: str) -> str:
+    return f"{pack} uses {name}, which Noderack does not provide yet; its nodes that need it cannot run here"
 
 
 class _StandIn(type):
@@ -126,7 +129,7 @@ class _StandIn(type):
             raise AttributeError(name)
         if cls.__dict__.get("stands_in"):
             return stand_in(f"{cls.path}.{name}")
-        raise AttributeError(f"{cls.__name__} has no {name}")
+        raise MissingName(_refusal(calling_pack(), f"{cls.path}.{name}"))  # of a pack's class made from it
 
     def __iter__(cls) -> Iterator[Any]:
         cls._told(cls.path)
@@ -153,8 +156,32 @@ def stand_in(path: str) -> type:
     return _StandIn(name, (), {"path": path, "stands_in": True, "__module__": path.rpartition(".")[0]})
 
 
+@lru_cache(maxsize=1)
+def classes() -> dict[str, str]:
+    """Classes of the field's built-in nodes, and the module that each is in."""
+    places = {module: names for module, names in interface().items() if module.startswith("comfy_extras.")}
+    places["nodes"] = interface().get("nodes", frozenset())
+    return {name: module for module, names in places.items() for name in names if name[0].isupper()}
+
+
+class BuiltIn(dict[str, Any]):
+    """Node types to classes. Packs make nodes of their own from built-in ones: asked for by `[]`, one that we
+    lack is a stand-in, so that a pack's other nodes load; it is not in the table otherwise."""
+
+    def __missing__(self, node_type: str) -> Any:
+        module = classes().get(node_type)
+        if module is None or guarded():
+            raise KeyError(node_type)
+        TALLY.count(f"{module}.{node_type}", calling_pack())
+        return stand_in(f"{module}.{node_type}")
+
+
 def gap(module: str) -> Callable[[str], Any]:
     """The `__getattr__` of a module that provides some of the names that it has in the field."""
+
+    from noderack_compat.replaced import watch
+
+    watch(module)
 
     def missing(name: str) -> Any:
         if module.startswith("comfy_extras.") and (extra := _extra(module, name)) is not None:

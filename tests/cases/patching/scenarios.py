@@ -318,6 +318,38 @@ def area_and_mask(model):
     return draw(m, positive=both)
 
 
+def attention_of_the_host(model):
+    """A pack puts its attention in the host's place for a run, and the host's back after it."""
+    from comfy.ldm.modules import attention
+
+    kept = attention.optimized_attention
+
+    def skipping(q, k, v, heads, *args, **kwargs):
+        return v if q.shape == k.shape else kept(q, k, v, heads, *args, **kwargs)
+
+    attention.optimized_attention = skipping
+    try:
+        return draw(model)
+    finally:
+        attention.optimized_attention = kept
+
+
+def guidance_of_the_host(model):
+    """A pack puts its guidance in the host's place for a run."""
+    kept = comfy.samplers.sampling_function
+
+    def weaker(model, x, timestep, uncond, cond, cond_scale, model_options={}, seed=None):
+        return kept(model, x, timestep, uncond, cond, cond_scale * 0.5, model_options, seed)
+
+    m = model.clone()
+    m.set_model_sampler_post_cfg_function(lambda args: args["denoised"] * 0.98)
+    comfy.samplers.sampling_function = weaker
+    try:
+        return draw(m)
+    finally:
+        comfy.samplers.sampling_function = kept
+
+
 SCENARIOS = {
     function.__name__: function
     for function in (
@@ -342,6 +374,8 @@ SCENARIOS = {
         guidance_plus_plus,
         changed_conds,
         area_and_mask,
+        attention_of_the_host,
+        guidance_of_the_host,
     )
 }
 

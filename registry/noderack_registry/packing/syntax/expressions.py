@@ -261,8 +261,8 @@ class Expressions:
             if verdict is None:
                 unsure = value if unsure is None else unsure
             elif verdict is stops:
-                # `unknown or {}`: whichever it is; a known value says more than none.
-                return value if unsure is None or not isinstance(value, bool) else unsure
+                # `unknown or {}`, `unknown and False`: whichever it is, its truth is the known value's.
+                return value
         return value if unsure is None else unsure
 
     def on_Compare(self, node: ast.Compare, scope: Scope) -> Any:
@@ -286,7 +286,7 @@ class Expressions:
             return None
         if isinstance(operation, ast.Is | ast.IsNot):
             same = left is right or (
-                isinstance(left, bool | int) and type(left) is type(right) and left == right
+                isinstance(left, bool | int | Builtin) and type(left) is type(right) and left == right
             )
             return same if isinstance(operation, ast.Is) else not same
         try:

@@ -24,7 +24,7 @@ def builtin(name: str, call: Call) -> Any:
             return PURE[name](*call.args, **call.kwargs)
         except Exception:  # the pack's own call would raise
             return UNKNOWN
-    return UNKNOWN
+    return Foreign(f"{name}()") if name in PURE else UNKNOWN
 
 
 def foreign(path: str, call: Call) -> Any:

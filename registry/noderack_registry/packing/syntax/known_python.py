@@ -178,9 +178,24 @@ def _has_foreign_bases(value: Any) -> bool:
     return isinstance(cls, Class) and bool(cls.foreign_bases())
 
 
+OF_NODES = ("INPUT_TYPES", "RETURN_TYPES", "GET_SCHEMA", "define_schema")
+MAY_HOLD_NODES = ("unknown", "nodes", "comfy_extras", "comfy_api", "comfy_api_nodes", "custom_nodes")
+
+
+def _is_no_node(value: Any) -> bool:
+    """Whether a value is a library's: packs look through all names of a module for what nodes have."""
+    if isinstance(value, Class):
+        bases = (base for cls in value.mro() for base in cls.bases)
+        return all(_is_no_node(base) for base in bases if not isinstance(base, Class))
+    origin = value.path if isinstance(value, Foreign) else getattr(value, "name", "")
+    return re.split(r"\W", origin)[0] not in ("", *MAY_HOLD_NODES)
+
+
 def _hasattr(call: Call) -> Any:
-    if len(call.args) != 2 or not isinstance(call.args[1], str) or isinstance(call.args[0], Foreign):
+    if len(call.args) != 2 or not isinstance(call.args[1], str):
         return UNKNOWN
+    if isinstance(call.args[0], Foreign):
+        return False if call.args[1] in OF_NODES and _is_no_node(call.args[0]) else UNKNOWN
     try:
         value = call.reader.expressions.attribute(call.args[0], call.args[1])
     except Raised:
@@ -190,6 +205,8 @@ def _hasattr(call: Call) -> Any:
     names = call.reader.module_names(call.args[0])
     if names is not None and call.args[1] in names:
         return True
+    if call.args[1] in OF_NODES and _is_no_node(call.args[0]):
+        return False
     return UNKNOWN if _has_foreign_bases(call.args[0]) else False
 
 
