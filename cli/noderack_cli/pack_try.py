@@ -68,9 +68,12 @@ def look(job: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _is_there(name: str) -> bool:
+    """Whether a module is installed; one inside a package that nobody has imported counts as being there."""
+    if name in sys.modules or ("." in name and name.partition(".")[0] not in sys.modules):
+        return True
     try:
-        return name in sys.modules or importlib.util.find_spec(name) is not None
-    except (ImportError, ValueError):
+        return importlib.util.find_spec(name) is not None
+    except Exception:  # a package's own code, which is imported to look into it
         return False
 
 

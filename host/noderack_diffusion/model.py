@@ -16,6 +16,7 @@ from noderack_diffusion.labels import LABELS
 from noderack_diffusion.patch import PatchSet
 from noderack_diffusion.patching.changes import Changes
 from noderack_diffusion.patching.handle import Patchable
+from noderack_diffusion.patching.names import open_to_names
 from noderack_diffusion.preview import Window
 from noderack_diffusion.sigma import Parametrisation
 from noderack_diffusion.spec import LatentFormat, ModelSpec
@@ -26,6 +27,7 @@ ACTIVATIONS = 24
 """How many tensors of the first layer's size are alive at once at most, about."""
 
 
+@open_to_names
 @dataclass(frozen=True, eq=False)
 class Model(Patchable):
     """A denoising model. Handles are values: ``with_patches`` gives another one over the same weights

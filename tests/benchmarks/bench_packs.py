@@ -190,17 +190,17 @@ def _renamed(found: dict[str, Any], places: dict[Path, Path]) -> dict[str, Any]:
 
 
 def imported(pack: Path) -> list[str]:
-    """The top names of all modules that the pack imports anywhere."""
+    """All modules of others that the pack imports anywhere, and the packages that those are in."""
     files = pack.rglob("*.py") if pack.is_dir() else [pack]
     found: set[str] = set()
     for file in files:
         with contextlib.suppress(SyntaxError, ValueError):
             for node in ast.walk(ast.parse(file.read_bytes())):
                 if isinstance(node, ast.Import):
-                    found |= {alias.name.partition(".")[0] for alias in node.names}
+                    found |= {alias.name for alias in node.names}
                 elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
-                    found.add(node.module.partition(".")[0])
-    return sorted(found)
+                    found.add(node.module)
+    return sorted(found | {name.partition(".")[0] for name in found})
 
 
 def _compare_types(row: Row, pack: Path, built: BuiltWheel) -> None:

@@ -238,3 +238,16 @@ def test_what_a_pack_puts_in_place_to_no_effect_is_counted(tmp_path: Path) -> No
         "replaced": True,
     }
     assert answer == [[row], 3, True]
+
+
+def test_everything_of_a_module_can_be_taken_at_once(tmp_path: Path) -> None:
+    """`import *` gives a pack what it gives on other hosts: the host's modules too, and stand-ins."""
+    answer = ask(
+        "import comfy\nfrom comfy.samplers import *\nfirst = KSampler\nfrom nodes import *\n"
+        "import comfy.samplers, folder_paths as f\nanswer = [comfy.samplers.KSampler is first, folder_paths is f, SCHEDULER_NAMES[0], MAX_RESOLUTION,\n"
+        "          math.pi > 3, process_conds.path, SaveImage.FUNCTION, '_names' in globals()]",
+        tmp_path,
+    )
+    assert answer[:2] == [True, True] and answer[3:] == [
+        16384, True, "comfy.samplers.process_conds", "save_images", False,
+    ]  # fmt: skip

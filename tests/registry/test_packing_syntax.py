@@ -98,6 +98,13 @@ WAYS: dict[str, tuple[dict[str, str], set[str]]] = {
         },
         {"A"},
     ),
+    "a flag that only running could lower": (
+        {
+            "__init__": A + "import importlib.util\nthere = True\nif importlib.util.find_spec('x') is None:\n    there = False\n"
+            "NODE_CLASS_MAPPINGS = {}\nif there:\n    NODE_CLASS_MAPPINGS['a'] = A",
+        },
+        {"a"},
+    ),
     "types compared by identity": (
         {
             "__init__": A + "def named(name):\n    if type(name) is not str:\n        raise TypeError\n    return name\n"
@@ -216,3 +223,11 @@ def test_older_classes_that_a_function_gives_a_schema_are_seen(tmp_path: Path) -
     seen = node_types_from_source(tmp_path)
     assert set(seen.node_types) == {"First A", "Second B"} and seen.unseen == ()
     assert seen.node_types["First A"]["output"] == ["INT"]
+
+
+def test_what_is_told_to_be_absent_is_absent_with_all_that_is_in_it(tmp_path: Path) -> None:
+    part = "try:\n    import {0}\n    NODE_CLASS_MAPPINGS['{0}'] = A\nexcept ImportError:\n    pass\n"
+    names = ("lib", "lib.old", "lib.old.deep", "library")
+    files = {"__init__": A + "NODE_CLASS_MAPPINGS = {}\n" + "".join(map(part.format, names))}
+    found = node_types_from_source(write(tmp_path / "pack", files), ["lib.old"])
+    assert set(found.node_types) == {"lib", "library"}

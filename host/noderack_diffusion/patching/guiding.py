@@ -161,6 +161,7 @@ class CFGGuider:
             return latent_image
         if denoise_mask is not None:
             denoise_mask = fit_mask(denoise_mask, latent_image).to(self.model_patcher.load_device)
+        self.conds = {name: [dict(row) for row in rows] for name, rows in self.original_conds.items()}
         own = self.model_options
         self.model_options = self.model_patcher.changes.sampling_options(own)
         try:

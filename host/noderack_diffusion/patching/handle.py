@@ -292,6 +292,12 @@ class Patchable(Steering):
         """Whether both are over the same weights."""
         return getattr(other, "live", None) is self.live
 
+    def pre_run(self) -> None:
+        """A pack's own run begins; whoever listens was told when the handle was set to work."""
+
+    def cleanup(self) -> None:
+        """A pack's own run ends; whoever listens is told when the handle is put away."""
+
     def add_object_patch(self, name: str, obj: Any) -> None:
         """Another object in place of a part of the model, such as ``model_sampling``."""
         self.changes.objects[name] = obj

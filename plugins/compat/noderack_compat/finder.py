@@ -50,7 +50,8 @@ class Finder(MetaPathFinder, Loader):
             return  # another name of a module that is there
         package = module.__name__ in self.packages
         found: Any = children(module.__name__) if package else gap(module.__name__)
-        module.__all__ = sorted(interface().get(module.__name__, ()))  # type: ignore[attr-defined]
+        if package:
+            module.__all__ = sorted(interface().get(module.__name__, ()))  # type: ignore[attr-defined]
         module.__getattr__ = found  # type: ignore[method-assign]
         module.__doc__ = "Not provided by Noderack: its names can be imported, and refuse to be used."
 

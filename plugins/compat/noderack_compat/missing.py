@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator
 from functools import lru_cache
 from importlib import import_module
 from importlib.resources import files
+from importlib.util import find_spec
 from pathlib import PurePath
 from typing import Any, NoReturn
 
@@ -39,6 +40,9 @@ TALLY = Tally()
 REPLACED = Tally()  # names that packs put their own in the place of, to no effect outside of packs
 # What modules of the field import for themselves, and packs then take from there.
 BORROWED = {"np": "numpy", "torch": "torch", "nn": "torch.nn", "F": "torch.nn.functional", "einops": "einops"}
+
+# Modules of hosts do so with these of their own.
+HOSTS = frozenset({"comfy", "execution", "folder_paths", "latent_preview", "node_helpers", "nodes", "server"})
 
 
 # Model code: its names come and go with each version, so that no table has them all.
@@ -184,6 +188,10 @@ def gap(module: str) -> Callable[[str], Any]:
     watch(module)
 
     def missing(name: str) -> Any:
+        if name in HOSTS or name in sys.stdlib_module_names:
+            return import_module(name)
+        if name in BORROWED and find_spec(BORROWED[name].partition(".")[0]):
+            return import_module(BORROWED[name])
         if module.startswith("comfy_extras.") and (extra := _extra(module, name)) is not None:
             return extra
         if name in interface().get(module, frozenset()):
@@ -192,8 +200,6 @@ def gap(module: str) -> Callable[[str], Any]:
             raise AttributeError(name)
         if module.startswith(CHANGING) and being_imported() and not guarded():
             return stand_in(f"{module}.{name}")
-        if name in BORROWED or name in sys.stdlib_module_names:
-            return import_module(BORROWED.get(name, name))
         raise AttributeError(f"module {module!r} has no {name!r} here, nor on any host that is known")
 
     return missing

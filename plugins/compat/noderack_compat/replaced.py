@@ -20,7 +20,13 @@ CORE = "noderack_diffusion"
 
 
 class Host(ModuleType):
-    """A module of the host, as packs write to it."""
+    """A module of the host, as packs write to it and take everything from it (`import *`)."""
+
+    @property
+    def __all__(self) -> list[str]:
+        """Its own names and those that it has in the field, which are stand-ins where they are lacking."""
+        names = {*self.__dict__, *missing.interface().get(self.__name__, ())}
+        return sorted(name for name in names if not name.startswith("_"))
 
     def __setattr__(self, name: str, value: Any) -> None:
         old = self.__dict__.get(name)

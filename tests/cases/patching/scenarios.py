@@ -350,6 +350,38 @@ def guidance_of_the_host(model):
         comfy.samplers.sampling_function = kept
 
 
+def run_of_its_own(model):
+    """A pack carries out the whole run itself, writes names of its own on the model, and replaces its options."""
+    import comfy.sampler_helpers
+
+    def outer_sample(self, noise, latent_image, sampler, sigmas, denoise_mask=None, callback=None,
+                     disable_pbar=False, seed=None, **more):  # fmt: skip
+        patcher = self.model_patcher
+        prepared = comfy.sampler_helpers.prepare_sampling(patcher, noise.shape, self.conds, self.model_options)
+        self.inner_model, self.conds, loaded = prepared
+        device = patcher.load_device
+        comfy.samplers.cast_to_load_options(self.model_options, device=device, dtype=patcher.model_dtype())
+        try:
+            patcher.pre_run()
+            return patcher.strength_of_mine * self.inner_sample(
+                noise.to(device), latent_image.to(device), device, sampler, sigmas.to(device), denoise_mask,
+                callback, disable_pbar, seed, **more,
+            )  # fmt: skip
+        finally:
+            patcher.cleanup()
+            comfy.sampler_helpers.cleanup_models(self.conds, loaded)
+
+    m = model.clone()
+    m.strength_of_mine = 0.5
+    m.model_options = {**m.model_options, "sampler_cfg_function": lambda args: args["cond"] * 0.9}
+    kept = comfy.samplers.CFGGuider.outer_sample
+    comfy.samplers.CFGGuider.outer_sample = outer_sample
+    try:
+        return draw(m)
+    finally:
+        comfy.samplers.CFGGuider.outer_sample = kept
+
+
 SCENARIOS = {
     function.__name__: function
     for function in (
@@ -376,6 +408,7 @@ SCENARIOS = {
         area_and_mask,
         attention_of_the_host,
         guidance_of_the_host,
+        run_of_its_own,
     )
 }
 

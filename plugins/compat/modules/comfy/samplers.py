@@ -75,6 +75,10 @@ def calculate_sigmas(model_sampling: Any, scheduler_name: str, steps: int) -> to
     return found.handler(n=steps, sigma_min=low, sigma_max=high)
 
 
+def cast_to_load_options(model_options: Any, device: Any = None, dtype: Any = None) -> None:
+    """Puts what packs have in the options on the model's device: here it is put there when it is used."""
+
+
 def simple_scheduler(model_sampling: Any, steps: int) -> torch.Tensor:
     return _scheduled(model_sampling, "simple", steps)
 

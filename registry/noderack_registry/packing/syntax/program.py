@@ -151,6 +151,6 @@ class Program:
         module = self.find(name) if name else None
         if module is None and name and self.find(name.partition(".")[0]) and not self.partial:
             raise Raised(f"no module {name}")
-        if module is None and name.partition(".")[0] in self.absent:
+        if module is None and any(name == one or name.startswith(f"{one}.") for one in self.absent):
             raise Raised(f"no module {name}")
         return self.load(module) if module else Foreign(name)

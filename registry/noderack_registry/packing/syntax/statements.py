@@ -197,6 +197,8 @@ class Statements:
             # Equality of unknown objects says nothing: identity decides whether the branches differ.
             same = all(value is values[0] for value in values)
             changed = [v for v in values if v is not before.get(name)]
+            if all(truth(v) is False for v in changed) and truth(before.get(name)):
+                changed = [v for v in values if truth(v)]  # one branch lowers a flag: it may be up
             scope.names[name] = values[0] if same else join(changed or values)
         if all(isinstance(end, Returned) for end in left):
             raise Returned(join([end.value for end in left if isinstance(end, Returned)]))
