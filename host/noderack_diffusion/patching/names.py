@@ -20,7 +20,8 @@ PARTS = {
 
 def open_to_names(cls: Handle) -> Handle:
     """A frozen class of handles on which packs may write what is no field: a clone does not have it."""
-    frozen, own = cls.__setattr__, {one.name for one in fields(cls)}
+    frozen: Any = cls.__setattr__
+    own = {one.name for one in fields(cls)}
 
     def write(self: Any, name: str, value: Any) -> None:
         changes: Changes = self.changes
@@ -31,5 +32,5 @@ def open_to_names(cls: Handle) -> Handle:
         else:
             object.__setattr__(self, name, value)
 
-    cls.__setattr__ = write  # type: ignore[assignment]
+    type.__setattr__(cls, "__setattr__", write)
     return cls

@@ -72,7 +72,7 @@ def _attention(new: Any) -> None:
 
 
 def _as_the_core_calls(function: Callable[..., Any]) -> Callable[..., Any]:
-    given = {"attn_precision": None, "transformer_options": {}}
+    given: dict[str, Any] = {"attn_precision": None, "transformer_options": {}}
     known = inspect.signature(function).parameters
     every = any(one.kind is one.VAR_KEYWORD for one in known.values())
     extra = {name: value for name, value in given.items() if every or name in known}
