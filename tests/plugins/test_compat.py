@@ -197,7 +197,9 @@ def test_attention_functions_are_had_by_name(ask: Any, tmp_path: Path) -> None:
     assert answer == [True, "mine", None, True]
 
 
-def test_a_built_in_node_that_is_lacking_stands_in_only_where_a_pack_takes_it(tmp_path: Path) -> None:
+def test_a_built_in_node_that_is_lacking_stands_in_only_where_a_pack_takes_it(
+    ask: Any, tmp_path: Path
+) -> None:
     """Packs make nodes of their own from built-in ones; one that we lack must not cost them the others."""
     (tmp_path / "maker.py").write_text(
         "from nodes import NODE_CLASS_MAPPINGS as host\n"
@@ -219,7 +221,7 @@ def test_a_built_in_node_that_is_lacking_stands_in_only_where_a_pack_takes_it(tm
     assert answer[3] == "unknown" and "comfy_extras.nodes_sd3.TripleCLIPLoader" in answer[4]
 
 
-def test_what_a_pack_puts_in_place_to_no_effect_is_counted(tmp_path: Path) -> None:
+def test_what_a_pack_puts_in_place_to_no_effect_is_counted(ask: Any, tmp_path: Path) -> None:
     answer = ask(
         "import comfy.model_management as mm, comfy.samplers, comfy.ldm.modules.attention as attention\n"
         "from noderack_host.lacking import lacking\n"
@@ -240,7 +242,7 @@ def test_what_a_pack_puts_in_place_to_no_effect_is_counted(tmp_path: Path) -> No
     assert answer == [[row], 3, True]
 
 
-def test_everything_of_a_module_can_be_taken_at_once(tmp_path: Path) -> None:
+def test_everything_of_a_module_can_be_taken_at_once(ask: Any, tmp_path: Path) -> None:
     """`import *` gives a pack what it gives on other hosts: the host's modules too, and stand-ins."""
     answer = ask(
         "import comfy\nfrom comfy.samplers import *\nfirst = KSampler\nfrom nodes import *\n"
