@@ -139,7 +139,11 @@ class Stand:
         if code != 0 or not self.installed():
             yield f"exit code {code}, not finished: {said.getvalue()[-600:]}"
         yield from self._whole()
-        yield from (f"left behind: {name}" for name in self.leftovers() if not name.startswith("tmp/"))
+        yield from (f"left behind: {name}" for name in self.leftovers() if not self._harmless(name))
+
+    def _harmless(self, name: str) -> bool:
+        """What a killed command may leave for good: temporary folders, and the lock of a whole model."""
+        return name.startswith("tmp/") or (name.endswith(".part.lock") and self.model.is_file())
 
     @property
     def model(self) -> Path:
@@ -190,8 +194,9 @@ def tried(stand: Stand, fault: str, points: list[Point]) -> str:
     """Try each point; returns what to say of it, and fails with all that is wrong."""
     wrong: list[str] = []
     for point in points:
-        wrong += stand.wrong(point, fault)
-        print(f"{fault} {point.role} {point.number} {wrong[-1:]}", flush=True)
+        found = list(stand.wrong(point, fault))
+        wrong += found
+        print(f"{fault} {point.role} {point.number} {found}", flush=True)
     assert not wrong, "\n".join(wrong)
     counts = Counter(point.role for point in points)
     return f"{fault}: {len(points)} points {dict(counts)}, {len(stand.seen)} states finished"
