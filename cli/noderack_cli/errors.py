@@ -152,6 +152,9 @@ def _os_error(error: OSError) -> Told:
     if error.errno in NO_SPACE:
         hint = "Free some space or choose a folder that can be written; nothing was left half done."
         return Told("no-space", f"Cannot write: {said}.", hint, Exit.NO_SPACE)
+    if "No usable temporary directory" in said:  # Python's own, when nothing can be written anywhere
+        hint = "Free some space, or name a folder that can be written in TMPDIR; nothing was changed."
+        return Told("no-space", f"{said}.", hint, Exit.NO_SPACE)
     if error.errno in (errno.ENOENT, errno.ENOTDIR):
         return Told("not-found", f"{said}.", "", Exit.NOT_FOUND)
     if error.errno in (errno.ENAMETOOLONG, errno.EISDIR, errno.ELOOP):

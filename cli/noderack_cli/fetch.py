@@ -10,6 +10,7 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -72,7 +73,10 @@ def fetch(
         if waited and (here := _brought_by_another(manifest, target)):
             return here
         room([(manifest, target)])
-        return _from_any(found, manifest, target, access, manner or Manner(), progress)
+        try:
+            return _from_any(found, manifest, target, access, manner or Manner(), progress)
+        finally:
+            _drop_empty(part_of(target))
 
 
 def _brought_by_another(manifest: ModelManifest, target: Path) -> Fetched | None:
@@ -98,12 +102,18 @@ def _from_any(
             return _from(Job(url, manifest, target, access, manner, progress))
         except FetchError as error:
             failures.append(error)
-            if not parts.length(part_of(target)):
-                parts.forget(part_of(target))
+            _drop_empty(part_of(target))
     if len(failures) == 1:
         raise failures[0]
     told = "; ".join(error.message for error in failures)
     raise FetchError(f"{manifest.name}: no source worked: {told}", failures[0].hint)
+
+
+def _drop_empty(part: Path) -> None:
+    """Nothing came: nothing is kept, whatever went wrong."""
+    with suppress(OSError):
+        if not parts.length(part):
+            parts.forget(part)
 
 
 def room(wanted: Sequence[tuple[ModelManifest, Path]]) -> None:

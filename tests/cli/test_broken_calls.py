@@ -99,7 +99,7 @@ class Stand:
         place = f"{fault} at {at.role} {at.number} ({done.hit}): "
         yield from (f"{place}{ill}" for ill in self._told(done, killed))
         if not killed and not (done.hit and done.hit.name in CLEANING):
-            yield from (f"{place}left behind: {name}" for name in self.leftovers())
+            yield from (f"{place}left behind: {name}" for name in self.leftovers() if not self._goes_on(name))
         state = self.state()
         if state not in self.seen:
             self.seen.add(state)
@@ -140,6 +140,11 @@ class Stand:
             yield f"exit code {code}, not finished: {said.getvalue()[-600:]}"
         yield from self._whole()
         yield from (f"left behind: {name}" for name in self.leftovers() if not self._harmless(name))
+
+    def _goes_on(self, name: str) -> bool:
+        """What came of a download is kept for the next run."""
+        part = self.model.with_name(f"{self.model.name}.part")
+        return ".part" in name and part.is_file() and part.stat().st_size > 0
 
     def _harmless(self, name: str) -> bool:
         """What a killed command may leave for good: temporary folders, and the lock of a whole model."""

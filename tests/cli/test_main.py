@@ -1,5 +1,6 @@
 """The door: the table of commands, errors as one sentence, exit codes."""
 
+import errno
 import json
 import os
 import subprocess
@@ -99,3 +100,18 @@ def _cpu_seconds() -> float:
     _, status, usage = os.wait4(child.pid, 0)
     child.returncode = os.waitstatus_to_exitcode(status)
     return usage.ru_utime + usage.ru_stime
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (OSError(errno.EIO, "Input/output error", "/host/models/a"), "disk-error"),
+        (OSError(errno.ENOSPC, "No space left on device"), "no-space"),
+        (FileNotFoundError(errno.ENOENT, "No usable temporary directory found in ['/tmp']"), "no-space"),
+    ],
+)
+def test_a_disk_that_does_not_take_it_ends_with_its_own_code(error: OSError, code: str) -> None:
+    told = errors.tell(error)
+    assert (
+        (told.code, told.exit) == (code, Exit.NO_SPACE) and str(error.strerror) in told.message and told.hint
+    )
