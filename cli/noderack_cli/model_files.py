@@ -154,10 +154,14 @@ def known_folder(host: Host, name: str) -> str:
     """A model folder that a user named; raises BadInput for one that nothing reads: mostly a slip."""
     folders = ModelFolders.of(host)
     first = name.partition("/")[0]
+    try:
+        folders.category(name)
+    except ValueError as cause:
+        raise BadInput(str(cause)) from cause
     if first in folders.categories or first in LEGACY_NAMES:
         return name
-    if safe_relative(name) is None or any((root / first).is_dir() for root in folders.roots):
-        return name  # what leads out is refused where it is used
+    if any((root / first).is_dir() for root in folders.roots):
+        return name
     near = get_close_matches(first, folders.categories, n=1)
     where = f"If a pack reads it, make it first: mkdir {host.models / first}"
     hint = f"Did you mean {near[0]}? {where}" if near else where

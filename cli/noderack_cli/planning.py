@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
@@ -28,6 +29,7 @@ from noderack_cli.near import near
 from noderack_cli.pack_facts import with_facts
 from noderack_cli.pack_names import normal
 from noderack_cli.plan import Claims, ModelChoice, Plan
+from noderack_cli.saved import as_saved
 from noderack_cli.show import some
 from noderack_cli.solving import solved
 from noderack_cli.sources import Access
@@ -38,11 +40,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Wishes:
-    """What the user said: choices by type or model name, packs to leave out."""
+    """What the user said: choices by type or model name, packs to leave out, `saved` or newest versions."""
 
     choose: Mapping[str, str]
     without: Collection[str] = ()
     solve: bool = True
+    saved: bool = False
 
 
 def what_is_missing(host: Host, generation: Generation, sources: list[str]) -> Missing:
@@ -62,10 +65,16 @@ def _workflow(source: str) -> Workflow:
         raise error.inside(source) from error
 
 
+def file_address(url: str) -> str:
+    """The address of the file that a page of GitHub or Hugging Face shows; else `url` itself."""
+    url = re.sub(r"^(https?://github\.com/[^/]+/[^/]+)/blob/", r"\1/raw/", url)
+    return re.sub(r"^(https?://huggingface\.co/(?:\w+/)?[^/]+/[^/]+)/blob/", r"\1/resolve/", url)
+
+
 def _at(url: str) -> bytes:
     """The bytes at an address; raises NotFound."""
     try:
-        answer = httpx.get(url, follow_redirects=True, timeout=30)
+        answer = httpx.get(file_address(url), follow_redirects=True, timeout=30)
     except (httpx.HTTPError, httpx.InvalidURL) as cause:
         raise Missed(f"The workflow at {url} cannot be had: {cause or type(cause).__name__}") from cause
     if answer.is_error:
@@ -89,6 +98,8 @@ def make_plan(host: Host, client: RegistryClient, lacking: Missing, wishes: Wish
         generation=generation.number,
     )
     plan = without(plan, wishes.without)
+    if wishes.saved:
+        plan = replace(plan, packs=as_saved(client, plan.packs, lacking.types))
     plan = replace(
         plan,
         packs=with_facts(client, plan.packs),

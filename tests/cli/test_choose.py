@@ -10,6 +10,7 @@ from noderack_cli.choose_models import choose_models
 from noderack_cli.choose_packs import choose_packs
 from noderack_cli.missing import MissingModel, MissingType
 from noderack_cli.plan import Claims
+from noderack_cli.planning import file_address
 from noderack_registry.schema import ModelManifest, Source, TypeClaim
 
 
@@ -237,6 +238,22 @@ def test_an_unknown_model_tells_the_next_command() -> None:
         "loras/m.safetensors",
         "nodes models get URL --folder loras",
     )
+
+
+@pytest.mark.parametrize(
+    ("url", "file"),
+    [
+        ("https://github.com/o/r/blob/main/a/b.json", "https://github.com/o/r/raw/main/a/b.json"),
+        ("https://huggingface.co/o/r/blob/main/a.png", "https://huggingface.co/o/r/resolve/main/a.png"),
+        (
+            "https://huggingface.co/datasets/o/r/blob/x/a.json",
+            "https://huggingface.co/datasets/o/r/resolve/x/a.json",
+        ),
+        ("https://example.org/blob/a.json", "https://example.org/blob/a.json"),
+    ],
+)
+def test_a_page_that_shows_a_workflow_leads_to_the_file(url: str, file: str) -> None:
+    assert file_address(url) == file
 
 
 def test_a_chosen_pack_that_is_not_here_is_told_with_those_that_are() -> None:

@@ -409,6 +409,23 @@ def test_what_is_left_out_is_told_and_a_slip_is_an_error(
     assert "Did you mean film?" in capsys.readouterr().err
 
 
+def test_packs_come_in_the_versions_that_a_workflow_was_saved_with(
+    shop: Any, rack: Host, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for version in ("1.0", "2.0"):
+        shop.sell("film", version, types=["Grain"])
+        shop.sell("tone", version, types=["Tone"] if version == "2.0" else ["Other"])
+    nodes = [
+        {"id": n, "type": type_, "properties": {"cnr_id": pack, "ver": "1.0"}, "widgets_values": [1]}
+        for n, (type_, pack) in enumerate([("Grain", "film"), ("Tone", "tone")], 1)
+    ]
+    (tmp_path / "ui.json").write_text(json.dumps({"nodes": nodes, "links": [], "version": 0.4}))
+    words = ["install-missing", str(tmp_path / "ui.json"), "--dry-run", "--json"]
+    for more, versions in (([], ["2.0", "2.0"]), (["--saved-versions"], ["1.0", "2.0"])):
+        assert run([*words, *more]) == 0
+        assert [pack["version"] for pack in events(capsys)[0]["plan"]["packs"]] == versions
+
+
 def test_several_workflows_make_one_plan(
     shop: Any, rack: Host, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -139,6 +139,11 @@ def test_a_bad_lock_is_one_sentence(text: str) -> None:
         lock_file.read(text, "nodes.lock")
 
 
+def test_a_lock_that_is_no_text(full: Host, tmp_path: Path) -> None:
+    (tmp_path / "nodes.lock").write_bytes(b"\xff\xfe\x00[")
+    assert run(["sync", str(tmp_path / "nodes.lock")]) == Exit.BAD_INPUT
+
+
 def test_doctor_finds_nothing_where_nothing_is_wrong(full: Host) -> None:
     assert codes(full, deep=True) == []
     assert run(["doctor"]) == 0

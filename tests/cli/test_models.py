@@ -143,6 +143,18 @@ def test_import_link_dedupe_rm(home: Host, tmp_path: Path, capsys: pytest.Captur
     assert run(["models", "rm", "loras/twin.safetensors", "--yes"]) == 0 and not twin.exists()
 
 
+def test_info_tells_where_a_model_is_here(home: Host, capsys: pytest.CaptureFixture[str]) -> None:
+    path = put(home, "loras/a.safetensors")
+    sha256 = hashlib.sha256(BODY).hexdigest()
+    assert said(capsys, "models", "info", "a.safetensors") == {
+        "name": "a.safetensors",
+        "here": [str(path)],
+        "sha256": sha256,
+    }
+    scan(home, Index.open(home))
+    assert said(capsys, "models", "info", sha256[:12])["here"] == [str(path)]
+
+
 def test_verify_finds_a_flipped_bit(home: Host, capsys: pytest.CaptureFixture[str]) -> None:
     path = put(home, "loras/a.safetensors")
     scan(home, Index.open(home))
@@ -160,6 +172,11 @@ def test_verify_finds_a_flipped_bit(home: Host, capsys: pytest.CaptureFixture[st
         (["models", "get", "name"], Exit.BAD_INPUT, "No registry is named"),
         (["models", "get", "x", "--registry", "http://127.0.0.1:9"], Exit.REGISTRY, "no answer"),
         (["models", "get", "ftp://x/y"], Exit.INSTALL_FAILED, "only http and https"),
+        (["models", "list", "../../.."], Exit.BAD_INPUT, "leads out"),
+        (["models", "list", "."], Exit.BAD_INPUT, "leads out"),
+        (["models", "rm", "../../..", "--yes"], Exit.NOT_FOUND, "has no model"),
+        (["models", "link", "/dev/null", "x"], Exit.NOT_FOUND, "has no model"),
+        (["models", "logout", "http://[bad"], Exit.BAD_INPUT, "is no address"),
         (["models", "get", "http://[bad"], Exit.INSTALL_FAILED, "is no address"),
         (["models", "get", "/tmp", "--folder", "loras"], Exit.BAD_INPUT, "is a folder"),
         (["models", "link", "0" * 64, "loras/x"], Exit.NOT_FOUND, "No model here has sha256"),

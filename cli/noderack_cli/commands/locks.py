@@ -101,7 +101,7 @@ class Choices:
 def _apply(host: Host, file: Path, bundle: Path | None, registry: str | None, choices: Choices) -> int:
     if not file.is_file():
         raise NotFound(f"There is no lock {file}", "Write one with: nodes lock")
-    made = lock_file.read(file.read_text("utf-8"), str(file))
+    made = lock_file.read(file.read_text("utf-8", "replace"), str(file))
     wheels = bundle / "wheels" if bundle else None
     plan = plan_of(made, host, gens.current(host), wheels)
     show_plan(plan, as_json=choices.as_json, nothing=f"The host is as {file} says.")

@@ -50,7 +50,10 @@ def logout(host: str) -> None:
 
 def canonical(host: str) -> str:
     """The name under which a host's token is kept: its own, or its site's first name."""
-    name = (urlsplit(host).hostname or "") if "://" in host else host.strip().strip("/").lower()
+    try:
+        name = (urlsplit(host).hostname or "") if "://" in host else host.strip().strip("/").lower()
+    except ValueError as cause:
+        raise BadInput(f"{host!r} is no address: {cause}") from cause
     if name in HF_HOSTS:
         return "huggingface.co"
     return "civitai.com" if name in CIVITAI_HOSTS else name

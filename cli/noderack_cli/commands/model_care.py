@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+from contextlib import suppress
 from pathlib import Path
 
 import click
@@ -221,9 +222,10 @@ def _existing(host: Host, name: str) -> Path:
     """The file that FOLDER/NAME, or a path in the host's folders, names; raises NotFound."""
     category, slash, rest = name.partition("/")
     folders = ModelFolders.of(host)
-    found = folders.find(category, rest) if slash and rest else None
-    if found is not None:
-        return found
+    with suppress(ValueError):  # a folder's name that leads out: there is no such model
+        found = folders.find(category, rest) if slash and rest else None
+        if found is not None:
+            return found
     inside = [(c, f) for c in folders.categories for f in folders.files(c) if Path(f).name == Path(name).name]
     whole = [(c, f, path) for c, f in inside if (path := folders.find(c, f)) is not None]
     if len(whole) == 1 and whole[0][1].endswith(name):

@@ -14,13 +14,14 @@ from urllib.request import url2pathname
 import click
 from noderack_host.folder import Host
 from noderack_host.folders import ModelFolders
+from noderack_registry.client import NotFound as RegistryMissed
 from noderack_registry.client import RegistryClient
 from noderack_registry.schema import ModelManifest
 
 from noderack_cli.bring import bring
 from noderack_cli.errors import BadInput, NotFound, Unresolvable
 from noderack_cli.keys import stored
-from noderack_cli.model_files import Index, digest, find_content, known_folder
+from noderack_cli.model_files import Index, digest, find_content, known_folder, model_files
 from noderack_cli.near import near
 from noderack_cli.options import (
     FOLDER,
@@ -187,21 +188,47 @@ def _host_or_none(folder: Path | None) -> Host | None:
 @registry_option
 @json_option
 def info(wanted: str, folder: Path | None, registry: str | None, as_json: bool) -> None:
-    """Show all that the registry knows of a model.
+    """Show all that the registry knows of a model, and where it is here.
 
     \b
     nodes models info noderack-shapes.safetensors
+    nodes models info 3871fd46180592d7 --json
     """
     host = _host_or_none(folder)
+    here = _here(host, wanted) if host else {}
+    try:
+        facts = _told(host, registry, wanted)
+    except (RegistryMissed, NotFound, BadInput):
+        if not here:
+            raise
+        facts = {"name": wanted}  # no registry knows it, and it is here none the less
+    facts |= {"here": list(here)} if here else {}
+    facts |= {"sha256": next(iter(here.values()))} if here and not facts.get("sha256") else {}
+    if as_json:
+        click.echo(json.dumps(facts))
+        return
+    rows = {**facts, "sources": ", ".join(source["url"] for source in facts.get("sources") or ())}
+    said = {key: value for key, value in rows.items() if value not in (None, "", [], False)}
+    click.echo(table([(key, _text(value)) for key, value in said.items()]))
+
+
+def _told(host: Host | None, registry: str | None, wanted: str) -> dict[str, Any]:
     with open_registry(host, registry) as client:
         is_hash = re.fullmatch(r"[0-9a-fA-F]{64}", wanted)
         manifest = client.model(wanted.lower()) if is_hash else _named(client, wanted, None)
-    if as_json:
-        click.echo(json.dumps(manifest.to_json()))
-        return
-    facts = {**manifest.to_json(), "sources": ", ".join(s.url for s in manifest.sources)}
-    said = {key: value for key, value in facts.items() if value not in (None, "", [], False)}
-    click.echo(table([(key, _text(value)) for key, value in said.items()]))
+    return dict(manifest.to_json())
+
+
+def _here(host: Host, wanted: str) -> dict[str, str]:
+    """The files of the host that have this name, or a hash that begins so, with their hashes."""
+    index, name = Index.open(host), Path(wanted).name
+    is_hash = re.fullmatch(r"[0-9a-fA-F]{8,64}", wanted)
+    found = {}
+    for path in model_files(host):
+        known = index.known.get(str(path))
+        if path.name == name or (is_hash and known and known.sha256.startswith(wanted.lower())):
+            found[str(path)] = index.sha256(path)
+    return found
 
 
 def _text(value: object) -> str:

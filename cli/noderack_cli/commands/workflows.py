@@ -100,6 +100,9 @@ def _show_missing(lacking: Missing) -> None:
 @click.argument("workflows", nargs=-1, required=True, metavar="FILE...")
 @click.option("--choose", multiple=True, metavar="NAME=CHOICE", help="Settle what has several candidates.")
 @click.option("--without", multiple=True, metavar="PACK", help="Leave this pack out.")
+@click.option(
+    "--saved-versions", is_flag=True, help="Packs in the versions that FILEs were saved with, if here."
+)
 @click.option("--partial", is_flag=True, help="Install what was found even if something was not.")
 @click.option("--all-or-nothing", is_flag=True, help="If one pack fails, go back to where it began.")
 @limit_rate_option
@@ -115,6 +118,7 @@ def install_missing(
     workflows: tuple[str, ...],
     choose: tuple[str, ...],
     without: tuple[str, ...],
+    saved_versions: bool,
     partial: bool,
     all_or_nothing: bool,
     limit_rate: float | None,
@@ -141,7 +145,8 @@ def install_missing(
     now = generations.current(host)
     with open_registry(host, registry) as client, Verifier(host, now, begin=not dry_run) as verifier:
         lacking = what_is_missing(host, now, list(workflows))
-        plan = settled_plan(host, client, lacking, Wishes(pairs(choose), without), ask=not (yes or as_json))
+        wishes = Wishes(pairs(choose), without, saved=saved_versions)
+        plan = settled_plan(host, client, lacking, wishes, ask=not (yes or as_json))
         show_plan(plan, as_json=as_json, nothing="" if without else "Nothing is missing.")
         blocked = blocking(plan, partial)
         if blocked is not None:
