@@ -246,8 +246,10 @@ class Guide:
         parts = [call.condition.context for call in group]
         key = (*(id(part) for part in parts), *rows)
         if key not in self._texts:
-            even = _even([_rows(part, n) for part, n in zip(parts, rows, strict=True)])
-            self._texts[key] = parts, even.to(getattr(self.model, "dtype", even.dtype))
+            with torch.inference_mode(False), torch.no_grad():  # whether it was written to is seen then
+                even = _even([_rows(part, n) for part, n in zip(parts, rows, strict=True)])
+                even = even.to(getattr(self.model, "dtype", even.dtype))
+                self._texts[key] = parts, even.clone() if even.is_inference() else even
         return self._texts[key][1]
 
 

@@ -4,10 +4,10 @@ Matrices and convolutions are kept so; norms and biases, which are small and mat
 """
 
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from noderack_diffusion.narrow import widened
 from noderack_diffusion.packed import PackedConv2d, can_pack
+from noderack_diffusion.widening import product
 
 _TABLES = ("embedding.weight", "label_emb.weight")
 """Ends of names of tables that are looked up and not multiplied with."""
@@ -17,7 +17,7 @@ class StoredLinear(nn.Linear):
     """A matrix kept narrower than it is computed with."""
 
     def forward(self, x: Tensor) -> Tensor:
-        return F.linear(x, widened(self.weight, x.dtype), self.bias)
+        return product(x, self.weight, self.bias)
 
 
 class StoredConv2d(nn.Conv2d):

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from noderack_diffusion.ops import attention, conv3, group_norm
+from noderack_diffusion.packed import over_doubled
 from noderack_diffusion.shapes import Shapes, Told, count, groups_for, need
 
 
@@ -67,8 +68,8 @@ class ResnetBlock(nn.Module):
             self.nin_shortcut = nn.Conv2d(inner, outer, 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        h = self.conv1(F.silu(self.norm1(x)))
-        out: Tensor = self.conv2(F.silu(self.norm2(h)))
+        h = self.conv1(F.silu(self.norm1(x), inplace=True))
+        out: Tensor = self.conv2(F.silu(self.norm2(h), inplace=True))
         out += self.nin_shortcut(x) if hasattr(self, "nin_shortcut") else x
         return out
 
@@ -126,8 +127,7 @@ class Upsample(nn.Module):
         self.conv = conv3(channels, channels)
 
     def forward(self, x: Tensor) -> Tensor:
-        out: Tensor = self.conv(F.interpolate(x, scale_factor=2.0, mode="nearest"))
-        return out
+        return over_doubled(self.conv, x)
 
 
 class Resolution(nn.Module):
@@ -214,7 +214,7 @@ class AutoencoderKL(nn.Module):
 
     def moments(self, pictures: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and log-variance (clamped to -30..20) of the latents of pictures in -1..1."""
-        h = self.encoder(pictures)
+        h = self.encoder(pictures.contiguous(memory_format=torch.channels_last))
         if self.config.embed:
             h = self.quant_conv(h)
         mean, logvar = torch.chunk(h, 2, dim=1)
@@ -226,6 +226,7 @@ class AutoencoderKL(nn.Module):
 
     def decode(self, latents: Tensor) -> Tensor:
         """Pictures of latents; nominally in -1..1, not clamped."""
+        latents = latents.contiguous(memory_format=torch.channels_last)
         h = self.post_quant_conv(latents) if self.config.embed else latents
         out: Tensor = self.decoder(h)
         return out

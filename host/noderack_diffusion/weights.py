@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 from torch.utils.hooks import RemovableHandle
 
 from noderack_diffusion.allocation import give_back, keep_pages
@@ -18,7 +19,7 @@ from noderack_diffusion.bypass import attach
 from noderack_diffusion.errors import MismatchError
 from noderack_diffusion.memory import Block
 from noderack_diffusion.narrow import Scaled, narrowed, parameter_of
-from noderack_diffusion.packed import unpack
+from noderack_diffusion.packed import PackedConv2d, unpack
 from noderack_diffusion.parts import REST, part_of, parts_of
 from noderack_diffusion.patch import Patch, PatchSet, apply
 from noderack_diffusion.rooms import room_of
@@ -141,7 +142,7 @@ class Live:
 
         Its room sees to it that the weights, and ``activations`` bytes beside them, fit into the device.
         """
-        with self._lock:
+        with self._lock, torch.inference_mode(False), torch.no_grad():  # so that changes to weights are seen
             made = room_of(self.device).admit(self, activations)
             if self._module is None:
                 self._module, self._patches = self._shell(), patches
@@ -149,6 +150,7 @@ class Live:
                 if part_of(name) in self._here:
                     owner, leaf = _owner(self._module, name)
                     owner._parameters[leaf] = self._switched(name, patches, owner._parameters[leaf])
+                    self._mapped(owner, name, patches)
             if self._branches or patches.branches():
                 self._attach(self._module, patches)
             if self._streamer is not None and self._patches.key != patches.key:
@@ -222,6 +224,15 @@ class Live:
                 f"in the {type(module).__name__} that the rest of the file describes"
             )
         owner._parameters[leaf] = made
+        self._mapped(owner, name, self._patches)
+
+    def _mapped(self, owner: nn.Module, name: str, patches: PatchSet) -> None:
+        """Tell a convolution whether its weight lies in the mapped file, so that a packed copy takes its
+        place in memory and does not come on top.
+        """
+        if isinstance(owner, PackedConv2d) and name.endswith(".weight"):
+            piece = self.pieces[name]
+            owner.unmap = piece.forget if isinstance(piece, Piece) and not patches.on(name) else None
 
     def _forget(self, part: str) -> None:
         """A part's weights go; what the file maps of them, too."""
@@ -344,7 +355,7 @@ class Live:
 
     def _shell(self) -> nn.Module:
         """The network without weights."""
-        with torch.device("meta"):
+        with torch.device("meta"), _NoStart():
             module = self._build().eval()
         there = {name for name, _ in module.named_parameters()}
         lacking = next((name for name, _ in module.named_parameters() if name not in self.pieces), None)
@@ -355,6 +366,17 @@ class Live:
             keep_pages()
             return widen_on_use(module, packs=True)
         return module if self.stored is None else widen_on_use(module)
+
+
+class _NoStart(TorchFunctionMode):
+    """Leaves out the starting values of parameters, which come from a file. Where there is no memory behind
+    them torch would take them apart into simpler operations, and load its compiler for that: two seconds.
+    """
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if getattr(func, "__module__", "") == "torch.nn.init":
+            return args[0] if args else kwargs["tensor"]
+        return func(*args, **(kwargs or {}))
 
 
 def _owner(module: nn.Module, name: str) -> tuple[nn.Module, str]:

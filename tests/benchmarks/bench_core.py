@@ -23,7 +23,9 @@ from pathlib import Path
 from typing import Any
 
 import core_files
+import first_step as first_steps
 import torch
+from activations import most_alive
 from noderack_diffusion.unet import UNet
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -130,8 +132,8 @@ def step(name: str, folder: Path) -> Figures:
     found = {f"{name}_{side}_seconds": taken for side, taken in best.items()}
     found[name] = best.pop("ours") / min(best.values())
     if stored == "bf16":
-        size = unet_bytes(family, stored)
-        found[f"{name}_peak_over_file"] = (ours["peak"] - ours["base"]) / size
+        peak = ours["peak"] - ours["base"] - activations(family)
+        found[f"{name}_rss_over_file"] = peak / unet_bytes(family, stored)
     return found
 
 
@@ -142,10 +144,35 @@ def unet_bytes(family: str, dtype: str) -> int:
 
 
 def load(name: str, folder: Path) -> Figures:
-    """From nothing to the first answer (8 x 8 cells) of a half-precision checkpoint, page cache warm."""
-    best, _ = race("load", told_of(folder, "sd15", "bf16"), peers("diffusers"))
-    found = {f"load_{side}_seconds": taken for side, taken in best.items()}
-    return {**found, "load": best.pop("ours") / min(best.values())}
+    """Seconds from nothing to what can be called, from a half-precision checkpoint in a warm page cache; and
+    to a first small answer (8 x 8 cells, and a text by those who have an encoder), which reads every weight.
+
+    Ours and the peer host's load network, text encoder and autoencoder, diffusers the network alone. Where
+    weights stay in the mapped file, they are read by the answer; a side that copies them reads them before.
+    """
+    found: Figures = {}
+    for figure, answer in (("load", False), ("load_first_answer", True)):
+        told = {**told_of(folder, "sd15", "bf16"), "answer": answer}
+        best, _ = race("load", told, peers("diffusers"))
+        found |= {f"{figure}_{side}_seconds": taken for side, taken in best.items()}
+        found[figure] = best.pop("ours") / min(best.values())
+    return found
+
+
+def first_step(name: str, folder: Path) -> Figures:
+    """Seconds from the command to the first step over a picture of 64 x 64, each as its users start it."""
+    path = core_files.checkpoint(folder, "sd15", WIDTH, "bf16")
+    environment = {**os.environ, "OMP_NUM_THREADS": str(THREADS)}
+    with tempfile.TemporaryDirectory() as place:
+        room = Path(place)
+        ours = [first_steps.ours(path, room, environment) for _ in range(ROUNDS + 1)][1:]
+        found = {"first_step_seconds": min(ours)}
+        if PEER and FULL:
+            python, _, checkout = PEER.partition(":")
+            told = (python, checkout, path, room, environment)
+            theirs = min([first_steps.theirs(*told) for _ in range(ROUNDS + 1)][1:])
+            found |= {"first_step_peer_seconds": theirs, "first_step": min(ours) / theirs}
+    return found
 
 
 def lora_apply(name: str, folder: Path) -> Figures:
@@ -157,12 +184,21 @@ def lora_apply(name: str, folder: Path) -> Figures:
 
 
 def lora_step(name: str, folder: Path) -> Figures:
-    """A step with an adapter on, over one without (fp32; ours both)."""
+    """A step with an adapter on, over one without (fp32; ours both); and the memory that it takes beside the
+    weights that it changes.
+    """
     told = told_of(folder, "sd15", "fp32")
     with_one = {**told, "lora": str(core_files.lora(folder, "sd15", WIDTH))}
     with sides("step", told, ["ours"]) as off, sides("step", with_one, ["ours"]) as on:
-        pairs = [(on["ours"].run()["seconds"], off["ours"].run()["seconds"]) for _ in range(ROUNDS + 1)][1:]
-    return {"lora_step": min(a for a, _ in pairs) / min(b for _, b in pairs)}
+        pairs = [(on["ours"].run(), off["ours"].run()) for _ in range(ROUNDS + 1)][1:]
+    took = [min(side["seconds"] for side in rounds) for rounds in zip(*pairs, strict=True)]
+    more = pairs[-1][0]["private"] - pairs[-1][1]["private"]
+    changed = core_files.changed_by_lora("sd15", WIDTH) * 4
+    return {
+        "lora_step": took[0] / took[1],
+        "lora_changed_bytes": changed,
+        "lora_backup_bytes": more - changed,
+    }
 
 
 def vae_told(folder: Path) -> dict[str, Any]:
@@ -209,18 +245,32 @@ def gemm_fraction(name: str, folder: Path) -> Figures:
     }
 
 
+def activations(family: str) -> int:
+    """Bytes that a step's tensors take at most beside the weights, counted without computing."""
+    config = core_files.unet(family, WIDTH)
+    with torch.device("meta"):
+        network, y = UNet(config).eval(), torch.empty(2, config.adm) if config.adm else None
+        given = (torch.empty(2, 4, CELLS, CELLS), torch.empty(2), torch.empty(2, 77, config.context))
+        return most_alive(lambda: network(*given, y=y))
+
+
 def rss_over_file(name: str, folder: Path) -> Figures:
-    """Memory at its peak over a step (less what Python and torch take), over the network's bf16 weights."""
-    told = told_of(folder, "sd15", "bf16")
-    _, ours = race("step", told, ["ours"])
-    peak = ours["peak"] - ours["base"]
-    size = unet_bytes("sd15", "bf16")
-    return {"rss_over_file": peak / size, "rss_peak_bytes": peak, "file_bytes": size}
+    """Memory at its peak over steps, less what Python and torch take and what the activations do, over the
+    network's weights as they lie in the file.
+    """
+    found: Figures = {"activation_bytes": activations("sd15")}
+    for dtype in ("fp32", "bf16"):
+        _, ours = race("step", told_of(folder, "sd15", dtype), ["ours"])
+        size, peak = unet_bytes("sd15", dtype), ours["peak"] - ours["base"]
+        found |= {f"rss_peak_bytes_{dtype}": peak, f"file_bytes_{dtype}": size}
+        found[f"rss_over_file_{dtype}"] = (peak - found["activation_bytes"]) / size
+    return {**found, "rss_over_file": max(found["rss_over_file_fp32"], found["rss_over_file_bf16"])}
 
 
 FIGURES: dict[str, Callable[[str, Path], Figures]] = {
     **{f"{family}_{dtype}": step for family in ("sd15", "sdxl") for dtype in ("fp32", "bf16")},
     "load": load,
+    "first_step": first_step,
     "lora_apply": lora_apply,
     "lora_step": lora_step,
     "vae": vae,

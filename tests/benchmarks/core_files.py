@@ -78,6 +78,15 @@ def adapter_for(checkpoint: Mapping[str, Shape]) -> dict[str, Shape]:
     return found
 
 
+def changed_by_lora(family: str, width: int) -> int:
+    """How many numbers of the network that adapter changes."""
+    found = shapes(family, width)
+    changed = {name.split(".")[0] for name in adapter_for(found) if name.startswith("lora_unet_")}
+    at = "model.diffusion_model."
+    spelled = {n.removeprefix(at).removesuffix(".weight").replace(".", "_"): s for n, s in found.items()}
+    return sum(torch.Size(spelled[name.removeprefix("lora_unet_")]).numel() for name in changed)
+
+
 def made(wanted: Mapping[str, Shape], path: Path, dtype: str) -> Path:
     """Write tensors of these shapes, one after the other, unless the file is there."""
     if path.exists():

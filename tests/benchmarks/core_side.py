@@ -2,11 +2,11 @@
 
     python core_side.py ours|diffusers|peer JOB '{"path": …, "dtype": …, "cells": …}'
 
-Answers each line with {"seconds": …, "peak": bytes that were resident at most, "base": … before the job}.
+Answers each line with {"seconds": …, "peak": bytes that were resident at most, "base": … before the job,
+"private": bytes that are resident now and lie in no file}.
 """
 
 import json
-import resource
 import sys
 import time
 from collections.abc import Callable
@@ -48,10 +48,13 @@ def our_load(told: dict[str, Any]) -> Job:
 
     def load() -> None:
         found = load_checkpoint(told["path"], device="cpu")
-        found.model.predict(x, torch.full((2,), 3.0), text)
+        found.model.network()
         if found.clip and found.vae:
+            found.clip.network(found.clip.towers[0]), found.vae.network()
+        if told["answer"]:
+            found.model.predict(x, torch.full((2,), 3.0), text)
+        if told["answer"] and found.clip:
             found.clip.encode("a picture")
-            found.vae.network()
 
     return load
 
@@ -150,9 +153,13 @@ def their_load(told: dict[str, Any]) -> Job:
     if not folder.exists():
         their_unet(told).save_pretrained(folder)
     x, text, _ = given(told, 8)
-    return lambda: diffusers.UNet2DConditionModel.from_pretrained(folder, torch_dtype=torch.float32)(
-        x, 300, text
-    )
+
+    def load() -> None:
+        network = diffusers.UNet2DConditionModel.from_pretrained(folder, torch_dtype=torch.float32)
+        if told["answer"]:
+            network(x, 300, text)
+
+    return load
 
 
 def their_vae(told: dict[str, Any]) -> Job:
@@ -190,9 +197,10 @@ def peer_load(told: dict[str, Any]) -> Job:
 
     def load() -> None:
         model, clip, _, _ = comfy.sd.load_checkpoint_guess_config(told["path"])
-        management.load_models_gpu([model])
-        model.model.apply_model(x, torch.full((2,), 3.0), c_crossattn=text)
-        clip.encode_from_tokens(clip.tokenize("a picture"))
+        management.load_models_gpu([model, clip.patcher])
+        if told["answer"]:
+            model.model.apply_model(x, torch.full((2,), 3.0), c_crossattn=text)
+            clip.encode_from_tokens(clip.tokenize("a picture"))
         management.unload_all_models()
 
     return load
@@ -245,8 +253,9 @@ def main(side: str, job: str, told: dict[str, Any]) -> None:
             start = clock()
             run()
             seconds = clock() - start
-            peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-            print(json.dumps({"seconds": seconds, "base": base, "peak": peak}), flush=True)
+            peak = resident("VmHWM")  # what getrusage says counts the process that started this one, too
+            said = {"seconds": seconds, "base": base, "peak": peak, "private": resident("RssAnon")}
+            print(json.dumps(said), flush=True)
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ from noderack_diffusion.errors import AdapterError, FileError, MismatchError, Un
 from noderack_diffusion.lora import load_lora, patches_for
 from noderack_diffusion.sampling_run import sample
 from noderack_diffusion.store import Store
+from noderack_diffusion.unet import CrossAttention
 from safetensors.torch import save_file
 from torch import Tensor
 
@@ -98,6 +99,16 @@ def test_draws_the_same_picture_for_the_same_seed(tiny: Path) -> None:
     picture = checkpoint.vae.decode(one)
     assert picture.shape == (1, 64, 64, 3) and 0 <= float(picture.min()) <= float(picture.max()) <= 1
     assert checkpoint.vae.encode(torch.rand(1, 67, 64, 3)).shape == (1, 4, 8, 8)
+
+
+@torch.inference_mode()
+def test_what_is_kept_is_kept_where_nodes_run_too(tiny: Path) -> None:
+    found = load_checkpoint(tiny, device="cpu")
+    draw(found)
+    network = found.model.network()
+    assert not any(p.is_inference() for p in network.parameters())
+    texts = [m.seen for m in network.modules() if isinstance(m, CrossAttention)]
+    assert max(len(seen._made) for seen in texts) == 1
 
 
 def test_told_numbers_come_from_the_metadata(tiny: Path) -> None:

@@ -2,9 +2,12 @@
 
 import pytest
 import torch
-from noderack_diffusion.packed import PackedConv2d
+from noderack_diffusion import widening
+from noderack_diffusion.narrow import narrowed, widened
+from noderack_diffusion.packed import PackedConv2d, over_doubled
 from noderack_diffusion.seen_text import SeenText
 from noderack_diffusion.stored import widen_on_use
+from noderack_diffusion.widening import product
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -50,6 +53,54 @@ def test_gradients_flow_and_half_weights_are_widened() -> None:
     for module in half:
         module._parameters["weight"] = nn.Parameter(module.weight.half(), requires_grad=False)
     assert half[0].weight.dtype == torch.float16 and torch.allclose(half(x), whole, atol=1e-2)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("rows", [3, 200])
+def test_a_narrow_weight_is_widened_part_by_part(rows: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(widening, "CACHED", 5000), monkeypatch.setattr(widening, "WIDEST", 9000)
+    x, weight, bias = torch.randn(1, rows, 64), torch.randn(300, 64).bfloat16(), torch.randn(300)
+    for b in (None, bias):
+        assert torch.allclose(product(x, weight, b), F.linear(x, weight.float(), b), atol=1e-4)
+        whole = narrowed(weight, torch.int8)
+        assert torch.allclose(product(x, whole, b), F.linear(x, widened(whole, x.dtype), b), atol=1e-4)
+
+
+@torch.inference_mode()
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("size", [3, 9, 20])
+def test_convolutions_of_every_size_in_either_dtype(size: int, dtype: torch.dtype) -> None:
+    x = torch.randn(2, 8, size, size + 1)
+    for kernel, more in ((1, {}), (3, {"padding": 1}), (3, {"stride": 2, "padding": 1}), (3, {"groups": 2})):
+        with torch.inference_mode(False):
+            layer = PackedConv2d(8, 48, kernel, **more).requires_grad_(False)
+            layer._parameters["weight"] = nn.Parameter(layer.weight.to(dtype), requires_grad=False)
+        for given in (x, x.contiguous(memory_format=torch.channels_last)):
+            right = layer._conv_forward(given, layer.weight.float() + 0, layer.bias)
+            assert torch.allclose(layer(given), right, atol=1e-4)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_doubling_before_a_convolution_costs_no_doubling(
+    dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("noderack_diffusion.packed.WIDEST", 9000)
+    layer, x = PackedConv2d(8, 48, 3, padding=1).requires_grad_(False), torch.randn(2, 8, 9, 11)
+    layer._parameters["weight"] = nn.Parameter(layer.weight.to(dtype), requires_grad=False)
+    right = F.conv2d(F.interpolate(x, scale_factor=2.0), layer.weight.float(), layer.bias, padding=1)
+    assert layer.can_double(x) and torch.allclose(over_doubled(layer, x), right, atol=1e-5)
+    layer.register_forward_hook(lambda module, given, out: out + 1)
+    assert torch.allclose(over_doubled(layer, x), right + 1, atol=1e-5)
+
+
+@torch.no_grad()
+def test_what_is_packed_lets_the_file_go() -> None:
+    layer, gone = conv(), list[bool]()
+    layer.unmap = lambda: gone.append(True)
+    for _ in range(2):
+        layer(torch.randn(1, 8, 20, 20))
+    assert gone == [True]
 
 
 def asked(seen: SeenText, text: Tensor, k: nn.Linear, v: nn.Linear) -> bool:
