@@ -254,7 +254,11 @@ def keep(made: Draft, facts: Generation, between: Sequence[Generation] = ()) -> 
         uv_lock.touch()
     steps.forget(made.path, min((step.number for step in between), default=made.number))
     links.settle(made.path)
-    links.write_settled(made.path / RECORD, generation.record())
+    try:
+        links.write_settled(made.path / RECORD, generation.record())
+    except OSError:  # the record may be there all the same: then nobody would take the folder away
+        (made.path / RECORD).unlink(missing_ok=True)
+        raise
     return generation
 
 
