@@ -5,7 +5,7 @@ the word. Parameter names are those of the file below ``id_encoder``.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -102,7 +102,7 @@ def _without(chunk: Any, place: int | None) -> Any:
     if place is None:
         return chunk
     kept = [token for token in chunk if token.group != place + 1]
-    return kept + [replace(chunk[-1]) for _ in range(len(chunk) - len(kept))]
+    return kept + [chunk[-1]] * (len(chunk) - len(kept))
 
 
 def load_photomaker(path: str | Path) -> PhotoMaker:
