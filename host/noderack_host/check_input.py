@@ -12,6 +12,8 @@ from noderack_host.schema import COMBO
 _CONVERTERS: Mapping[str, Callable[[Any], Any]] = {"INT": int, "FLOAT": float, "STRING": str, "BOOLEAN": bool}
 
 
+_ONCE = "sample_"
+"""What the names of samplers began with in the first hosts of 2023."""
 _WILD = frozenset({"*", "COMFY_MATCHTYPE_V3"})
 
 
@@ -97,13 +99,13 @@ def convert(name: str, value: Any, info: InputInfo) -> tuple[Any, Problem | None
 
 
 def _as_listed(value: Any, info: InputInfo) -> Any:
-    """The choice that a text means if it names a file with the other system's slashes; else the text."""
-    if not isinstance(value, str) or not ("\\" in value or "/" in value):
+    """The choice that a text means if it has the other system's slashes, or a sampler's first name."""
+    if not isinstance(value, str) or not ("\\" in value or "/" in value or value.startswith(_ONCE)):
         return value
     choices = choices_of(info) or ()
     if value in choices:
         return value
-    plain = value.replace("\\", "/")
+    plain = value.replace("\\", "/").removeprefix(_ONCE)
     texts = (choice for choice in choices if isinstance(choice, str))
     return next((text for text in texts if text.replace("\\", "/") == plain), value)
 

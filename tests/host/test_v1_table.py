@@ -107,6 +107,7 @@ def test_an_option_of_an_input_is_served_as_it_is(spec: Any) -> None:
         ((["a", "b"], {}), "c", "value_not_in_list"),
         (("COMBO", {"options": ["a"]}), "c", "value_not_in_list"),
         ((["in/a", "b"], {}), "in\\a", None),
+        ((["euler"], {}), "sample_euler", None),
         (("COMBO", {"options": ["in\\a"]}), "in/a", None),
         ((["in/a"], {}), "other\\a", "value_not_in_list"),
         (("COMBO", {"options": ["a", "b"], "multiselect": True}), {"__value__": ["a", "b"]}, None),
