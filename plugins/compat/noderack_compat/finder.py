@@ -10,11 +10,13 @@ from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import Any
 
+from noderack_compat.extras import table
 from noderack_compat.missing import gap, interface
 
 ROOTS = ("comfy", "comfy_extras", "comfy_api", "comfy_execution", "comfy_config", "app", "protocol", "utils")
 # Modules of `comfy` that older packs import without it: hosts have that folder on the path as well.
 BARE = ("ldm", "latent_formats", "model_base", "model_management", "model_patcher", "samplers")
+_ABSENT = "Not provided by Noderack: its names can be imported, and refuse to be used."
 
 
 class Finder(MetaPathFinder, Loader):
@@ -53,7 +55,8 @@ class Finder(MetaPathFinder, Loader):
         if package:
             module.__all__ = sorted(interface().get(module.__name__, ()))  # type: ignore[attr-defined]
         module.__getattr__ = found  # type: ignore[method-assign]
-        module.__doc__ = "Not provided by Noderack: its names can be imported, and refuse to be used."
+        here = any(name == module.__name__ for name, _ in table())
+        module.__doc__ = "Classes of our nodes; its other names refuse to be used." if here else _ABSENT
 
 
 def install() -> None:
