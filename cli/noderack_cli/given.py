@@ -11,18 +11,11 @@ from dataclasses import replace
 from pathlib import Path
 
 from noderack_host.folder import Host
-from noderack_registry.packing import PackError, build_wheel
-from noderack_registry.packing.wheel import read_wheel
 from packaging.utils import InvalidWheelFilename, parse_wheel_filename
 
 from noderack_cli.errors import BadInput, NotFound
 from noderack_cli.pack_names import normal
 from noderack_cli.plan import PackChoice, Plan
-
-
-def is_source(text: str) -> bool:
-    """Whether this is a wheel, a folder, a zip or a git address, and not a pack's name."""
-    return "://" in text or text.endswith((".whl", ".zip", ".py")) or "/" in text or Path(text).is_dir()
 
 
 @contextmanager
@@ -36,6 +29,8 @@ def from_source(text: str, work: Path) -> PackChoice:
     """The choice for it; a wheel that has to be made is written to `work`. Raises PackError, BadInput."""
     if text.endswith(".whl"):
         return _from_wheel(Path(text).expanduser().resolve())
+    from noderack_registry.packing import build_wheel  # much to import: only where a wheel is made
+
     built = build_wheel(text, work)
     name, version = built.metadata.name, built.metadata.version
     choice = PackChoice(
@@ -45,6 +40,9 @@ def from_source(text: str, work: Path) -> PackChoice:
 
 
 def _from_wheel(path: Path) -> PackChoice:
+    from noderack_registry.packing import PackError
+    from noderack_registry.packing.wheel import read_wheel
+
     if not path.is_file():
         raise NotFound(f"{path} is not a file")
     try:

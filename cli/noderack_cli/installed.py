@@ -102,6 +102,22 @@ TORCH_FAMILY = (
 )
 
 
+# Of these the indexes of torch's builds have one that is labelled as torch is.
+TORCH_SIBLINGS = frozenset({"torchvision", "torchaudio", "torchcodec"})
+
+
+def torch_backend(have: Mapping[str, Installed]) -> str:
+    """The build that the torch here is labelled with, as uv names it: cpu, cu128 …; "" without a label."""
+    label = re.search(r"\+(cpu|cu\d+|rocm[\d.]+|xpu)$", have["torch"].version if "torch" in have else "")
+    return label[1] if label else ""
+
+
+def torch_args(have: Mapping[str, Installed], coming: Collection[str]) -> list[str]:
+    """uv's option that takes torch's siblings, if any are `coming`, from the index of torch's own build."""
+    backend = torch_backend(have)
+    return ["--torch-backend", backend] if backend and TORCH_SIBLINGS & set(coming) else []
+
+
 def constraints(have: Mapping[str, Installed], leaving: Collection[str] = ()) -> tuple[Constraint, ...]:
     """What must stay true: the core and the torch family as they are, and all that is installed satisfied.
 

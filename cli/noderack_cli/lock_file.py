@@ -19,7 +19,7 @@ from noderack_registry.schema import ModelManifest, Source
 
 from noderack_cli.errors import BadInput
 from noderack_cli.generations import Generation, InstalledPack
-from noderack_cli.installed import Installed, installed
+from noderack_cli.installed import Installed, installed, torch_backend
 from noderack_cli.model_files import Index, digest, model_files
 from noderack_cli.own_wheels import own_args
 from noderack_cli.reasons import Needs
@@ -92,8 +92,8 @@ def _located(
     if host.config.python_index == "none":
         pins = {name: version for name, version in pins.items() if name in ours}
     indexes = [*index_args(registry, host.config.python_index), *own_args()]
-    backend = re.search(r"\+(cpu|cu\d+|rocm[\d.]+|xpu)$", pins.get("torch", ""))
-    args = ["--torch-backend", backend[1]] if backend else []
+    backend = torch_backend(have)
+    args = ["--torch-backend", backend] if backend else []
     return locate(pins, generation.python, indexes, cache_for(host.root), args)
 
 

@@ -3,16 +3,34 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from noderack_registry.names import bare
 from noderack_registry.names import key as normal
-from noderack_registry.schema import TypeClaim
 
-__all__ = ["bare", "normal", "one_family", "repository", "same_pack"]
+if TYPE_CHECKING:
+    from noderack_registry.schema import TypeClaim
+
+__all__ = ["bare", "is_source", "normal", "one_family", "repository", "said", "same_pack"]
 
 # A word of a type's name: capitals, a capitalised or small word with its digits, other letters, or marks.
 _WORD = re.compile(r"[A-Z]+(?![a-z])\d*|[A-Z]?[a-z]+\d*|\d+|[^\W\d_]+|[\W_]+")
 _OF_ONE_FAMILY = 3  # words in common at the beginning
+
+
+def is_source(text: str) -> bool:
+    """Whether this is a wheel, a folder, a zip or a git address, and not a pack's name."""
+    return "://" in text or text.endswith((".whl", ".zip", ".py")) or "/" in text or Path(text).is_dir()
+
+
+def said(text: str, pins: Mapping[str, str]) -> str:
+    """NAME or NAME==VERSION, for film, film==1.2 and film@1.2; a pin counts where no version is said."""
+    name, _, version = text.replace("==", "@").partition("@")
+    name = normal(name)
+    version = version or pins.get(name, "")
+    return f"{name}=={version}" if version else name
 
 
 def repository(address: str) -> str:

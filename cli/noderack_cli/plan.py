@@ -7,12 +7,12 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from noderack_registry.schema import ModelManifest, TypeClaim
-
 from noderack_cli.show import quoted
 from noderack_cli.wheels import Wheel, fitting
 
 if TYPE_CHECKING:
+    from noderack_registry.schema import ModelManifest, TypeClaim
+
     from noderack_cli.wheel_facts import WheelFacts
 
 UNPACKED = 3  # times a wheel's size is what it takes unpacked and compiled, roughly, where nobody can look
@@ -143,6 +143,7 @@ class Plan:
     """Everything before the first change. Can be carried out when `tosses` is empty.
 
     `left_out` are distributions that would overwrite another's files, which stands in for them.
+    `args` are the options that uv needs to find all of it.
     """
 
     packs: tuple[PackChoice, ...] = ()
@@ -152,6 +153,7 @@ class Plan:
     unknown: tuple[Unknown, ...] = ()
     notes: tuple[str, ...] = ()
     left_out: tuple[str, ...] = ()
+    args: tuple[str, ...] = ()
     generation: int = 0
     solved: bool = False
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Collection, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from pathlib import Path
@@ -33,6 +34,7 @@ from noderack_cli.saved import as_saved
 from noderack_cli.show import some
 from noderack_cli.solving import solved
 from noderack_cli.sources import Access
+from noderack_cli.trust import refreshed, refuse_killed
 
 if TYPE_CHECKING:
     from noderack_host.workflow import Workflow
@@ -100,14 +102,20 @@ def make_plan(host: Host, client: RegistryClient, lacking: Missing, wishes: Wish
     plan = without(plan, wishes.without)
     if wishes.saved:
         plan = replace(plan, packs=as_saved(client, plan.packs, lacking.types))
-    plan = replace(
-        plan,
-        packs=with_facts(client, plan.packs),
-        models=informed(_present(host, models), Access.of(os.environ, client.url, stored)),
-    )
-    if not wishes.solve:
+    plan = replace(plan, packs=with_facts(client, plan.packs), models=_present(host, models))
+    with ThreadPoolExecutor(1, "noderack-models") as pool:  # models' hosts are asked while uv solves
+        told = pool.submit(informed, plan.models, Access.of(os.environ, client.url, stored))
+        plan = solved(host, client, plan) if wishes.solve else plan
+        return _with_models(host, client, plan, told.result())
+
+
+def _with_models(host: Host, client: RegistryClient, plan: Plan, models: tuple[ModelChoice, ...]) -> Plan:
+    """The plan with what was found out of its models meanwhile, which may be revoked."""
+    if models == plan.models:
         return plan
-    return solved(host, client, plan)
+    plan = replace(plan, models=models)
+    refuse_killed(plan, refreshed(host, client, keep=False))
+    return plan
 
 
 def _check_names(lacking: Missing, wishes: Wishes) -> None:

@@ -7,6 +7,7 @@ import re
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from noderack_host.folder import Host
@@ -15,7 +16,14 @@ from packaging.utils import canonicalize_name
 
 from noderack_cli.errors import IndexFault, InstallError, NoSpace, Unresolvable
 from noderack_cli.generations import Generation
-from noderack_cli.installed import Constraint, Installed, constraints, installed
+from noderack_cli.installed import (
+    Constraint,
+    Installed,
+    constraints,
+    installed,
+    torch_args,
+    torch_backend,
+)
 from noderack_cli.own_wheels import own_args, own_bounds
 from noderack_cli.plan import Distribution, PackChoice
 from noderack_cli.uv_said import FULL, sentence
@@ -28,29 +36,59 @@ OVERLAPS: tuple[tuple[str, ...], ...] = (
     ("pillow", "pillow-simd"),
     ("faiss-cpu", "faiss-gpu"),
 )
+DRY = ("--dry-run", "--output-format", "json")
 
 
 @dataclass(frozen=True, slots=True)
 class Solution:
-    """What uv would change. `left_out` are overlapping distributions that another one stands in for."""
+    """What uv would change. `left_out` are overlapping distributions that another one stands in for.
+
+    `args` are the options without which uv would not find all of them.
+    """
 
     changes: tuple[Distribution, ...]
     left_out: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    args: tuple[str, ...] = ()
 
 
-def solve(host: Host, registry: str | None, generation: Generation, packs: Sequence[PackChoice]) -> Solution:
-    """The changes that installing `packs` (and keeping those that are there) makes; raises Unresolvable."""
+def solve(
+    host: Host,
+    registry: str | None,
+    generation: Generation,
+    packs: Sequence[PackChoice],
+    guessed: Sequence[Distribution] = (),
+) -> Solution:
+    """The changes that installing `packs` (and keeping those that are there) makes; raises Unresolvable.
+
+    What was `guessed` for the packs' names counts if it has the very versions that were chosen.
+    """
     have = installed(generation.path)
-    leaving = [pack.pack for pack in packs]
-    bounds = (*constraints(have, leaving=leaving), *own_bounds(leaving))
-    first = _dry_run(host, registry, generation, packs, bounds=bounds, left_out=())
+    ask = partial(_dry_run, host, registry, generation, packs, have)
+    first = tuple(guessed) if _holds(guessed, packs) else ask(left_out=(), args=())
     doubles = overlapping(have, first)
-    if not doubles:
+    args = torch_args(have, _of_another_build(have, first))
+    if not doubles and not args:
         return Solution(first)
-    again = _dry_run(host, registry, generation, packs, bounds=bounds, left_out=[d for d, _ in doubles])
+    again = ask(left_out=[d for d, _ in doubles], args=args)
     notes = tuple(f"{out} is left out: {stays} brings the same files" for out, stays in doubles)
-    return Solution(again, tuple(out for out, _ in doubles), notes)
+    return Solution(again, tuple(out for out, _ in doubles), notes, tuple(args))
+
+
+def _holds(guessed: Sequence[Distribution], packs: Sequence[PackChoice]) -> bool:
+    took = {change.name: change.new for change in guessed}
+    return all(pack.wheel is None and took.get(pack.pack) == pack.version for pack in packs)
+
+
+def _of_another_build(have: Mapping[str, Installed], changes: Sequence[Distribution]) -> set[str]:
+    """What comes from an index that does not label its builds as the torch which is there is labelled."""
+    label = f"+{torch_backend(have)}"
+    return {change.name for change in changes if change.new and not change.new.endswith(label)}
+
+
+def bounds_of(have: Mapping[str, Installed], leaving: Sequence[str]) -> tuple[Constraint, ...]:
+    """What uv must obey when distributions of these names come in or leave."""
+    return (*constraints(have, leaving=leaving), *own_bounds(list(leaving)))
 
 
 def solvable(
@@ -68,16 +106,16 @@ def solvable(
         left = {name: pack for name, pack in generation.packs.items() if name != gone}
         generation = replace(generation, packs=left)
     leaving = [gone, *(pack.pack for pack in packs)]
-    bounds = (*constraints(have, leaving=leaving), *own_bounds(leaving))
+    bounds = bounds_of(have, leaving)
     if newer:
         bounds = tuple(replace(b, specifier=re.sub(r"^==(?!.*\*)", ">=", b.specifier)) for b in bounds)
     ran = run_install(
         host,
         registry,
         generation.python,
-        requirements=[*(pack.requirement for pack in packs), *_kept(generation, packs)],
+        requirements=[*(pack.requirement for pack in packs), *kept_packs(generation, packs)],
         bounds=bounds,
-        args=["--dry-run", "--output-format", "json"],
+        args=DRY,
     )
     return ran.code == 0
 
@@ -99,22 +137,27 @@ def _dry_run(
     registry: str | None,
     generation: Generation,
     packs: Sequence[PackChoice],
+    have: Mapping[str, Installed],
     *,
-    bounds: Sequence[Constraint],
     left_out: Sequence[str],
+    args: Sequence[str],
 ) -> tuple[Distribution, ...]:
     """What uv keeps of the registry may be older than a pack that it told of: then it is asked anew."""
 
-    def changes(fresh: bool) -> tuple[Distribution, ...]:
-        kept, python = _kept(generation, packs), generation.python
-        return changes_of(
-            host, registry, python, packs, kept=kept, bounds=bounds, left_out=left_out, fresh=fresh
-        )
-
+    ask = partial(
+        changes_of,
+        host,
+        registry,
+        generation.python,
+        packs,
+        kept=kept_packs(generation, packs),
+        bounds=bounds_of(have, [pack.pack for pack in packs]),
+        left_out=left_out,
+    )
     try:
-        return changes(fresh=False)
+        return ask(args=args)
     except Unresolvable:
-        return changes(fresh=True)
+        return ask(args=[*args, *_refresh(packs)])
 
 
 def changes_of(
@@ -126,26 +169,23 @@ def changes_of(
     kept: Sequence[str] = (),
     bounds: Sequence[Constraint],
     left_out: Sequence[str],
-    fresh: bool = False,
+    args: Sequence[str] = (),
 ) -> tuple[Distribution, ...]:
-    """What installing `packs` beside the requirements `kept` would change; raises Unresolvable.
-
-    `fresh` asks the registry anew for what it has of the packs.
-    """
+    """What installing `packs` beside the requirements `kept` would change; raises Unresolvable."""
     ran = run_install(
         host,
         registry,
         python,
         requirements=[*(pack.requirement for pack in packs), *kept],
         bounds=bounds,
-        args=["--dry-run", "--output-format", "json", *(_refresh(packs) if fresh else ())],
+        args=[*DRY, *args],
         left_out=left_out,
     )
     if ran.code != 0:
         refuse_broken_index(ran)
         hint = f"See what there is of {packs[0].pack}: nodes show {packs[0].pack}" if packs else ""
         raise Unresolvable(explain(ran.err, packs, bounds), hint)
-    return _changes(json.loads(ran.out))
+    return changes_told(json.loads(ran.out))
 
 
 def refuse_broken_index(ran: Ran) -> None:
@@ -164,7 +204,7 @@ def _refresh(packs: Sequence[PackChoice]) -> list[str]:
     return [word for pack in packs for word in ("--refresh-package", pack.pack)]
 
 
-def _kept(generation: Generation, packs: Sequence[PackChoice]) -> list[str]:
+def kept_packs(generation: Generation, packs: Sequence[PackChoice]) -> list[str]:
     """The packs that are there stay as they are, so the solution must suit them too."""
     new = {pack.pack for pack in packs}
     return [
@@ -203,7 +243,8 @@ def run_install(
         return uv(command, cache_at=cache_for(host.root))
 
 
-def _changes(said: Mapping[str, object]) -> tuple[Distribution, ...]:
+def changes_told(said: Mapping[str, object]) -> tuple[Distribution, ...]:
+    """The changes in uv's answer to DRY; raises InstallError."""
     versions: dict[str, dict[str, str]] = {}
     listed = said["changes"]
     if not isinstance(listed, list):

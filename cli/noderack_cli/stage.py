@@ -12,7 +12,7 @@ import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from noderack_host.folder import Host
@@ -49,12 +49,13 @@ class Stage:
     firsts: Mapping[str, set[str]]  # the first part of every path of a distribution
     owners: Mapping[str, int]  # how many distributions have files under such a first part
 
-    def place(self, names: Iterable[str], draft: Draft, journal: Journal) -> set[str]:
-        """Move distributions into a draft in place of their other versions; returns the names replaced.
+    def place(
+        self, names: Iterable[str], draft: Draft, journal: Journal, before: Mapping[str, Installed]
+    ) -> set[str]:
+        """Move distributions into a draft in place of those it had `before`; returns the names replaced.
 
         Raises OSError, and InstallError for a wheel that leads out of the environment.
         """
-        before = installed(draft.path)
         replaced = set()
         for name in sorted(names):
             new, old = self.have[name], before.get(name)
@@ -65,6 +66,13 @@ class Stage:
                 replaced.add(name)
             self._put_in(new, draft, journal)
         return replaced
+
+    def after(
+        self, names: Iterable[str], draft: Draft, before: Mapping[str, Installed]
+    ) -> dict[str, Installed]:
+        """What a draft has when those were placed."""
+        packages, new = links.site_packages(draft.path)[0], {name: self.have[name] for name in names}
+        return {**before, **{n: replace(one, info=packages / one.info.name) for n, one in new.items()}}
 
     def tops(self, names: Iterable[str]) -> set[str]:
         """The first part of every path that those distributions have in site-packages."""
@@ -99,13 +107,18 @@ def tops_of(distributions: Iterable[Installed]) -> set[str]:
 
 @contextmanager
 def staged(
-    host: Host, registry: str | None, now: Generation, rows: Sequence[Row], packs: Sequence[PackChoice]
+    host: Host,
+    registry: str | None,
+    now: Generation,
+    rows: Sequence[Row],
+    packs: Sequence[PackChoice],
+    args: Sequence[str] = (),
 ) -> Iterator[Stage]:
-    """Those wheels, unpacked; gone afterwards. Raises StageRefused with what uv said."""
+    """Those wheels, unpacked by uv with `args`; gone afterwards. Raises StageRefused with what uv said."""
     root = host.generations / f"{NAME}.{os.getpid()}"  # uv goes on for a while when this process is killed
     generations.remove(root)
     try:
-        yield _unpack(host, registry, now, rows, packs, root)
+        yield _unpack(host, registry, now, rows, packs, root, args)
     finally:
         generations.remove(root)
 
@@ -125,6 +138,7 @@ def _unpack(
     rows: Sequence[Row],
     packs: Sequence[PackChoice],
     root: Path,
+    args: Sequence[str],
 ) -> Stage:
     if not rows:
         return Stage(root, now.path, {}, {}, {}, {})
@@ -138,7 +152,8 @@ def _unpack(
     else:  # an index that tells no hashes
         pins = {name: f"{name}=={version}" for name, version, _ in rows}
         pins |= {pack.pack: pack.requirement for pack in packs}
-        ran = run_install(host, registry, now.python, requirements=list(pins.values()), bounds=(), args=into)
+        lines = list(pins.values())
+        ran = run_install(host, registry, now.python, requirements=lines, bounds=(), args=[*into, *args])
     if ran.code != 0:
         raise StageRefused(ran)
     have = installed(root)
@@ -201,9 +216,8 @@ def _own_rows(one: Installed) -> set[str]:
     return {line for line in lines if line.partition(",")[0].rpartition("/")[2] not in ADDED}
 
 
-def take_out(names: Iterable[str], draft: Draft, journal: Journal) -> set[str]:
-    """Put distributions of a draft aside; returns those that were there."""
-    have = installed(draft.path)
+def take_out(names: Iterable[str], draft: Draft, journal: Journal, have: Mapping[str, Installed]) -> set[str]:
+    """Put those of the distributions that a draft has aside; returns their names."""
     there = {name for name in names if name in have}
     for name in there:
         _take_out(have[name], draft.path, journal)

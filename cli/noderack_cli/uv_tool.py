@@ -67,7 +67,7 @@ def uv(args: Sequence[str | Path], *, stdin: str | None = None, cache_at: Path |
 
 def cache_for(root: Path) -> Path | None:
     """A cache on the host's filesystem if uv's own is on another one (links cannot cross); else None."""
-    usual = _usual_cache()
+    usual = _usual_cache(os.environ.get("UV_CACHE_DIR"))
     while not usual.exists():
         usual = usual.parent
     return None if usual.stat().st_dev == root.stat().st_dev else root / ".uv-cache"
@@ -75,11 +75,13 @@ def cache_for(root: Path) -> Path | None:
 
 def cache_of(root: Path) -> Path:
     """The cache that a host uses, its own or uv's."""
-    return cache_for(root) or _usual_cache()
+    return cache_for(root) or _usual_cache(os.environ.get("UV_CACHE_DIR"))
 
 
 @cache
-def _usual_cache() -> Path:
+def _usual_cache(named: str | None) -> Path:
+    if named:
+        return Path(named).absolute()
     ran = uv(["cache", "dir"])
     return Path(ran.out.strip() or Path.home())
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from noderack_host.folder import Host
@@ -13,11 +14,11 @@ from noderack_registry.schema import PackVersion
 from noderack_cli.at_once import at_once
 from noderack_cli.errors import NotFound
 from noderack_cli.generations import Generation
-from noderack_cli.given import from_source, is_source
-from noderack_cli.installed import installed
+from noderack_cli.given import from_source
+from noderack_cli.installed import Installed, installed
 from noderack_cli.near import pack_or_near
 from noderack_cli.pack_facts import versions_of, with_version
-from noderack_cli.pack_names import normal
+from noderack_cli.pack_names import is_source, said
 from noderack_cli.plan import PackChoice
 from noderack_cli.policy import Policy
 
@@ -30,32 +31,29 @@ def choices(
     Wheels that have to be made are written to `work`.
     """
     pins, texts = Policy.of(host).pins, list(dict.fromkeys(wanted))
-    asked = {text: _question(text, pins) for text in texts if not is_source(text)}
+    asked = {text: said(text, pins) for text in texts if not is_source(text)}
     told = versions_of(client, asked.values())
+    untold = [question for question in asked.values() if question not in told]
+    told |= zip(untold, at_once(partial(_version, client), untold), strict=True)
     here = installed(now.path)  # not what the record says: a pack that something took out comes again
-
-    def choice(text: str) -> PackChoice:
-        if text not in asked:
-            given = from_source(text, work)
-            return replace(given, replaces=here[given.pack].version if given.pack in here else None)
-        name, _, number = asked[text].partition("==")
-        version = told.get(asked[text]) or _version(client, name, number)
-        old = here[name].version if name in here else None
-        chosen = PackChoice(name, version.version, (), "you asked for it", replaces=old)
-        return with_version(chosen, version)
-
-    return at_once(choice, texts)
+    sources = [text for text in texts if text not in asked]
+    given = dict(zip(sources, at_once(partial(_given, here, work), sources), strict=True))
+    return [given.get(text) or _choice(here, told[asked[text]]) for text in texts]
 
 
-def _question(text: str, pins: Mapping[str, str]) -> str:
-    """NAME or NAME==VERSION, for film, film==1.2 and film@1.2; a pin counts where no version is said."""
-    name, _, number = text.replace("==", "@").partition("@")
-    name = normal(name)
-    number = number or pins.get(name, "")
-    return f"{name}=={number}" if number else name
+def _given(here: Mapping[str, Installed], work: Path, text: str) -> PackChoice:
+    given = from_source(text, work)
+    return replace(given, replaces=here[given.pack].version if given.pack in here else None)
 
 
-def _version(client: RegistryClient, name: str, number: str) -> PackVersion:
+def _choice(here: Mapping[str, Installed], version: PackVersion) -> PackChoice:
+    old = here[version.pack].version if version.pack in here else None
+    chosen = PackChoice(version.pack, version.version, (), "you asked for it", replaces=old)
+    return with_version(chosen, version)
+
+
+def _version(client: RegistryClient, question: str) -> PackVersion:
+    name, _, number = question.partition("==")
     number = number or pack_or_near(client, name).latest or ""
     if not number:
         raise NotFound(f"{name} has no version that can be installed", f"See: nodes show {name}")

@@ -7,12 +7,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
-from urllib.request import url2pathname
 
 import tomli_w
-from packaging.tags import Tag, sys_tags
 from packaging.utils import InvalidWheelFilename, canonicalize_name, parse_wheel_filename
 
 from noderack_cli.uv_tool import uv
@@ -21,6 +19,9 @@ if sys.version_info >= (3, 11):
     import tomllib
 else:
     import tomli as tomllib
+
+if TYPE_CHECKING:
+    from packaging.tags import Tag
 
 LOCK_VERSION = "1.0"
 
@@ -41,6 +42,8 @@ class Wheel:
         name = str(row.get("name") or unquote(url.rpartition("/")[2].partition("#")[0]))
         size = int(row.get("size", 0))
         if url.startswith("file:"):
+            from urllib.request import url2pathname
+
             url = url2pathname(urlsplit(url).path)
             size = size or (Path(url).stat().st_size if Path(url).is_file() else 0)
         return cls(name, url, str(row["hashes"]["sha256"]), size)
@@ -70,6 +73,8 @@ def fitting(wheels: Sequence[Wheel]) -> Wheel | None:
 
 @cache
 def _ranks() -> dict[Tag, int]:
+    from packaging.tags import sys_tags
+
     return {tag: rank for rank, tag in enumerate(sys_tags())}
 
 

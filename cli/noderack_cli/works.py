@@ -19,7 +19,7 @@ from noderack_host.folder import Host
 from noderack_cli import generations, stage
 from noderack_cli.errors import InstallError, NoSpace, TookTooLong
 from noderack_cli.generations import Draft, Generation, InstalledPack
-from noderack_cli.installed import Constraint, constraints, installed
+from noderack_cli.installed import Constraint, Installed, constraints, installed
 from noderack_cli.model_files import digest
 from noderack_cli.plan import PackChoice, Plan
 from noderack_cli.proof import Company, beside, touched, unbroken, verified, verified_together
@@ -55,7 +55,7 @@ class Report(Protocol):
 class Put:
     """A step whose files are in the draft: `names` its distributions, `tops` the first parts of their paths.
 
-    `replaced` are those of which the draft had another version, `have` all that the draft has now.
+    `replaced` are those of which the draft had another version, `have` is all that the draft has now.
     """
 
     number: int
@@ -63,7 +63,7 @@ class Put:
     names: frozenset[str]
     tops: frozenset[str]
     replaced: frozenset[str]
-    have: Mapping[str, str]
+    have: Mapping[str, Installed]
 
 
 class Works:
@@ -94,6 +94,7 @@ class Works:
         self._placed: frozenset[str] = frozenset()  # the distributions that the steps put in
         self._tops: frozenset[str] = frozenset()  # and the first parts of their paths
         self._broken = False  # whether the draft is other than the generation before with the steps
+        self._have: Mapping[str, Installed] = {}  # what the draft has with the steps; none: look
         self._stage: Stage | None = None
         self._stack = ExitStack()
 
@@ -132,7 +133,7 @@ class Works:
         packs = self._plan.packs
         try:
             made = self._stack.enter_context(
-                staged(self._host, self._registry, self._start, wanted(self._plan), packs)
+                staged(self._host, self._registry, self._start, wanted(self._plan), packs, self._plan.args)
             )
         except StageRefused as refused:
             _refuse_full(refused.ran, packs, self._host)
@@ -147,7 +148,8 @@ class Works:
         """
         if self._stage is None or self._gone:
             return []
-        draft, puts, placed = self._clone.result(), [], self._placed
+        draft, puts, placed = self._clone.result(), list[Put](), self._placed
+        have = self._have or installed(draft.path)
         self._report("packs-together", packs=[pack.pack for packs in batches for pack in packs])
         try:
             with ExitStack() as journals:
@@ -155,8 +157,8 @@ class Works:
                     _check_given(packs)
                     journal = journals.enter_context(self._journal(draft, number))
                     names = self._group(packs) - placed
-                    puts.append(self._put(packs, self._stage, names, draft, journal))
-                    placed |= names
+                    puts.append(self._put(packs, self._stage, names, draft, journal, have))
+                    placed, have = placed | names, puts[-1].have
                 proven = self._proven_together(puts, draft)
         except InstallError:
             return []
@@ -173,7 +175,8 @@ class Works:
         self._tell("install", packs)
         number = self._first + len(self._steps)
         with self._staged(packs, draft) as (here, names), self._journal(draft, number) as journal:
-            put = self._put(packs, here, names, draft, journal)
+            have = self._have or installed(draft.path)
+            put = self._put(packs, here, names, draft, journal, have)
             self._tell("verify", packs)
             proven = self._proven(put, draft)
         return self._take(put, proven)
@@ -188,16 +191,22 @@ class Works:
             self._broken |= not journal.closed
 
     def _put(
-        self, packs: Sequence[PackChoice], here: Stage, names: frozenset[str], draft: Draft, journal: Journal
+        self,
+        packs: Sequence[PackChoice],
+        here: Stage,
+        names: frozenset[str],
+        draft: Draft,
+        journal: Journal,
+        before: Mapping[str, Installed],
     ) -> Put:
         """Put distributions into the draft, and take out what goes; raises InstallError, OSError."""
-        replaced = here.place(names, draft, journal)
+        replaced = here.place(names, draft, journal, before)
+        have = here.after(names, draft, before)
         if self._gone:
-            replaced |= stage.take_out(self._gone, draft, journal)
-        have = {name: one.version for name, one in installed(draft.path).items()}
-        return Put(
-            journal.number, tuple(packs), names, frozenset(here.tops(names)), frozenset(replaced), have
-        )
+            replaced |= stage.take_out(self._gone, draft, journal, have)
+            have = {name: one for name, one in have.items() if name not in self._gone}
+        tops = frozenset(here.tops(names))
+        return Put(journal.number, tuple(packs), names, tops, frozenset(replaced), have)
 
     def _proven(self, put: Put, draft: Draft) -> dict[str, InstalledPack]:
         """The records of the packs when they are imported and break no other; raises InstallError."""
@@ -248,7 +257,9 @@ class Works:
         parent = self._steps[-1].number if self._steps else self._start.number
         packs = {**self._packs, **{pack.pack: proven[pack.pack] for pack in put.packs}}
         path = self._clone.result().path
-        self._steps.append(Generation(put.number, path, parent, time.time(), why, "", packs, put.have))
+        versions = {name: one.version for name, one in put.have.items()}
+        self._steps.append(Generation(put.number, path, parent, time.time(), why, "", packs, versions))
+        self._have = put.have
         self._packs, self._tops, self._placed = packs, self._tops | put.tops, self._placed | put.names
         return put.number
 
@@ -264,12 +275,14 @@ class Works:
         if self._stage is not None:
             yield self._stage, self._group(packs) - self._placed
             return
-        have = installed(draft.path)
+        have = self._have or installed(draft.path)
         bounds = (*constraints(have, [pack.pack for pack in packs]), *_solved(self._plan, packs))
         rows = wanted(self._plan, self._names(draft, packs, bounds))
         with ExitStack() as stack:
             try:
-                own = stack.enter_context(staged(self._host, self._registry, self._start, rows, packs))
+                own = stack.enter_context(
+                    staged(self._host, self._registry, self._start, rows, packs, self._plan.args)
+                )
             except StageRefused as refused:
                 _refuse_full(refused.ran, packs, self._host)
                 raise _not_installed(packs, refused.ran) from refused
@@ -278,7 +291,13 @@ class Works:
     def _names(self, draft: Draft, packs: Sequence[PackChoice], bounds: Sequence[Constraint]) -> list[str]:
         """What installing these packs alone changes."""
         changes = changes_of(
-            self._host, self._registry, draft.python, packs, bounds=bounds, left_out=self._plan.left_out
+            self._host,
+            self._registry,
+            draft.python,
+            packs,
+            bounds=bounds,
+            left_out=self._plan.left_out,
+            args=self._plan.args,
         )
         return list(dict.fromkeys([*(pack.pack for pack in packs), *(c.name for c in changes if c.new)]))
 

@@ -10,6 +10,7 @@ import time
 import traceback
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from importlib import metadata
 from pathlib import Path
 from types import ModuleType
@@ -353,7 +354,14 @@ def key_of(point: metadata.EntryPoint) -> tuple[str, str]:
 
 def _distribution(point: metadata.EntryPoint) -> tuple[str, str]:
     found = getattr(point, "dist", None)
-    return (found.name, found.version) if found is not None else (point.name, "")
+    return _name_and_version(found) if found is not None else (point.name, "")
+
+
+@lru_cache(1000)
+def _name_and_version(distribution: metadata.Distribution) -> tuple[str, str]:
+    """Read once: the standard library reads and parses all metadata for each of the two, each time."""
+    told = distribution.metadata
+    return told["Name"], told["Version"]
 
 
 def _normal(name: str) -> str:

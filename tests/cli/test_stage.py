@@ -44,7 +44,7 @@ def test_each_pack_gets_itself_and_what_it_needs(host: Host, tmp_path: Path) -> 
         assert made.groups["two"] == {"two", "one", "lib", "extra-lib"}
         with generations.draft(host, now.path, 1) as draft:
             with Journal(draft.path, 2) as journal:
-                assert made.place(made.groups["one"], draft, journal) == set()
+                assert made.place(made.groups["one"], draft, journal, {}) == set()
             file = Path(installed(draft.path)["lib"].info.parent, "lib/__init__.py")
             assert file.stat().st_mode & 0o222 == 0 and file.stat().st_nlink > 1, "shared, so read-only"
     assert not list(host.generations.glob(f"{stage.NAME}*"))
@@ -57,13 +57,14 @@ def test_another_version_takes_the_place_whole(host: Host, tmp_path: Path) -> No
     with generations.draft(host, now.path, 1) as draft:
         for number, (rows, replaced) in enumerate((([old], set()), ([old], set()), ([new], {"lib"}))):
             with stage.staged(host, None, now, rows, []) as made, Journal(draft.path, number) as journal:
-                assert made.place(made.have, draft, journal) == replaced
+                assert made.place(made.have, draft, journal, installed(draft.path)) == replaced
             subprocess.run([draft.python, "-c", "import lib"], check=True)
         folder = installed(draft.path)["lib"].info.parent / "lib"
         assert not (folder / "sub").exists() and (folder / "come.py").exists()
         assert [d.name for d in folder.parent.glob("lib-*")] == ["lib-2.0.dist-info"]
         with Journal(draft.path, 9) as journal:
-            assert stage.take_out(["lib", "nobody"], draft, journal) == {"lib"} and not folder.exists()
+            have = installed(draft.path)
+            assert stage.take_out(["lib", "nobody"], draft, journal, have) == {"lib"} and not folder.exists()
 
 
 def test_a_record_never_leads_out(host: Host, tmp_path: Path) -> None:

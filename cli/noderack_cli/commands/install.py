@@ -8,6 +8,7 @@ import click
 
 from noderack_cli import generations as gens
 from noderack_cli.exits import Exit
+from noderack_cli.guess import guessing
 from noderack_cli.options import (
     dry_run_option,
     host_option,
@@ -16,6 +17,7 @@ from noderack_cli.options import (
     wait_option,
     yes_option,
 )
+from noderack_cli.pack_names import is_source
 from noderack_cli.warm import Verifier
 from noderack_cli.where import open_host, open_registry
 
@@ -47,9 +49,11 @@ def install(
     """
     host = open_host(folder)
     now = gens.current(host)
-    with Verifier(host, now, begin=not dry_run) as verifier:  # starts while the rest is imported here
+    url = registry or host.config.registry
+    # two processes are at work while this one imports what it needs itself
+    with Verifier(host, now, begin=not dry_run) as verifier, guessing(host, url, now, wanted) as guessed:
         from noderack_cli.carry import carry_out, confirm, show_plan
-        from noderack_cli.given import is_source, keep_wheels, workshop
+        from noderack_cli.given import keep_wheels, workshop
         from noderack_cli.plan import Plan
         from noderack_cli.progress import Progress
         from noderack_cli.solving import solved
@@ -59,7 +63,7 @@ def install(
         with workshop() as work, open_registry(host, registry, needed=needed) as client:
             chosen = choices(host, client, now, wanted, work)
             fresh = tuple(c for c in chosen if c.replaces != c.version or c.wheel)
-            plan = solved(host, client, Plan(fresh, generation=now.number))
+            plan = solved(host, client, Plan(fresh, generation=now.number), guessed=guessed)
             here = ", ".join(f"{c.pack} {c.version}" for c in chosen)
             show_plan(plan, as_json=as_json, nothing=f"Nothing to do: {here} is here already.")
             if dry_run or not plan:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 
 import click
@@ -155,21 +156,26 @@ def outdated(client: RegistryClient, now: Generation, policy: Policy, only: list
         pack.name: f"{pack.name}=={pins[pack.name]}" if pack.name in pins else pack.name for pack in asked
     }
     told = versions_of(client, wanted.values())
-
-    def better(pack: gens.InstalledPack) -> PackChoice | None:
-        pinned = pins.get(pack.name, "")
-        version = told.get(wanted[pack.name]) or _version(client, pack.name, pinned, must=bool(only))
-        if version is None or not _newer(version.version, pack.version, pinned=bool(pinned)):
-            return None
-        reason = "you pinned it there" if pinned else "newer version"
-        choice = PackChoice(pack.name, version.version, pack.node_types, reason, replaces=pack.version)
-        return with_version(choice, version)
-
-    return [choice for choice in at_once(better, asked) if choice is not None]
+    untold = [pack.name for pack in asked if wanted[pack.name] not in told]
+    ask = partial(_version, client, pins, must=bool(only))
+    others = dict(zip(untold, at_once(ask, untold), strict=True))
+    found = ((pack, told.get(wanted[pack.name]) or others.get(pack.name)) for pack in asked)
+    return [
+        _change(pack, version, pinned=pack.name in pins)
+        for pack, version in found
+        if version and _newer(version.version, pack.version, pinned=pack.name in pins)
+    ]
 
 
-def _version(client: RegistryClient, name: str, pinned: str, *, must: bool) -> PackVersion | None:
+def _change(pack: gens.InstalledPack, version: PackVersion, *, pinned: bool) -> PackChoice:
+    reason = "you pinned it there" if pinned else "newer version"
+    choice = PackChoice(pack.name, version.version, pack.node_types, reason, replaces=pack.version)
+    return with_version(choice, version)
+
+
+def _version(client: RegistryClient, pins: Mapping[str, str], name: str, *, must: bool) -> PackVersion | None:
     """The pinned or newest version; None where this registry does not have the pack, unless it `must`."""
+    pinned = pins.get(name)
     try:
         number = pinned or client.pack(name).latest
         return client.version(name, number) if number else None
