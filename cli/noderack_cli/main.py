@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import signal
 import sys
@@ -175,6 +176,7 @@ def cli(debug: bool) -> None:
 def main() -> None:
     """Run `nodes` with the arguments of this process; a request to end is taken as a Ctrl-C is."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+    gc.set_threshold(20_000, 20, 20)  # what a command makes at its start stays: it is no garbage
     sys.exit(run(sys.argv[1:]))
 
 

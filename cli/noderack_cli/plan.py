@@ -143,7 +143,7 @@ class Plan:
     """Everything before the first change. Can be carried out when `tosses` is empty.
 
     `left_out` are distributions that would overwrite another's files, which stands in for them.
-    `args` are the options that uv needs to find all of it.
+    With the options `args` uv finds all of it on the host's indexes; None where it need not be there.
     """
 
     packs: tuple[PackChoice, ...] = ()
@@ -153,7 +153,7 @@ class Plan:
     unknown: tuple[Unknown, ...] = ()
     notes: tuple[str, ...] = ()
     left_out: tuple[str, ...] = ()
-    args: tuple[str, ...] = ()
+    args: tuple[str, ...] | None = None
     generation: int = 0
     solved: bool = False
 

@@ -96,11 +96,14 @@ def _source(kind: str) -> str:
     return {"registry": "the registry", "hf": "Hugging Face", "civitai": "Civitai"}.get(kind, kind)
 
 
+def _size_known(change: Distribution) -> bool:
+    cached = change.facts is not None and change.facts.cached
+    return cached or (change.wheel is not None and change.wheel.size > 0)
+
+
 def _sizes(plan: Plan) -> str:
     blank = sum(1 for model in plan.models if model.manifest.size is None and not model.present)
-    blank += sum(
-        1 for change in _beside_packs(plan) if change.new and not (change.wheel and change.wheel.size)
-    )
+    blank += sum(1 for change in _beside_packs(plan) if change.new and not _size_known(change))
     known = [size(plan.download)] if plan.download or not blank else []
     return " and ".join(known + ([f"{count(blank, 'file')} of unknown size"] if blank else []))
 

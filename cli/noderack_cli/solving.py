@@ -57,7 +57,8 @@ def _located(
     pins = {c.name: c.new for c in solution.changes if c.new is not None and c.name not in given}
     wheels = wheels_here(client, pins)
     pins = {name: version for name, version in pins.items() if name not in wheels}
-    indexes = [*index_args(client.url, host.config.python_index), *own_args()]
+    registry = None if wheels else client.url  # one that told of the packs has told of all that it has
+    indexes = [*index_args(registry, host.config.python_index), *own_args()]
     wheels |= locate(pins, generation.python, indexes, cache_for(host.root), solution.args)
     return tuple(replace(change, wheels=wheels.get(change.name, ())) for change in solution.changes)
 

@@ -27,7 +27,7 @@ from noderack_cli.plan import PackChoice, Plan
 from noderack_cli.solve import run_install
 from noderack_cli.steps import Journal, drop_empty
 from noderack_cli.uv_tool import Ran, cache_for, uv
-from noderack_cli.wheels import Wheel, pylock
+from noderack_cli.wheels import Wheel, is_at, pylock
 
 NAME = ".stage"
 # What an installer adds to a RECORD: not part of the wheel.
@@ -112,9 +112,12 @@ def staged(
     now: Generation,
     rows: Sequence[Row],
     packs: Sequence[PackChoice],
-    args: Sequence[str] = (),
+    args: Sequence[str] | None = None,
 ) -> Iterator[Stage]:
-    """Those wheels, unpacked by uv with `args`; gone afterwards. Raises StageRefused with what uv said."""
+    """Those wheels, unpacked; gone afterwards. Raises StageRefused with what uv said.
+
+    With `args` uv finds them all on the host's indexes.
+    """
     root = host.generations / f"{NAME}.{os.getpid()}"  # uv goes on for a while when this process is killed
     generations.remove(root)
     try:
@@ -138,22 +141,22 @@ def _unpack(
     rows: Sequence[Row],
     packs: Sequence[PackChoice],
     root: Path,
-    args: Sequence[str],
+    args: Sequence[str] | None,
 ) -> Stage:
     if not rows:
         return Stage(root, now.path, {}, {}, {}, {})
     root.mkdir(parents=True)
     into = ["--quiet", "--no-deps", "--prefix", str(root)]
-    if all(wheels for _, _, wheels in rows):
+    located = all(wheels for _, _, wheels in rows)
+    if not located or (args is not None and _is_elsewhere(rows, registry)):
+        lines = list(_lines(rows, packs))
+        more = [*into, *(args or ())]
+        ran = run_install(host, registry, now.python, requirements=lines, bounds=(), args=more)
+    else:
         lock = root / "pylock.toml"
-        lock.write_text(pylock(rows), "utf-8")
+        lock.write_text(pylock(rows, registry=registry or ""), "utf-8")
         command = ["pip", "install", *into, "--no-index", "--python", str(now.python), "-r", str(lock)]
         ran = uv(command, cache_at=cache_for(host.root))
-    else:  # an index that tells no hashes
-        pins = {name: f"{name}=={version}" for name, version, _ in rows}
-        pins |= {pack.pack: pack.requirement for pack in packs}
-        lines = list(pins.values())
-        ran = run_install(host, registry, now.python, requirements=lines, bounds=(), args=[*into, *args])
     if ran.code != 0:
         raise StageRefused(ran)
     have = installed(root)
@@ -162,6 +165,26 @@ def _unpack(
     owners = Counter(top for tops in firsts.values() for top in tops)
     groups = _groups({**installed(now.path), **have}, have, packs)
     return Stage(root, now.path, have, groups, firsts, owners)
+
+
+def _is_elsewhere(rows: Sequence[Row], registry: str | None) -> bool:
+    """Whether a wheel is on another index than the registry's.
+
+    uv keeps wheels by their index. By address alone it would download once more what it has, whoever brought
+    that; and a lock cannot name the index where uv looks by itself.
+    """
+    wheels = (wheel for _, _, wheels in rows for wheel in wheels)
+    return any("://" in wheel.url and not (registry and is_at(wheel, registry)) for wheel in wheels)
+
+
+def _lines(rows: Sequence[Row], packs: Sequence[PackChoice]) -> Iterator[str]:
+    """Requirements that mean exactly these wheels, where their hashes are known."""
+    given = {pack.pack: pack.requirement for pack in packs}
+    for name, version, wheels in rows:
+        hashes = "".join(f" --hash=sha256:{wheel.sha256}" for wheel in wheels)
+        local = next((wheel for wheel in wheels if "://" not in wheel.url), None)
+        place = f"{name} @ {Path(local.url).as_uri()}" if local else f"{name}=={version}"
+        yield given.get(name) or f"{place}{hashes}"
 
 
 def wanted(plan: Plan, names: Iterable[str] | None = None) -> list[Row]:

@@ -86,9 +86,14 @@ def _usual_cache(named: str | None) -> Path:
     return Path(ran.out.strip() or Path.home())
 
 
+def simple_index(registry: str) -> str:
+    """The address of a registry's index."""
+    return f"{registry.rstrip('/')}/simple/"
+
+
 def index_args(registry: str | None, python_index: str) -> list[str]:
     """uv's index options: the registry first; "none" means that nothing else is ever asked."""
-    simple = f"{registry.rstrip('/')}/simple/" if registry else None
+    simple = simple_index(registry) if registry else None
     if python_index == "none":
         return ["--default-index", simple] if simple else ["--no-index"]
     args = ["--index", simple] if simple else []

@@ -107,6 +107,7 @@ def warm() -> None:
     {"preload": [MODULE...]} imports those; {"loaded"} says which modules there are; {"run": {...}} forks,
     and says {"pid"} and then {"code"}.
     """
+    gc.disable()  # what is imported here stays; what is not, is the forks'
     _preload(["noderack_host.__main__"])
     for line in sys.stdin:
         request = json.loads(line)
@@ -143,6 +144,7 @@ def _fork(run: dict[str, Any]) -> None:
     code = 70
     try:
         end_with_parent()
+        gc.enable()
         os.setsid()
         for number, (file, flags) in enumerate(
             [(os.devnull, os.O_RDONLY), (run["out"], os.O_WRONLY), (run["err"], os.O_WRONLY)]

@@ -26,6 +26,7 @@ PATIENCE = 2.0  # seconds for all wheels together
 TAIL = 64 << 10  # bytes of the end that are asked for first
 MOST = 32 << 20  # bytes of one wheel that are ever asked for
 LONGEST_LICENCE = 80
+LONGEST_NAME = 40  # from here on uv may shorten the name under which it keeps a wheel
 _UNREADABLE = (OSError, ValueError, KeyError, zipfile.BadZipFile, NotImplementedError, httpx.HTTPError)
 
 
@@ -67,12 +68,21 @@ def _in_cache(wheel: Wheel, buckets: Sequence[str]) -> WheelFacts | None:
     try:
         name, rest = parse_wheel_filename(wheel.name)[0], wheel.name.removesuffix(".whl").partition("-")[2]
         for bucket in buckets:  # one for each index that was ever asked: texts, as there may be many
-            place = f"{bucket}/{name}/{rest}"
-            if os.path.isfile(f"{place}.http") and _points_at(Path(f"{place}.http").read_bytes(), wheel):  # noqa: PTH113
-                return _of_folder(Path(place))
+            for place in _places(f"{bucket}/{name}", rest):
+                if _points_at(Path(f"{place}.http").read_bytes(), wheel):
+                    return _of_folder(Path(place))
     except (*_UNREADABLE, InvalidWheelFilename):
         return None
     return None
+
+
+def _places(folder: str, rest: str) -> Iterator[str]:
+    """Where uv may have unpacked a wheel: under the rest of its name, or under a hash where that is long."""
+    if os.path.isfile(f"{folder}/{rest}.http"):  # noqa: PTH113
+        yield f"{folder}/{rest}"
+    elif len(rest) > LONGEST_NAME and Path(folder).is_dir():
+        version = rest.partition("-")[0]
+        yield from (str(file)[: -len(".http")] for file in Path(folder).glob(f"{version}-*.http"))
 
 
 def _buckets(cache: Path) -> Iterator[str]:

@@ -13,7 +13,7 @@ from urllib.parse import unquote, urlsplit
 import tomli_w
 from packaging.utils import InvalidWheelFilename, canonicalize_name, parse_wheel_filename
 
-from noderack_cli.uv_tool import uv
+from noderack_cli.uv_tool import simple_index, uv
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -53,6 +53,16 @@ class Wheel:
         place = {"url": self.url} if "://" in self.url else {"path": self.url}
         size = {"size": self.size} if self.size else {}
         return {"name": self.name, **place, **size, "hashes": {"sha256": self.sha256}}
+
+
+def _index(wheels: Sequence[Wheel], registry: str) -> dict[str, str]:
+    there = registry and all(is_at(wheel, registry) for wheel in wheels)
+    return {"index": simple_index(registry)} if there else {}
+
+
+def is_at(wheel: Wheel, registry: str) -> bool:
+    """Whether the registry serves this wheel."""
+    return wheel.url.startswith(f"{registry.rstrip('/')}/")
 
 
 def fitting(wheels: Sequence[Wheel]) -> Wheel | None:
@@ -118,10 +128,15 @@ def _wheels(row: Mapping[str, Any]) -> tuple[Wheel, ...]:
     return tuple(found)
 
 
-def pylock(packages: Iterable[tuple[str, str, Sequence[Wheel]]], requires_python: str = "") -> str:
-    """The text of a pylock.toml (PEP 751) that uv and pip can install from: (name, version, wheels) each."""
+def pylock(
+    packages: Iterable[tuple[str, str, Sequence[Wheel]]], requires_python: str = "", registry: str = ""
+) -> str:
+    """The text of a pylock.toml (PEP 751) that uv and pip can install from: (name, version, wheels) each.
+
+    What lies at `registry` is told to come from its index: uv keeps what it has by index.
+    """
     rows = [
-        {"name": name, "version": version, "wheels": [wheel.row() for wheel in wheels]}
+        {"name": name, "version": version, **_index(wheels, registry), "wheels": [w.row() for w in wheels]}
         for name, version, wheels in packages
     ]
     head = {"lock-version": LOCK_VERSION, "created-by": "noderack"}

@@ -297,7 +297,7 @@ class Works:
             packs,
             bounds=bounds,
             left_out=self._plan.left_out,
-            args=self._plan.args,
+            args=self._plan.args or (),
         )
         return list(dict.fromkeys([*(pack.pack for pack in packs), *(c.name for c in changes if c.new)]))
 

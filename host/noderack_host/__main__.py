@@ -13,34 +13,38 @@ import traceback
 from collections.abc import Sequence
 from hashlib import blake2b
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
-from noderack_host.batch import Job, SettingError, jobs_from
-from noderack_host.execute import NodeError, PromptStopped
 from noderack_host.folder import Host, HostError
 from noderack_host.folders import ModelFolders
-from noderack_host.headless import Session, Wishes
 from noderack_host.lacking import lacking
 from noderack_host.packs import load_packs
-from noderack_host.persist import cache_for
-from noderack_host.problems import PromptInvalid
 from noderack_host.running import Running, use
-from noderack_host.trace import write_trace
-from noderack_host.workflow import WorkflowError
 
-# error class → (code in JSON, exit code); the first that fits counts
-ERRORS: tuple[tuple[type[BaseException], str, int], ...] = (
-    (HostError, "host", 4),
-    (WorkflowError, "bad-workflow", 3),
-    (SettingError, "bad-setting", 3),
-    (PromptInvalid, "prompt-invalid", 8),
-    (NodeError, "node-failed", 7),
-    (PromptStopped, "interrupted", 130),
-    (KeyboardInterrupt, "interrupted", 130),
-    (FileNotFoundError, "not-found", 4),
-    (PermissionError, "no-space", 11),
-    (ValueError, "bad-input", 3),
-)
+# What `run` alone needs is imported by it: an installation waits for `inspect`.
+if TYPE_CHECKING:
+    from noderack_host.batch import Job
+
+
+def errors() -> tuple[tuple[type[BaseException], str, int], ...]:
+    """error class → (code in JSON, exit code); the first that fits counts."""
+    from noderack_host.batch import SettingError
+    from noderack_host.execute import NodeError, PromptStopped
+    from noderack_host.problems import PromptInvalid
+    from noderack_host.workflow import WorkflowError
+
+    return (
+        (HostError, "host", 4),
+        (WorkflowError, "bad-workflow", 3),
+        (SettingError, "bad-setting", 3),
+        (PromptInvalid, "prompt-invalid", 8),
+        (NodeError, "node-failed", 7),
+        (PromptStopped, "interrupted", 130),
+        (KeyboardInterrupt, "interrupted", 130),
+        (FileNotFoundError, "not-found", 4),
+        (PermissionError, "no-space", 11),
+        (ValueError, "bad-input", 3),
+    )
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -82,6 +86,11 @@ def _parser() -> argparse.ArgumentParser:
 
 def run_command(options: argparse.Namespace, out: IO[str]) -> int:
     """Runs a file, once or as a batch."""
+    from noderack_host.batch import jobs_from
+    from noderack_host.headless import Session, Wishes
+    from noderack_host.persist import cache_for
+    from noderack_host.trace import write_trace
+
     jobs = jobs_from(options.sets, options.grids, options.inputs)
     policy = options.cache or ("classic" if len(jobs) == 1 else "bytes:2G")
     host = Host.find(options.host)
@@ -98,7 +107,7 @@ def run_command(options: argparse.Namespace, out: IO[str]) -> int:
     return 0
 
 
-def _record(options: argparse.Namespace, jobs: Sequence[Job], host: Host) -> Path | None:
+def _record(options: argparse.Namespace, jobs: "Sequence[Job]", host: Host) -> Path | None:
     """Where a batch notes what is done: as told, or in the host under a name that the batch alone has."""
     if options.record is not None or len(jobs) == 1:
         return options.record  # type: ignore[no-any-return]
@@ -140,11 +149,14 @@ def _told(error: BaseException, out: IO[str], debug: bool) -> int:
     if debug:
         traceback.print_exception(error)
     code, exit_code = next(
-        ((code, number) for kind, code, number in ERRORS if isinstance(error, kind)), ("unexpected", 1)
+        ((code, number) for kind, code, number in errors() if isinstance(error, kind)), ("unexpected", 1)
     )
     message = str(error) if exit_code != 1 else f"{type(error).__name__}: {error}"
     body: dict[str, Any] = {"code": code, "message": message or code, "exit": exit_code}
     body["hint"] = getattr(error, "hint", "")
+    from noderack_host.execute import NodeError
+    from noderack_host.problems import PromptInvalid
+
     if isinstance(error, PromptInvalid):
         body["problems"] = [problem.as_dict() for problem in error.problems]
     if isinstance(error, NodeError):

@@ -2,14 +2,15 @@
 
     make bench-manager                 small inputs of its own, and the catalogue beside the repository
     make bench-manager CORPUS=DIR      workflows that name their packs (else tests/cases/manager/pairs.json)
-    make bench-manager INDEX=URL       an index of Python packages with real libraries
+    make bench-manager INDEX=URL       where real libraries are had, if not where uv looks by itself
 
 `type_…`: how often a node type alone leads to the right pack, see type_pairs.py.
 `plan_s`, `plan_solved_s`: a plan for 40 types, without and with Python solving. `clone_s`: 40,000 files.
 `rollback_ms`, `help_ms`: as they say. `ten_packs_vs_uv`, `…_pip`: ten packs with a library of 200 files each,
 as ten verified generations, in times of what uv and pip take for the same into one environment, unchecked;
-`ten_packs_large_s` the seconds in an environment of 40,000 files more; `ten_real_packs_…` the same as
-`ten_packs_…` for packs that need scipy, OpenCV and their like, with INDEX.
+`ten_packs_large_s` the seconds in an environment of 40,000 files more. `ten_packs_real_…` the same for packs
+that need and import what the field's packs need most: numpy, pillow, OpenCV, scipy and their like; beside it
+`…_vs_uv_and_import`: uv, and one Python that imports the ten packs, as ours does before it uses them.
 `download_vs_curl`: throughput from a loopback server, in parts of curl's (1.0 is the same), hash included;
 `download_memory_mb`: what the process grew by meanwhile. `slow_link_vs_curl`, `…_aria2`: a server that gives
 each connection 1 MB/s, against one curl, and against aria2 with as many connections as we take.
@@ -49,14 +50,25 @@ from noderack_registry.client import RegistryClient
 from noderack_registry.schema import ModelManifest, Source
 from noderack_registry.server import Settings, open_registry, serving
 from noderack_registry.server.accounts import create_token
-from pack_wheels import wheel
+from pack_wheels import nodes_source, wheel
 from type_pairs import said, type_figures
 
 ROOT = Path(__file__).parents[2]
 SHELF = str(ROOT / "tests/cli")
-# What ten packs of the field need, for INDEX=URL; and the libraries of the small ten.
-REAL = ["scipy", "opencv-python-headless", "scikit-image", "pandas", "matplotlib"]
-REAL += ["numba", "librosa", "imageio", "onnxruntime", "ftfy"]
+# What ten packs of the field need, and how they import it.
+REAL = {
+    "numpy": "numpy",
+    "pillow": "PIL.Image",
+    "scipy": "scipy.ndimage",
+    "opencv-python-headless": "cv2",
+    "pandas": "pandas",
+    "scikit-image": "skimage.filters",
+    "matplotlib": "matplotlib.pyplot",
+    "imageio": "imageio",
+    "requests": "requests",
+    "ftfy": "ftfy",
+}
+LONG = 60.0  # seconds after which pip is not measured again
 LIBRARY_FILES, SOURCE = 200, b"def double(value: int) -> int:\n    return 2 * value\n\n\n" * 20
 Figures = dict[str, float]
 
@@ -104,8 +116,10 @@ def shop(folder: Path, packs: int, types_each: int) -> Iterator[RegistryClient]:
     minted = registry.database.writing(create_token, "a", settings.now(), scopes=scopes, days=1, admin=True)
     registry.database.close()
     with serving(settings) as url, RegistryClient(url, minted.text) as client:
-        for n, needs in enumerate(REAL):
-            client.upload_wheel(wheel(folder / "wheels", f"real-{n}", types=[f"R{n}"], requires=[needs]))
+        for n, (needs, module) in enumerate(REAL.items()):
+            source = nodes_source([f"R{n}"], f"import {module}")
+            facts = {"types": [f"R{n}"], "requires": [needs], "source": source}
+            client.upload_wheel(wheel(folder / "wheels", f"real-{n}", **facts))
         for n in range(packs):
             library = {"files": {f"m{k}.py": SOURCE for k in range(LIBRARY_FILES)}, "library": True}
             client.upload_wheel(wheel(folder / "wheels", f"lib-{n}", **library))
@@ -123,37 +137,56 @@ def plan_figures(client: RegistryClient, host: Host) -> Figures:
     }
 
 
-def ten_packs(client: RegistryClient, folder: Path, source: Path, real: str | None, files: int) -> Figures:
+def ten_packs(client: RegistryClient, folder: Path, source: Path, index: str, files: int) -> Figures:
     """Ten packs through `nodes install`, and the same by uv and by pip into a copy of the environment.
 
-    All from caches of their own, filled by a first round; the best of the others. With the address of a
-    Python package index in `real`, ten packs that need ten large libraries are measured as well.
+    All from caches of their own, filled by a first round; the best of the others. Then ten packs that need
+    real libraries, from the Python package `index` ("default": where uv looks by itself), if it is there.
     """
     caches = {"UV_CACHE_DIR": str(folder / "uv-cache"), "PIP_CACHE_DIR": str(folder / "pip-cache")}
     env = {**os.environ, **caches, "UV_LINK_MODE": "hardlink"}
-    figures = _ten(client, folder, source, env, "pack", None)
+    figures = _ten(client, folder, source, env, "pack", "none", 6)
     figures |= _ten_in_a_large_one(client, folder, source, env, files)
-    return figures | (_ten(client, folder, source, env, "real", real) if real else {})
+    try:
+        return figures | _ten(client, folder, source, env, "real", index, 4)
+    except subprocess.CalledProcessError:
+        said("no Python package index: ten_packs_real_… are left out")
+        return figures
 
 
 def _ten(
-    client: RegistryClient, folder: Path, source: Path, env: dict[str, str], kind: str, index: str | None
+    client: RegistryClient,
+    folder: Path,
+    source: Path,
+    env: dict[str, str],
+    kind: str,
+    index: str,
+    rounds: int,
 ) -> Figures:
     names = [f"{kind}-{n}" for n in range(10)]
-    times: dict[str, list[float]] = {"nodes": [], "uv": [], "pip": []}
-    for n in range(4 if index is None else 2):  # pip takes a minute for the real ones
-        host = host_at(folder / f"{kind}{n}", source, client.url).with_config(python_index=index or "none")
+    modules = ", ".join(name.replace("-", "_") for name in names)
+    times: dict[str, list[float]] = {"nodes": [], "uv": [], "uv_and_import": [], "pip": []}
+    for n in range(rounds):
+        host = host_at(folder / f"{kind}{n}", source, client.url).with_config(python_index=index)
         nodes = [sys.executable, "-m", "noderack_cli", "install", *names, "--yes", "--host", str(host.root)]
         times["nodes"].append(timed(nodes, env))
         for tool in ("uv", "pip"):
+            if tool == "pip" and n and times["pip"][0] > LONG:
+                continue
             place = folder / f"{kind}-{tool}{n}"
             links.clone(source, place)
             links.relocate(place, source)
             times[tool].append(timed(_peer(tool, place, client.simple_index, index, names), env))
-    best = {tool: min(taken[1:]) for tool, taken in times.items()}
+            if tool == "uv":
+                seen = timed([str(place / "bin/python"), "-c", f"import {modules}"], env)
+                times["uv_and_import"].append(times["uv"][-1] + seen)
+            shutil.rmtree(place)
+        generations.remove(host.root)
+    best = {tool: min(taken[1:] or taken) for tool, taken in times.items()}
     said(f"ten packs ({kind}): " + ", ".join(f"{tool} {taken:.2f} s" for tool, taken in best.items()))
-    prefix = "ten_packs" if kind == "pack" else "ten_real_packs"
-    return {f"{prefix}_vs_{tool}": round(best["nodes"] / best[tool], 2) for tool in ("uv", "pip")}
+    prefix = "ten_packs" if kind == "pack" else f"ten_packs_{kind}"
+    tools = ("uv", "pip") if kind == "pack" else ("uv", "uv_and_import", "pip")
+    return {f"{prefix}_vs_{tool}": round(best["nodes"] / best[tool], 2) for tool in tools}
 
 
 def _ten_in_a_large_one(
@@ -173,14 +206,16 @@ def _ten_in_a_large_one(
     return {"ten_packs_large_s": round(min(taken), 2)}
 
 
-def _peer(tool: str, place: Path, simple: str, index: str | None, names: list[str]) -> list[str]:
+def _peer(tool: str, place: Path, simple: str, index: str, names: list[str]) -> list[str]:
     python = str(place / "bin/python")
     if tool == "uv":
-        default = ["--index", simple, "--default-index", index] if index else ["--default-index", simple]
-        return [find_uv(), "pip", "install", "-q", "--python", python, *default, *names]
-    extra = ["--extra-index-url", index] if index else []
+        from_where = ["--default-index" if index == "none" else "--index", simple]
+        from_where += ["--default-index", index] if "://" in index else []
+        return [find_uv(), "pip", "install", "-q", "--python", python, *from_where, *names]
     pip = [sys.executable, "-m", "pip", "-q", "--isolated", "--python", python, "install"]
-    return [*pip, "--index-url", simple, *extra, *names]
+    if index == "none":
+        return [*pip, "--index-url", simple, *names]
+    return [*pip, *(["--index-url", index] if "://" in index else []), "--extra-index-url", simple, *names]
 
 
 def timed(command: list[str], env: dict[str, str] | None = None) -> float:
@@ -320,7 +355,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--corpus", type=Path, default=os.environ.get("CORPUS") or None)
     parser.add_argument(
-        "--index", default=os.environ.get("INDEX") or None, help="an index with real libraries"
+        "--index", default=os.environ.get("INDEX") or "default", help="an index with real libraries"
     )
     parser.add_argument("--files", type=int, default=40_000, help="of the tree that is cloned")
     parser.add_argument("--megabytes", type=int, default=256, help="of the download")

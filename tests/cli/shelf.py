@@ -20,8 +20,8 @@ class Shelf:
 
     `cut` ends each answer after that many bytes; `ranges` False ignores Range; `rate` is what each connection
     gets in bytes a second; `most` answers more connections than that with 429. `signed` maps a path to that
-    of a file, through a redirect to an address that is good for `uses` requests. `seen` is every request as
-    (path, headers).
+    of a file, through a redirect to an address that is good for `uses` requests. Files go with `headers`.
+    `seen` is every request as (path, headers).
     """
 
     files: dict[str, bytes] = field(default_factory=dict)
@@ -35,6 +35,7 @@ class Shelf:
     rate: float | None = None
     most: int | None = None
     tag: str = ""
+    headers: dict[str, str] = field(default_factory=dict)
     kind: str = "application/octet-stream"
     url: str = ""
     now: int = 0
@@ -98,7 +99,7 @@ class ShelfHandler(BaseHTTPRequestHandler):
 
     def _file(self, body: bytes) -> None:
         shelf, wanted = self.shelf, self.headers.get("Range")
-        facts = {"ETag": shelf.tag} if shelf.tag else {}
+        facts = {**shelf.headers, **({"ETag": shelf.tag} if shelf.tag else {})}
         changed = shelf.tag and self.headers.get("If-Range") not in (None, shelf.tag)
         part = body
         if wanted and shelf.ranges and not changed:

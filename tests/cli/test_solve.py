@@ -1,5 +1,8 @@
 """What uv is asked: ahead of the registry, once where that does, and torch's siblings from torch's index."""
 
+import hashlib
+import json
+import sys
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -11,6 +14,7 @@ from noderack_cli import generations, guess, solve
 from noderack_cli.exits import Exit
 from noderack_cli.installed import Installed, installed, torch_args
 from noderack_cli.main import run
+from noderack_cli.uv_tool import uv
 from noderack_host.folder import Host
 from pack_wheels import wheel
 
@@ -56,6 +60,31 @@ def test_what_is_here_is_not_guessed(shop: Any, rack: Host, asked: list[str]) ->
     assert run(["install", "film", "--yes"]) == 0
     assert generations.current(rack).packs["film"].version == "1.1"
     assert [text.partition(" ")[0] for text in asked] == ["film", "film==1.1"]
+
+
+TAGS = ("any", "any.manylinux_2_17_x86_64.manylinux_2_28_x86_64.manylinux2014_x86_64")
+
+
+@pytest.mark.parametrize("tag", TAGS, ids=("short", "long"))
+def test_what_uv_has_is_not_downloaded_again(
+    shop: Any, rack: Host, shelf: Any, tmp_path: Path, tag: str, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    cache, index = tmp_path / "cache", f"{shelf.url}/simple"
+    monkeypatch.setenv("UV_CACHE_DIR", str(cache))
+    body = wheel(tmp_path / "w", "lib", library=True).read_bytes()
+    file, digest = f"lib-1.0-py3-none-{tag}.whl", hashlib.sha256(body).hexdigest()
+    shelf.kind, shelf.headers = "text/html", {"Cache-Control": "max-age=600"}
+    shelf.files["/simple/lib/"] = f'<a href="/{file}#sha256={digest}">{file}</a>'.encode()
+    shelf.files[f"/{file}"] = body
+    elsewhere = ["pip", "install", "--target", tmp_path / "t", "--python", sys.executable, "lib"]
+    assert uv([*elsewhere, "--default-index", index], cache_at=cache).code == 0
+    del shelf.files[f"/{file}"]
+    rack.with_config(python_index=index)
+    shop.sell("film", types=["Film"], requires=["lib"])
+    assert run(["install", "film", "--yes", "--json"]) == 0
+    plan = json.loads(capsys.readouterr().out.splitlines()[0])["plan"]
+    assert [one["cached"] for one in plan["distributions"] if one["name"] == "lib"] == [True]
 
 
 @pytest.fixture
