@@ -7,9 +7,12 @@ asked again for just those.
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from contextlib import contextmanager
+from threading import Thread
+from typing import Any
 
 from noderack_host.folder import Host
 
@@ -31,8 +34,20 @@ def guessing(host: Host, registry: str | None, now: Generation, wanted: Sequence
     names = [one.partition("==")[0] for one in asked]
     if not now.packs.keys().isdisjoint(names):  # uv would keep those
         asked = []
-    with ThreadPoolExecutor(1, "noderack-guess") as pool:
-        yield pool.submit(_guess, host, registry, now, asked, names)
+    told: Guessed = Future()
+    Thread(target=_tell, args=(told, host, registry, now, asked, names), daemon=True).start()
+    try:
+        yield told
+    finally:
+        if not isinstance(sys.exc_info()[1], KeyboardInterrupt):  # whoever wants to end does not wait for uv
+            told.exception()
+
+
+def _tell(told: Guessed, *about: Any) -> None:
+    try:
+        told.set_result(_guess(*about))
+    except BaseException as error:  # for the one who asks for the result
+        told.set_exception(error)
 
 
 def _guess(
