@@ -137,21 +137,28 @@ def plan_figures(client: RegistryClient, host: Host) -> Figures:
     }
 
 
-def ten_packs(client: RegistryClient, folder: Path, source: Path, index: str, files: int) -> Figures:
+def ten_packs(client: RegistryClient, folder: Path, source: Path, files: int) -> Figures:
     """Ten packs through `nodes install`, and the same by uv and by pip into a copy of the environment.
 
-    All from caches of their own, filled by a first round; the best of the others. Then ten packs that need
-    real libraries, from the Python package `index` ("default": where uv looks by itself), if it is there.
+    All from caches of their own, filled by a first round; the best of the others.
     """
-    caches = {"UV_CACHE_DIR": str(folder / "uv-cache"), "PIP_CACHE_DIR": str(folder / "pip-cache")}
-    env = {**os.environ, **caches, "UV_LINK_MODE": "hardlink"}
+    env = _own_caches(folder)
     figures = _ten(client, folder, source, env, "pack", "none", 6)
-    figures |= _ten_in_a_large_one(client, folder, source, env, files)
+    return figures | _ten_in_a_large_one(client, folder, source, env, files)
+
+
+def real_packs(client: RegistryClient, folder: Path, source: Path, index: str) -> Figures:
+    """The same for packs that need real libraries of the Python package `index` ("default": uv's own)."""
     try:
-        return figures | _ten(client, folder, source, env, "real", index, 4)
+        return _ten(client, folder, source, _own_caches(folder), "real", index, 4)
     except subprocess.CalledProcessError:
         said("no Python package index: ten_packs_real_… are left out")
-        return figures
+        return {}
+
+
+def _own_caches(folder: Path) -> dict[str, str]:
+    caches = {"UV_CACHE_DIR": str(folder / "uv-cache"), "PIP_CACHE_DIR": str(folder / "pip-cache")}
+    return {**os.environ, **caches, "UV_LINK_MODE": "hardlink"}
 
 
 def _ten(
@@ -359,7 +366,7 @@ def main() -> None:
     )
     parser.add_argument("--files", type=int, default=40_000, help="of the tree that is cloned")
     parser.add_argument("--megabytes", type=int, default=256, help="of the download")
-    parser.add_argument("--only", nargs="*", help="types plan ten clone help download slow")
+    parser.add_argument("--only", nargs="*", help="types plan ten real clone help download slow")
     options = parser.parse_args()
     figures: Figures = {}
 
@@ -370,13 +377,15 @@ def main() -> None:
         folder = Path(name)
         if chosen("types"):
             figures |= type_figures(Path(options.corpus) if options.corpus else None, folder)
-        if chosen("plan") or chosen("ten"):
+        if chosen("plan") or chosen("ten") or chosen("real"):
             with shop(folder, 10, 4) as client:
                 source = thin(folder)
                 host = host_at(folder / "host", source, client.url)
                 figures |= plan_figures(client, host) | rollback_figure(host)
                 if chosen("ten"):
-                    figures |= ten_packs(client, folder, source, options.index, options.files)
+                    figures |= ten_packs(client, folder, source, options.files)
+                if chosen("real"):
+                    figures |= real_packs(client, folder, source, options.index)
         figures |= clone_figures(folder, options.files) if chosen("clone") else {}
         figures |= help_figure() if chosen("help") else {}
         figures |= download_figure(folder, options.megabytes << 20) if chosen("download") else {}
