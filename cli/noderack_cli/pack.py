@@ -16,8 +16,9 @@ from noderack_cli.options import json_option
 
 
 @click.command(
-    epilog="Examples: nodes pack build .  ·  nodes pack build https://github.com/owner/pack@v1.2 -o wheels"
-    "  ·  nodes pack build node.zip"
+    epilog="Examples:\n\n  nodes pack build .\n\n"
+    "  nodes pack build https://github.com/owner/pack@v1.2 -o wheels"
+    "\n\n  nodes pack build node.zip"
 )
 @click.argument("source")
 @click.option("-o", "--out", type=click.Path(path_type=Path), default=Path("dist"), show_default=True)
@@ -38,7 +39,9 @@ def build(source: str, out: Path, name: str | None, version: str | None, as_json
 
 
 @click.command(
-    epilog="Examples: nodes pack publish .  ·  nodes pack publish dist/my_pack-1.0-py3-none-any.whl"
+    epilog="Examples (NODERACK_REGISTRY and NODERACK_TOKEN stand for the options):\n\n"
+    "  nodes pack publish . --registry https://registry.example --token TOKEN\n\n"
+    "  nodes pack publish dist/my_pack-1.0-py3-none-any.whl"
 )
 @click.argument("what", metavar="WHEEL|SOURCE")
 @click.option("--registry", metavar="URL", envvar="NODERACK_REGISTRY", required=True, help="Where to.")

@@ -18,7 +18,8 @@ COLOURS = {"error": "red", "warning": "yellow", "note": "blue"}
 
 @click.command(
     "check",
-    epilog="Examples: nodes pack check .  ·  nodes pack check --fix ~/my-pack"
+    epilog="Examples:\n\n  nodes pack check .\n\n"
+    "  nodes pack check --fix ~/my-pack"
     "  ·  nodes pack check dist/my_pack-1.0-py3-none-any.whl",
 )
 @click.argument("source", default=".")

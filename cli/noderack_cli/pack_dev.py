@@ -27,7 +27,10 @@ EVERY = 0.3  # seconds between two looks
 ENDINGS = {".py", ".js", ".css", ".json", ".toml", ".html"}
 
 
-@click.command("dev", epilog="Examples: nodes pack dev .  ·  nodes pack dev ~/my-pack --host ~/host --once")
+@click.command(
+    "dev",
+    epilog="Examples:\n\n  nodes pack dev .\n\n  nodes pack dev ~/my-pack --host ~/host --once",
+)
 @click.argument("source", type=click.Path(path_type=Path, file_okay=False, exists=True), default=".")
 @host_option
 @click.option("--once", is_flag=True, help="Link it and return; do not watch.")

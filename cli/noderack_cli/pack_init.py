@@ -14,7 +14,8 @@ STYLES = ("function", "v1", "v3")
 
 
 @click.command(
-    "init", epilog="Examples: nodes pack init my-pack  ·  nodes pack init my-pack --style v1 --author Ann"
+    "init",
+    epilog="Examples:\n\n  nodes pack init my-pack\n\n  nodes pack init my-pack --style v1 --author Ann",
 )
 @click.argument("folder", type=click.Path(path_type=Path))
 @click.option("--style", type=click.Choice(STYLES), default="function", show_default=True)

@@ -20,7 +20,10 @@ from noderack_cli.options import json_option
 SECONDS = 600
 
 
-@click.command("test", epilog="Examples: nodes pack test .  ·  nodes pack test . --only MyNode --json")
+@click.command(
+    "test",
+    epilog="Examples:\n\n  nodes pack test .\n\n  nodes pack test . --only MyNode --json",
+)
 @click.argument("source", default=".")
 @click.option("--only", multiple=True, metavar="TYPE", help="Run this node type alone; may be repeated.")
 @click.option("--python", type=click.Path(path_type=Path), help="The Python to run in; else this one.")

@@ -177,7 +177,10 @@ def operator(registry: Registry) -> Actor:
 REASON = click.option("--reason", default="", help="Why; everybody can read it.")
 
 
-@admin.command()
+@admin.command(
+    epilog="Examples:\n\n  nodes registry admin yank film-grain 1.2 --reason 'breaks on load'\n\n"
+    "  nodes registry admin yank film-grain 1.2 --undo"
+)
 @click.argument("pack")
 @click.argument("version")
 @click.option("--undo", is_flag=True, help="Take the yank back.")
@@ -194,7 +197,10 @@ def yank(pack: str, version: str, undo: bool, reason: str, data: Path, database:
     click.echo(f"{pack} {version}: {'no longer yanked' if undo else 'yanked'}")
 
 
-@admin.command()
+@admin.command(
+    epilog="Examples:\n\n  nodes registry admin status film-grain deprecated --successor film-tools\n\n"
+    "  nodes registry admin status film-grain quarantined --version 1.2 --reason 'under review'"
+)
 @click.argument("pack")
 @click.argument("status", type=click.Choice(["active", "deprecated", "archived", "quarantined"]))
 @click.option("--successor", help="The pack to use instead.")
@@ -223,7 +229,7 @@ def status(
     click.echo(f"{pack}{' ' + version if version else ''}: {status}")
 
 
-@admin.command()
+@admin.command(epilog="Example:\n\n  nodes registry admin transfer film-grain studio")
 @click.argument("pack")
 @click.argument("publisher")
 @DATA
@@ -239,7 +245,7 @@ def transfer(pack: str, publisher: str, data: Path, database: str | None) -> Non
     click.echo(f"{pack} belongs to {publisher}")
 
 
-@admin.command()
+@admin.command(epilog="Example:\n\n  nodes registry admin member studio ann maintainer")
 @click.argument("publisher")
 @click.argument("account")
 @click.argument("role", type=click.Choice(["owner", "maintainer", "none"]))
@@ -257,7 +263,7 @@ def member(publisher: str, account: str, role: str, data: Path, database: str | 
     click.echo(f"{account} at {publisher}: {role}")
 
 
-@admin.command()
+@admin.command(epilog="Example:\n\n  nodes registry admin publisher studio banned")
 @click.argument("publisher")
 @click.argument("status", type=click.Choice(["active", "banned"]))
 @DATA
@@ -272,7 +278,10 @@ def publisher(publisher: str, status: str, data: Path, database: str | None) -> 
     click.echo(f"{publisher}: {status}")
 
 
-@admin.command()
+@admin.command(
+    epilog="Examples:\n\n  nodes registry admin reserve noderack --reason 'ours'\n\n"
+    "  nodes registry admin reserve noderack --release"
+)
 @click.argument("name")
 @click.option("--release", is_flag=True, help="Let the name go.")
 @REASON
@@ -311,7 +320,10 @@ def revoke(
     click.echo(f"{pack} {version or sha256}: revoked")
 
 
-@admin.command()
+@admin.command(
+    epilog="Examples:\n\n  nodes registry admin audit\n\n"
+    "  nodes registry admin audit --since 1200 > audit.jsonl"
+)
 @click.option("--since", type=int, default=0, help="Only what came after this serial.")
 @DATA
 @DATABASE

@@ -3,8 +3,10 @@
 import errno
 import json
 import os
+import re
 import subprocess
 import sys
+from collections.abc import Iterator
 
 import click
 import pytest
@@ -19,6 +21,26 @@ def test_each_row_loads_and_explains_itself(row: Row) -> None:
     command = row.load()
     assert command.help, "a command says what it does"
     assert row.help.endswith("."), "a sentence"
+
+
+def leaves(command: click.Command, path: tuple[str, ...] = ()) -> Iterator[tuple[str, click.Command]]:
+    if not isinstance(command, click.Group):
+        yield " ".join(path), command
+        return
+    context = click.Context(command)
+    for name in command.list_commands(context):
+        below = command.get_command(context, name)
+        assert below is not None
+        yield from leaves(below, (*path, name))
+
+
+def test_every_command_shows_an_example_on_a_line_of_its_own() -> None:
+    without = [
+        path
+        for path, command in leaves(cli)
+        if not re.search(rf"^ +nodes {path}\b", command.get_help(click.Context(command)), re.MULTILINE)
+    ]
+    assert without == []
 
 
 def test_each_group_has_a_help_text() -> None:
