@@ -55,14 +55,19 @@ def save(part: Path, state: State) -> None:
 
 def forget(part: Path) -> None:
     """The part and its notes are not there afterwards."""
-    for file in (part, _notes(part), _notes(part).with_suffix(".new")):
-        file.unlink(missing_ok=True)
+    part.unlink(missing_ok=True)
+    _forget_notes(part)
 
 
 def keep(part: Path, target: Path) -> None:
-    """The part is whole and checked: it gets its name."""
+    """The part is whole and checked: it gets its name. Its notes go first, as nobody looks for them later."""
+    _forget_notes(part)
     part.replace(target)
-    forget(part)
+
+
+def _forget_notes(part: Path) -> None:
+    for file in (_notes(part), _notes(part).with_suffix(".new")):
+        file.unlink(missing_ok=True)
 
 
 def missing(part: Path, total: int | None) -> int:
