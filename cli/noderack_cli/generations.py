@@ -240,8 +240,17 @@ def commit(
     """Put the draft's bytes on the disk, write its record, `between` being its steps, and switch to it."""
     facts = Generation(made.number, made.path, made.parent, time.time(), why, "", packs)
     generation = keep(made, facts, between)
-    switch(host, generation)
+    try:
+        switch(host, generation)
+    except OSError:
+        if not _in_use(host, generation):  # without a record, it is taken away like one that was not finished
+            (generation.path / RECORD).unlink(missing_ok=True)
+        raise
     return generation
+
+
+def _in_use(host: Host, generation: Generation) -> bool:
+    return host.env.is_symlink() and host.env.readlink().name == str(generation.number)
 
 
 def keep(made: Draft, facts: Generation, between: Sequence[Generation] = ()) -> Generation:
@@ -294,7 +303,11 @@ def switch(host: Host, generation: Generation) -> None:
     with suppress(FileNotFoundError):
         beside.unlink()
     beside.symlink_to(Path(host.generations.name) / str(generation.number), target_is_directory=True)
-    beside.replace(host.env)
+    try:
+        beside.replace(host.env)
+    except OSError:
+        beside.unlink()
+        raise
     links.settle_folder(host.root)
 
 

@@ -98,8 +98,8 @@ def alone(target: Path, tell: Callable[[str], None] = lambda text: None) -> Iter
                 continue
             if not _same(lock, file.fileno()):
                 continue
-            write_holder(file, f"downloading {target.name}")
             try:
+                write_holder(file, f"downloading {target.name}")
                 yield waited
             finally:
                 with suppress(OSError):  # an open file cannot be removed on Windows; the next one does it
