@@ -6,7 +6,9 @@ that cannot be met so are tried one by one, then without their versions; what re
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
 import sys
 import time
 from collections.abc import Iterable, Sequence
@@ -14,12 +16,13 @@ from importlib import metadata
 from pathlib import Path
 
 from noderack_cli.links import SCRIPTS, clone
-from noderack_cli.uv_tool import Ran, uv
+from noderack_cli.uv_tool import find_uv
 from noderack_registry.packing import PackError, build_wheel
 
 UNREACHED = re.compile(r"dns error|network (is )?unreachable|connection refused", re.IGNORECASE)
 HERE_ALREADY = frozenset({"noderack", "noderack-compat", "torch"})
 SECONDS = 1200  # for all installing together
+BUILD_SECONDS = 90  # for one library that has no wheel
 
 
 class Unreachable(Exception):
@@ -70,9 +73,9 @@ def _needs(packs: Iterable[Path], wheels: Path) -> Iterable[tuple[str, list[str]
 
 
 def install(needs: Sequence[str], python: Path, held: Path) -> list[str]:
-    """Installs requirements; those that could not be. Raises Unreachable."""
+    """Installs requirements; gives those that could not be, or took too long to build. Raises Unreachable."""
     needs = [need for need in needs if _name(need) not in HERE_ALREADY]
-    if not needs or _uv(needs, python, held):
+    if not needs or _uv(["--no-build", *needs], python, held):
         return []
     bare = ((need, [need, _name(need)]) for need in needs)
     return [need for need, ways in bare if not any(_uv([way], python, held) for way in ways)]
@@ -82,8 +85,16 @@ def _name(need: str) -> str:
     return re.split(r"[^A-Za-z0-9._-]", need.strip(), maxsplit=1)[0].lower().replace("_", "-")
 
 
-def _uv(needs: Sequence[str], python: Path, held: Path) -> bool:
-    ran: Ran = uv(["pip", "install", "--python", python, "--constraint", held, *needs])
-    if ran.code and UNREACHED.search(ran.err):
-        raise Unreachable(ran.err.strip().splitlines()[-1])
-    return ran.code == 0
+def _uv(words: Sequence[str], python: Path, held: Path) -> bool:
+    command = [find_uv(), "pip", "install", "--python", str(python), "--constraint", str(held), *words]
+    limit = (
+        [] if "--no-build" in words else ["timeout", "--kill-after=5", str(BUILD_SECONDS)]
+    )  # compilers too
+    ran = subprocess.run([*limit, *command], capture_output=True, text=True, env=_variables(), check=False)
+    if ran.returncode and UNREACHED.search(ran.stderr):
+        raise Unreachable(ran.stderr.strip().splitlines()[-1])
+    return ran.returncode == 0
+
+
+def _variables() -> dict[str, str]:
+    return {"UV_LINK_MODE": "hardlink", **os.environ, "UV_PYTHON_DOWNLOADS": "never", "UV_NO_PROGRESS": "1"}

@@ -81,13 +81,13 @@ def test_nodes_of_comfy_extras_are_called_as_packs_call_them(ask: Any, tmp_path:
 def test_a_pack_finds_the_nodes_of_others_in_the_table(ask: Any, tmp_path: Path) -> None:
     answer = ask(
         "import nodes\nfrom noderack_host.packs import Building, Contents\n"
-        "from types import SimpleNamespace as S\n"
+        "from importlib.metadata import EntryPoint\n"
         "class A: pass\n"
         "class B: pass\n"
         "made = {'one': Contents({'Theirs': A}, {'Theirs': 'A thing'}, None, 'one'), 'two': Contents({'KSampler': B}, {}, None, 'two')}\n"
         "building = Building(lambda point: made[point.name])\n"
         "grow = nodes.NODE_CLASS_MAPPINGS['GrowMask']\n"
-        "for name in made: building.load(S(name=name, dist=S(name=name, version='1'), module=name))\n"
+        "for name in made: building.load(EntryPoint(name, name, 'noderack.packs'))\n"
         "building.done()\n"
         "answer = [nodes.NODE_CLASS_MAPPINGS['Theirs'] is A, nodes.NODE_DISPLAY_NAME_MAPPINGS['Theirs'],\n"
         " nodes.NODE_CLASS_MAPPINGS['GrowMask'] is grow]",
