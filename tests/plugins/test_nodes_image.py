@@ -54,6 +54,18 @@ def test_a_preview_goes_to_temp_under_a_name_of_its_own(host: Host) -> None:
     assert (host.temp / entry["filename"]).is_file()
 
 
+@pytest.mark.parametrize("parent", ["SaveImage", "PreviewImage"])
+def test_a_pack_makes_a_preview_of_it(parent: str, host: Host, tmp_path: Path) -> None:
+    class Preview(NODE_CLASS_MAPPINGS[parent]):  # type: ignore[misc]
+        def __init__(self) -> None:
+            self.output_dir, self.type, self.prefix_append = str(tmp_path), "temp", "_mine"
+
+    (entry,) = Preview().save_images(torch.rand(1, 4, 4, 3))["ui"]["images"]
+    assert (entry["filename"], entry["type"]) == ("ComfyUI_mine_00001_.png", "temp")
+    assert (tmp_path / entry["filename"]).is_file()
+    assert NODE_CLASS_MAPPINGS[parent]().output_dir in (str(host.output), str(host.temp))
+
+
 @pytest.mark.parametrize("prefix", ["../out", "/etc/x", "a/../../b", "..", "a\\..\\..\\b"])
 def test_a_prefix_that_leaves_the_folder_is_refused(prefix: str, host: Host) -> None:
     with pytest.raises(OutsideFolder, match="outside the output folder"):

@@ -6,6 +6,7 @@ import hashlib
 import random
 import string
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from noderack_host.save_names import SaveName, save_name, write_new
@@ -19,8 +20,18 @@ if TYPE_CHECKING:
 _HIDDEN = {"prompt": "PROMPT", "extra_pnginfo": "EXTRA_PNGINFO"}
 
 
+class FolderOfType:
+    """The path of the folder that a node's `type` names, until a pack puts a path of its own on the node."""
+
+    def __get__(self, node: SaveImage | None, owner: type[SaveImage]) -> str:
+        return str(folder_of((node or owner).type))
+
+
 class SaveImage(Node):
-    """Writes PNG files that hold the workflow that made them."""
+    """Writes PNG files that hold the workflow that made them.
+
+    Packs make previews of it: they set `type`, `output_dir`, `prefix_append`, `compress_level` on the node.
+    """
 
     INPUTS: ClassVar[Inputs] = {
         "required": {"images": IMAGE, "filename_prefix": ("STRING", {"default": "ComfyUI"})},
@@ -30,8 +41,10 @@ class SaveImage(Node):
     CATEGORY = "image"
     FUNCTION = "save_images"
     DESCRIPTION = "Writes the images into the output folder as PNG files that hold their workflow."
-    folder: ClassVar[str] = "output"
-    compress_level: ClassVar[int] = 4
+    type = "output"
+    output_dir = FolderOfType()
+    prefix_append = ""
+    compress_level = 4
 
     def save_images(
         self,
@@ -44,7 +57,7 @@ class SaveImage(Node):
         from noderack_nodes.png import text_chunks
 
         height, width = int(images.shape[1]), int(images.shape[2])
-        place = save_name(filename_prefix, folder_of(self.folder), width, height)
+        place = save_name(filename_prefix + self.prefix_append, Path(self.output_dir), width, height)
         chunks = text_chunks(prompt, extra_pnginfo)
         names = [self._save(place, number, image, chunks) for number, image in enumerate(images)]
         return {"ui": {"images": [self._entry(name, place) for name in names]}}
@@ -56,7 +69,7 @@ class SaveImage(Node):
         return write_new(place, number, ".png", write)
 
     def _entry(self, name: str, place: SaveName) -> dict[str, str]:
-        return {"filename": name, "subfolder": place.subfolder, "type": self.folder}
+        return {"filename": name, "subfolder": place.subfolder, "type": self.type}
 
 
 class PreviewImage(SaveImage):
@@ -64,21 +77,11 @@ class PreviewImage(SaveImage):
 
     INPUTS: ClassVar[Inputs] = {"required": {"images": IMAGE}, "hidden": _HIDDEN}
     DESCRIPTION = "Writes the images into the temp folder, to be looked at."
-    folder = "temp"
+    type = "temp"
     compress_level = 1
 
     def __init__(self) -> None:
-        self.suffix = "_temp_" + "".join(random.choices(string.ascii_lowercase, k=5))
-
-    def save_images(
-        self,
-        images: Tensor,
-        filename_prefix: str = "ComfyUI",
-        prompt: Any = None,
-        extra_pnginfo: dict[str, Any] | None = None,
-    ) -> dict[str, Any]:
-        """As SaveImage, under a name of this node's own."""
-        return super().save_images(images, filename_prefix + self.suffix, prompt, extra_pnginfo)
+        self.prefix_append = "_temp_" + "".join(random.choices(string.ascii_lowercase, k=5))
 
 
 class SaveImageWebsocket(Node):
