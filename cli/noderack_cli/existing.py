@@ -172,7 +172,10 @@ def choose(
             unknown.append(_not_there(one))
         else:
             made = _made(one, build)
-            (built if isinstance(made, PackChoice) else unknown).append(made)  # type: ignore[arg-type]
+            if isinstance(made, PackChoice):
+                built.append(made)
+            else:
+                unknown.append(made)
     new = [pack for pack in built if pack.pack not in installed]
     return (*with_facts(client, choices), *new), tuple(unknown)
 

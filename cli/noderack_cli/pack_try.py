@@ -142,7 +142,8 @@ def _running() -> contextlib.AbstractContextManager[Any]:
         return contextlib.nullcontext()
     host = importlib.import_module("noderack_host.folder").Host.open(os.environ["NODERACK_HOST"])
     folders = importlib.import_module("noderack_host.folders").ModelFolders.of(host)
-    return running.use(running.Running(host=host, folders=folders))  # type: ignore[no-any-return]
+    used: contextlib.AbstractContextManager[Any] = running.use(running.Running(host=host, folders=folders))
+    return used
 
 
 def _all(mapping: Mapping[str, Any], each: int, together: float) -> dict[str, Any]:

@@ -105,7 +105,7 @@ def plain_address(url: str, access: Access) -> str:
     """
     try:
         place = urlsplit(url)
-        place.port  # noqa: B018 (it is read to be checked)
+        _ = place.port  # a wrong one is told where it is read
     except ValueError as cause:
         raise FetchError(f"{url!r} is no address: {cause}") from cause
     if place.hostname in HF_HOSTS:

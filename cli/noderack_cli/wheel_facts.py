@@ -78,7 +78,7 @@ def _in_cache(wheel: Wheel, buckets: Sequence[str]) -> WheelFacts | None:
 
 def _places(folder: str, rest: str) -> Iterator[str]:
     """Where uv may have unpacked a wheel: under the rest of its name, or under a hash where that is long."""
-    if os.path.isfile(f"{folder}/{rest}.http"):  # noqa: PTH113
+    if os.path.isfile(f"{folder}/{rest}.http"):  # noqa: PTH113 (asked for each wheel of a plan in each bucket)
         yield f"{folder}/{rest}"
     elif len(rest) > LONGEST_NAME and Path(folder).is_dir():
         version = rest.partition("-")[0]

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -131,7 +131,7 @@ class Live:
         """The same weights, computed with in another dtype; asked for again, the same network."""
         if dtype == self.dtype:
             return self
-        named: dict[torch.dtype, Live] = self.shared.setdefault("dtypes", {})  # type: ignore[assignment]
+        named = cast("dict[torch.dtype, Live]", self.shared.setdefault("dtypes", {}))
         if dtype not in named:
             how: dict[str, Any] = {"device": self.device, "rounds": self.rounds, "stored": self.stored}
             named[dtype] = Live(self._build, self.pieces, key=f"{self.key}:{dtype}", dtype=dtype, **how)

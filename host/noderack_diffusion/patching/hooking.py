@@ -1,7 +1,9 @@
 """Groups of hooks and their keyframes as packs build them: made empty, added to, combined."""
 
+import functools
+import operator
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, cast
 
 if TYPE_CHECKING:
     from noderack_diffusion.weight_hooks import HookGroup, Keyframe, WeightHook
@@ -61,7 +63,4 @@ class Grouped:
         groups = [group for group in hooks_list if group is not None]
         if len(groups) < require_count:
             raise ValueError(f"{require_count} groups of hooks are needed, {len(groups)} were given")
-        found: Any = groups[0] if groups else None
-        for group in groups[1:]:
-            found = found | group
-        return found  # type: ignore[no-any-return]
+        return functools.reduce(operator.or_, groups) if groups else None

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib.resources import files
-from typing import Any
+from typing import Any, cast
 
 from noderack_host.v3.node import NodeOutput
 
@@ -55,21 +55,20 @@ def callable_as_there(nodes: Mapping[str, type]) -> dict[str, type]:
     return {kind: _made(rows[kind], cls) if kind in rows else cls for kind, cls in nodes.items()}
 
 
-def _made(extra: Extra, cls: type) -> type:
+def _made(extra: Extra, cls: Any) -> type:
     newer = "execute" in extra.methods
     method: Any = _newer(extra, cls) if newer else _older(extra, cls)
-    own = {name: method for name in extra.methods if newer or name != cls.FUNCTION}  # type: ignore[attr-defined]
+    own = {name: method for name in extra.methods if newer or name != cls.FUNCTION}
     if not own:
-        return cls
+        return cast("type", cls)
     return type(extra.name, (cls,), {**own, "__module__": extra.module, "__doc__": cls.__doc__})
 
 
-def _run(cls: type, extra: Extra, given: tuple[Any, ...], named: dict[str, Any]) -> Any:
+def _run(cls: Any, extra: Extra, given: tuple[Any, ...], named: dict[str, Any]) -> Any:
     """Runs our node with the values in the order that its class in the field has them."""
     if len(given) > len(extra.parameters):
         raise TypeError(f"{extra.name} takes {len(extra.parameters)} values, {len(given)} were given")
-    function: str = cls.FUNCTION  # type: ignore[attr-defined]
-    return getattr(cls(), function)(**dict(zip(extra.parameters, given, strict=False)), **named)
+    return getattr(cls(), cls.FUNCTION)(**dict(zip(extra.parameters, given, strict=False)), **named)
 
 
 def _newer(extra: Extra, cls: type) -> Any:

@@ -79,8 +79,10 @@ class IPAdapterLoadEmbeds:
         """The files that are there now."""
         running = current_or_none()
         host = None if running is None else running.host
-        found = [] if host is None else sorted(host.input.rglob(f"*{_KIND}"))
-        return {"required": {"embeds": ([path.relative_to(host.input).as_posix() for path in found],)}}  # type: ignore[union-attr]
+        if host is None:
+            return {"required": {"embeds": ([],)}}
+        found = [path.relative_to(host.input).as_posix() for path in sorted(host.input.rglob(f"*{_KIND}"))]
+        return {"required": {"embeds": (found,)}}
 
     def load(self, embeds: str) -> tuple[Tensor]:
         """Read without running any code of it."""

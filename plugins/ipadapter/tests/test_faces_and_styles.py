@@ -25,8 +25,8 @@ CONTEXT, TOKENS, LAYERS = 48, 4, 16
 """Of the small adapters here."""
 
 
-def face_state(*, plus: bool) -> dict[str, Tensor]:
-    """An adapter's tensors under the names of files, as diffusers' network has them."""
+def face_state(*, plus: bool) -> tuple[dict[str, Tensor], Any]:
+    """An adapter's tensors under the names of files, and diffusers' network that has them."""
     torch.manual_seed(2)
     if not plus:
         made: Any = IPAdapterFaceIDImageProjection(512, CONTEXT, mult=2, num_tokens=TOKENS)
@@ -48,7 +48,6 @@ def face_state(*, plus: bool) -> dict[str, Tensor]:
             }
             names |= {f"layers.{i}.ff.0": f"{ours}.1.0"}
             names |= {f"layers.{i}.ff.1.net.0.proj": f"{ours}.1.1", f"layers.{i}.ff.1.net.2": f"{ours}.1.3"}
-    face_state.theirs = made.eval()  # type: ignore[attr-defined]
     state = {}
     for name, value in made.state_dict().items():
         stem, _, leaf = name.rpartition(".")
@@ -58,21 +57,21 @@ def face_state(*, plus: bool) -> dict[str, Tensor]:
         for i in range(2):
             rows = [made.state_dict()[f"layers.{i}.attn.to_{part}.weight"] for part in "kv"]
             state[f"perceiver_resampler.layers.{i}.0.to_kv.weight"] = torch.cat(rows)
-    return state
+    return state, made.eval()
 
 
 def test_faces_are_read_as_diffusers_reads_them() -> None:
-    state = face_state(plus=False)
+    state, theirs = face_state(plus=False)
     ours, faces = projector(state, CONTEXT), torch.randn(2, 512)
     assert isinstance(ours, Face) and not isinstance(ours, FacePlus)
     with torch.no_grad():
-        assert torch.allclose(ours(faces), face_state.theirs(faces), atol=1e-5)  # type: ignore[attr-defined]
+        assert torch.allclose(ours(faces), theirs(faces), atol=1e-5)
 
 
 @pytest.mark.parametrize("scale", [None, 1.0, 0.6])
 def test_faces_that_clip_sees_too(scale: float | None) -> None:
-    state = face_state(plus=True)
-    ours, theirs = projector(state, 64), face_state.theirs  # type: ignore[attr-defined]
+    state, theirs = face_state(plus=True)
+    ours = projector(state, 64)
     faces, patches = torch.randn(2, 512), torch.randn(2, 7, 24)
     theirs.clip_embeds, theirs.shortcut, theirs.shortcut_scale = (
         patches[:, None],
@@ -85,7 +84,7 @@ def test_faces_that_clip_sees_too(scale: float | None) -> None:
 
 
 def saved(path: Path, *, plus: bool = False) -> Adapter:
-    state = {f"image_proj.{k}": v for k, v in face_state(plus=plus).items()}
+    state = {f"image_proj.{k}": v for k, v in face_state(plus=plus)[0].items()}
     width = 64 if plus else CONTEXT
     for i in range(LAYERS):
         state |= {f"ip_adapter.{2 * i + 1}.to_{p}_ip.weight": torch.randn(8, width) for p in "kv"}

@@ -19,8 +19,8 @@ class LCM(EPS):
     """Predicts as latent consistency models do; mixed with a table of noise levels."""
 
     def calculate_denoised(self, sigma: Tensor, model_output: Tensor, model_input: Tensor) -> Tensor:
-        times: Any = self
-        return Distilled("eps", _Of(times)).clean(model_input, model_output, sigma)  # type: ignore[arg-type]
+        times: Any = _Of(self)
+        return Distilled("eps", times).clean(model_input, model_output, sigma)
 
 
 class _Of:
