@@ -12,7 +12,7 @@ had alpha times the rows.
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -36,19 +36,34 @@ class Additive(ABC):
     def delta(self, weight: Tensor) -> Tensor:
         """D, with as many elements as ``weight``."""
 
-    def size(self) -> int | None:
-        """How many elements D has, as far as the factors alone tell."""
-        return None
+    def extent(self, shape: tuple[int, ...]) -> tuple[int, ...] | None:
+        """D's shape for a weight of ``shape``, found on tensors without content; None if there is no D."""
+        light = {role: part.to("meta") for role, part in self.parts.items()}
+        try:
+            change = replace(self, parts=light).delta(torch.empty(shape, device="meta"))
+        except (RuntimeError, ValueError, IndexError):
+            return None
+        return tuple(change.shape)
 
     def misfit(self, shape: tuple[int, ...]) -> str | None:
         """Why this cannot change a weight of ``shape``."""
-        wants = math.prod(self.parts["reshape"].tolist()) if "reshape" in self.parts else math.prod(shape)
-        size = self.size()
-        return (
-            None
-            if size in (None, wants)
-            else f"the change has {size} numbers, the weight {list(shape)} {wants}"
-        )
+        weight = f"the weight {list(shape)}"
+        if "reshape" in self.parts:
+            target = tuple(int(n) for n in self.parts["reshape"].flatten().tolist())
+            if len(target) != len(shape) or any(n < m for n, m in zip(target, shape, strict=True)):
+                return f"it makes a weight {list(target)}, which {weight} cannot grow to"
+            shape = target
+        change = self.extent(shape)
+        if change is None or change[0] != shape[0] or math.prod(change) != math.prod(shape):
+            factors = ", ".join(
+                f"{role} {list(part.shape)}"
+                for role, part in self.parts.items()
+                if role not in ("alpha", "dora", "magnitude", "reshape")
+            )
+            return f"{factors} make no change for {weight}"
+        if self.dora is not None and not _measures(self.dora, shape):
+            return f"DoRA's magnitudes {list(self.dora.shape)} are neither rows nor columns of {weight}"
+        return None
 
     def merged(self, weight: Tensor, strength: float) -> Tensor:
         """The weight with the change applied with ``strength``."""
@@ -61,6 +76,13 @@ class Additive(ABC):
         return decomposed(weight, change * self.scale, self.dora.float(), strength, compat=self.compat)
 
 
+def _measures(magnitude: Tensor, shape: tuple[int, ...]) -> bool:
+    """Whether there is one magnitude for each row of a weight, or for each input."""
+    count, dims = magnitude.numel(), magnitude.dim()
+    by_row = dims > 0 and magnitude.shape[0] == shape[0] == count
+    return by_row or (dims > 1 and len(shape) > 1 and magnitude.shape[0] == 1 and count == shape[1])
+
+
 def padded(weight: Tensor, shape: tuple[int, ...]) -> Tensor:
     """The weight in the lower corner of a larger one of zeros."""
     grow = [n - m for n, m in zip(shape, weight.shape, strict=True)]
@@ -71,13 +93,14 @@ def decomposed(weight: Tensor, change: Tensor, magnitude: Tensor, strength: floa
     """DoRA: the direction of ``weight + change`` with the given magnitude; linear in ``strength``."""
     whole = weight + change
     rows = weight.shape[0]
-    if magnitude.dim() == 1 and magnitude.shape[0] == rows:
-        magnitude = magnitude.view(rows, *[1] * (weight.dim() - 1))
     if magnitude.shape[0] == rows:
+        magnitude = magnitude.view(rows, *[1] * (weight.dim() - 1))
         measured = weight if compat else whole
         norm = measured.flatten(1).norm(dim=1).view(rows, *[1] * (weight.dim() - 1))
     else:
-        norm = whole.transpose(0, 1).flatten(1).norm(dim=1).view(1, -1, *[1] * (weight.dim() - 2))
+        by_input = 1, -1, *[1] * (weight.dim() - 2)
+        magnitude = magnitude.reshape(by_input)
+        norm = whole.transpose(0, 1).flatten(1).norm(dim=1).view(by_input)
     moved: Tensor = whole * (magnitude / (norm + torch.finfo(torch.float32).eps))
     return moved if strength == 1.0 else weight + strength * (moved - weight)
 
@@ -85,11 +108,13 @@ def decomposed(weight: Tensor, change: Tensor, magnitude: Tensor, strength: floa
 class Lora(Additive):
     """LoRA and LoCon: ``up @ down``, with a core between them in the Tucker form."""
 
-    def size(self) -> int:
-        """Rows of ``up`` times columns of ``down``, times the core's window."""
-        up, down, mid = self.parts["up"], self.parts["down"], self.parts.get("mid")
-        window = 1 if mid is None else math.prod(mid.shape[2:])
-        return up.shape[0] * math.prod(down.shape[1:]) * window
+    def extent(self, shape: tuple[int, ...]) -> tuple[int, ...] | None:
+        """Rows of ``up`` by columns of ``down``, if both have the same rank."""
+        up, down = self.parts["up"], self.parts["down"]
+        if "mid" in self.parts:
+            return super().extent(shape)
+        same = math.prod(up.shape[1:]) == down.shape[0]
+        return (up.shape[0], math.prod(down.shape[1:])) if same else None
 
     def merged(self, weight: Tensor, strength: float) -> Tensor:
         """In one pass where there is neither a core nor a magnitude nor another shape."""
@@ -110,12 +135,6 @@ class Lora(Additive):
 class Loha(Additive):
     """LoHa: the elementwise product of two low-rank matrices."""
 
-    def size(self) -> int:
-        """Rows times columns of either factor."""
-        a, b, core = self.parts["hada_w1_a"], self.parts["hada_w1_b"], self.parts.get("hada_t1")
-        outer = a.shape[0] if core is None else a.shape[1] * math.prod(core.shape[2:])
-        return outer * b.shape[1]
-
     def delta(self, weight: Tensor) -> Tensor:
         return self._factor("1") * self._factor("2")
 
@@ -129,10 +148,6 @@ class Loha(Additive):
 
 class Lokr(Additive):
     """LoKr: the Kronecker product of two factors, each whole or of low rank."""
-
-    def size(self) -> int:
-        """The product of the factors' sizes."""
-        return self._factor("1").numel() * self._factor("2").numel()
 
     def delta(self, weight: Tensor) -> Tensor:
         one, two = self._factor("1"), self._factor("2")
@@ -192,8 +207,14 @@ class Rotation:
 
     def misfit(self, shape: tuple[int, ...]) -> str | None:
         """Why this cannot turn a weight of ``shape``."""
-        rows = self.blocks.shape[-3] * self.blocks.shape[-1]
-        return None if rows == shape[0] else f"it turns {rows} rows, the weight {list(shape)} has {shape[0]}"
+        found, rows = list(self.blocks.shape), shape[0]
+        if found[-1] != found[-2] or found[-3] * found[-1] != rows:
+            return f"its blocks {found} do not turn the {rows} rows of the weight {list(shape)}"
+        if len(found) == 4 and (found[-1] % 2 or rows % (2 ** (found[0] - 1) * found[-1])):
+            return f"{found[0]} stages of its blocks {found} are too many for {rows} rows"
+        if self.rescale is not None and self.rescale.numel() != rows:
+            return f"it scales {self.rescale.numel()} rows, the weight {list(shape)} has {rows}"
+        return None
 
     def merged(self, weight: Tensor, strength: float) -> Tensor:
         """The weight, turned with ``strength``."""
@@ -209,7 +230,7 @@ class Rotation:
         rows = weight.view(turns.shape[0], turns.shape[1], *weight.shape[1:])
         steps = (turns - torch.eye(turns.shape[-1])) * inner
         turned = weight + torch.einsum("knm,kn...->km...", steps, rows).reshape(weight.shape)
-        return turned if self.rescale is None or self.compat else turned * self.rescale.float()
+        return turned if self.rescale is None or self.compat else turned * _by_row(self.rescale, turned)
 
     def _butterfly(self, weight: Tensor, turns: Tensor, inner: float) -> Tensor:
         size, out = turns.shape[-1], weight
@@ -221,7 +242,11 @@ class Rotation:
             )
             rows = torch.einsum("bij,bj...->bi...", stage * inner + (1.0 - inner) * one, rows)
             out = rows.reshape(-1, k, 2, *weight.shape[1:]).transpose(1, 2).reshape(weight.shape)
-        return out if self.rescale is None else out * self.rescale.float()
+        return out if self.rescale is None else out * _by_row(self.rescale, out)
+
+
+def _by_row(factors: Tensor, weight: Tensor) -> Tensor:
+    return factors.float().view(-1, *[1] * (weight.dim() - 1))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -247,8 +272,9 @@ class Replaced:
     value: Tensor
 
     def misfit(self, shape: tuple[int, ...]) -> str | None:
-        """Nothing misfits: the other weight comes with its own shape."""
-        return None
+        """Why this cannot take the place of a weight of ``shape``."""
+        same = tuple(self.value.shape) == shape
+        return None if same else f"the other weight is {list(self.value.shape)}, the weight {list(shape)}"
 
     def merged(self, weight: Tensor, strength: float) -> Tensor:
         """That weight."""
@@ -265,11 +291,8 @@ class Scaled:
     def misfit(self, shape: tuple[int, ...]) -> str | None:
         """Why this cannot scale a weight of ``shape``."""
         axis = 1 if self.on_input else 0
-        return (
-            None
-            if self.value.numel() == shape[axis]
-            else f"{self.value.numel()} factors, weight {list(shape)}"
-        )
+        fits = axis < len(shape) and self.value.numel() == shape[axis]
+        return None if fits else f"{self.value.numel()} factors, the weight {list(shape)}"
 
     def merged(self, weight: Tensor, strength: float) -> Tensor:
         """The weight with its channels scaled."""
@@ -287,10 +310,15 @@ def _additive(kind: type[Additive], rank: Callable[[Parts], int | None]) -> Call
     def build(parts: Parts, compat: bool) -> Delta:
         size = rank(parts)
         scale = 1.0 if size is None else _alpha(parts, size)
-        dora = parts.get("dora")
-        return kind(parts, scale, dora, compat)
+        return kind(parts, scale, _magnitude(parts), compat)
 
     return build
+
+
+def _magnitude(parts: Parts) -> Tensor | None:
+    """DoRA's magnitudes. PEFT's are those of rows, whatever their shape: of convolutions ``[1, O, 1, 1]``."""
+    by_row = parts.get("magnitude")
+    return parts.get("dora") if by_row is None else by_row.flatten()
 
 
 def _lokr_rank(parts: Parts) -> int | None:
@@ -319,11 +347,15 @@ class Algorithm:
     on_bias: bool = False
 
 
+_HADA = ("hada_w1_a", "hada_w1_b", "hada_w2_a", "hada_w2_b")
 ALGORITHMS: tuple[Algorithm, ...] = (
     Algorithm("lora", ("up", "down"), _additive(Lora, lambda p: int(p["down"].shape[0]))),
-    Algorithm("loha", ("hada_w1_a", "hada_w2_a"), _additive(Loha, lambda p: int(p["hada_w1_b"].shape[0]))),
-    Algorithm("lokr", ("lokr_w1",), _additive(Lokr, _lokr_rank)),
-    Algorithm("lokr", ("lokr_w1_a",), _additive(Lokr, _lokr_rank)),
+    Algorithm("loha", _HADA, _additive(Loha, lambda p: int(p["hada_w1_b"].shape[0]))),
+    *(
+        Algorithm("lokr", (*one, *two), _additive(Lokr, _lokr_rank))
+        for one in (("lokr_w1",), ("lokr_w1_a", "lokr_w1_b"))
+        for two in (("lokr_w2",), ("lokr_w2_a", "lokr_w2_b"))
+    ),
     Algorithm("glora", ("a1", "a2", "b1", "b2"), _additive(Glora, _glora_rank)),
     Algorithm("oft", ("oft_blocks",), _rotation),
     Algorithm("ia3", ("weight", "on_input"), lambda p, c: Scaled(p["weight"], bool(p["on_input"]))),

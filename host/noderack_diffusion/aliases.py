@@ -25,6 +25,11 @@ TEXT_MARKS = ("lora_te", "text_encoder", "text_model.", "lora_prior_te_", "clip_
 """How names of text parameters begin, whatever the model."""
 
 
+def is_text(stem: str) -> bool:
+    """Whether a module's name is one of a text encoder, whatever the model."""
+    return stem.removeprefix("base_model.model.").startswith(TEXT_MARKS)
+
+
 def unet_aliases(config: UNetConfig, parameters: Iterable[str]) -> dict[str, str]:
     """Spelling -> parameter, for all parameters of a U-Net."""
     there = set(parameters)

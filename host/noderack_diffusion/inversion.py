@@ -16,7 +16,7 @@ EXTENSIONS = ("", ".safetensors", ".pt", ".bin")
 TOWER_KEYS: Mapping[str, str] = {"l": "clip_l", "g": "clip_g", "h": "clip_h"}
 """What a file calls the vectors of each tower."""
 
-_BUNDLE = "bundle_emb."
+BUNDLE = "bundle_emb."
 
 
 def find_embedding(folders: "tuple[Path, ...] | list[Path]", name: str) -> Path | None:
@@ -98,8 +98,8 @@ def bundled(tensors: Mapping[str, Tensor]) -> dict[str, dict[str, Tensor]]:
     """The embeddings that travel in an adapter file (``bundle_emb.<name>.<key>``), by name."""
     found: dict[str, dict[str, Tensor]] = {}
     for name, tensor in tensors.items():
-        if name.startswith(_BUNDLE):
-            trigger, _, key = name.removeprefix(_BUNDLE).partition(".")
+        if name.startswith(BUNDLE):
+            trigger, _, key = name.removeprefix(BUNDLE).partition(".")
             found.setdefault(trigger, {})[key.rpartition(".")[2] if "string_to_param" in key else key] = (
                 _rows(tensor)
             )

@@ -1,8 +1,8 @@
 """Adapter files: LoRA and kin, in every naming scheme of the field, read into patches, with a report."""
 
-import difflib
 import hashlib
 import json
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -12,13 +12,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from noderack_diffusion.adapters import ALGORITHMS, Algorithm, Replaced
-from noderack_diffusion.aliases import TEXT_MARKS, tower_aliases, unet_aliases
+from noderack_diffusion.adapters import Additive, Algorithm, Replaced
+from noderack_diffusion.aliases import is_text, tower_aliases, unet_aliases
 from noderack_diffusion.blocks import Factor
 from noderack_diffusion.errors import AdapterError
-from noderack_diffusion.inversion import bundled
+from noderack_diffusion.inversion import BUNDLE, bundled
+from noderack_diffusion.load_report import LoadReport, made_for, nearest
 from noderack_diffusion.model import Model
 from noderack_diffusion.patch import Patch, PatchSet
+from noderack_diffusion.soundness import algorithms, flaw, is_zero, makes_nothing, totals
 from noderack_diffusion.store import Store
 from noderack_diffusion.textenc import Clip
 
@@ -41,9 +43,10 @@ SUFFIXES: Mapping[str, str] = {
     ".lora_B.bias": "diff_b",
     ".alpha": "alpha",
     ".dora_scale": "dora",
-    ".lora_magnitude_vector": "dora",
-    ".lora_magnitude_vector.weight": "dora",
-    ".lora_magnitude_vector.default.weight": "dora",
+    ".lora_magnitude_vector": "magnitude",
+    ".lora_magnitude_vector.weight": "magnitude",
+    ".lora_magnitude_vector.default": "magnitude",
+    ".lora_magnitude_vector.default.weight": "magnitude",
     ".reshape_weight": "reshape",
     **{f".hada_{k}": f"hada_{k}" for k in ("w1_a", "w1_b", "w2_a", "w2_b", "t1", "t2")},
     **{f".lokr_{k}": f"lokr_{k}" for k in ("w1", "w1_a", "w1_b", "w2", "w2_a", "w2_b", "t2")},
@@ -59,15 +62,6 @@ SUFFIXES: Mapping[str, str] = {
     ".weight": "weight",
 }
 _LONGEST_FIRST = sorted(SUFFIXES, key=len, reverse=True)
-NEAREST_FOR = 5
-_BASES = ("modelspec.architecture", "ss_base_model_version")
-"""Metadata that tells what an adapter was trained on."""
-_FACTORS: Mapping[str, tuple[str, ...]] = {
-    "lora": ("up", "down", "mid"),
-    "loha": ("hada_",),
-    "lokr": ("lokr_",),
-}
-"""How the roles begin of tensors whose product an algorithm's change is."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -81,50 +75,8 @@ class LoraFile:
     stems: Mapping[str, Mapping[str, Tensor]]
     bundles: Mapping[str, Mapping[str, Tensor]] = field(default_factory=dict)
     """Textual inversions that travel in the file, by name."""
-
-
-@dataclass(frozen=True, slots=True)
-class LoadReport:
-    """How an adapter met a model."""
-
-    file: str
-    matched: tuple[str, ...] = ()
-    """Stems that found their parameter."""
-    unmatched: Mapping[str, str] | None = None
-    """Stems that found none, each with the nearest name that the model has ("" if nothing is near)."""
-    mismatched: Mapping[str, str] | None = None
-    """Stems whose tensors do not fit the parameter's shape, with the reason."""
-    zero: tuple[str, ...] = ()
-    """Stems that change nothing, because a factor is all zero."""
-    elsewhere: int = 0
-    """How many stems belong to the other part (text encoder, or network)."""
-    algorithms: tuple[str, ...] = ()
-    made_for: str = ""
-    """What the file says that it was trained on."""
-    beside: int = 0
-    """How many changes are applied beside their layer when it runs, not in its weight."""
-
-    def sentence(self) -> str:
-        """The whole of it in one sentence."""
-        all_of = len(self.matched) + len(self.unmatched or ()) + len(self.mismatched or ())
-        said = [f"{self.file}: {len(self.matched)} of {all_of} changes apply"]
-        if self.beside:
-            said.append(f"{self.beside} beside their layers, the weights stay as they are")
-        if self.zero:
-            said.append(f"{len(self.zero)} are all zero and change nothing")
-        if self.unmatched:
-            stem, near = next(iter(self.unmatched.items()))
-            said.append(
-                f"{len(self.unmatched)} name nothing here (as {stem!r}"
-                + (f", near {near!r})" if near else ")")
-            )
-        if self.made_for and not self.matched:
-            said.append(f"it says that it was made for {self.made_for}")
-        if self.mismatched:
-            said.append(
-                f"{len(self.mismatched)} do not fit in shape ({next(iter(self.mismatched.values()))})"
-            )
-        return "; ".join(said)
+    strange: tuple[str, ...] = ()
+    """Tensors that are no part of any change that is known here."""
 
 
 def load_lora(path: str | Path) -> LoraFile:
@@ -133,21 +85,30 @@ def load_lora(path: str | Path) -> LoraFile:
     tensors = {name: store.tensor(name) for name in sorted(store.header)}
     stems = _known(tensors, store.path.name)
     key = _digest(tensors)
-    return LoraFile(store.path, key, store.metadata, _with_config(stems, store), bundled(tensors))
+    odd = _strange(tensors, stems)
+    return LoraFile(store.path, key, store.metadata, _with_config(stems, store), bundled(tensors), odd)
 
 
 def lora_of(tensors: Mapping[str, Tensor], name: str = "LoRA") -> LoraFile:
     """An adapter that lies in memory, under the names that files have. Raises AdapterError."""
     kept = {key: tensors[key].detach().cpu() for key in sorted(tensors)}
-    return LoraFile(Path(name), _digest(kept), {}, _known(kept, name), bundled(kept))
+    stems = _known(kept, name)
+    return LoraFile(Path(name), _digest(kept), {}, stems, bundled(kept), _strange(kept, stems))
 
 
 def _known(tensors: Mapping[str, Tensor], name: str) -> dict[str, dict[str, Tensor]]:
     stems = group(tensors)
-    if not any(_algorithms(parts) for parts in stems.values()):
+    if all(makes_nothing(parts) and not algorithms(parts) for parts in stems.values()):
         some = ", ".join(sorted(tensors)[:3]) or "nothing"
         raise AdapterError(f"{name} is no adapter that is known here; it holds {some}")
     return stems
+
+
+def _strange(tensors: Mapping[str, Tensor], stems: Mapping[str, Mapping[str, Tensor]]) -> tuple[str, ...]:
+    """The names of tensors that are no part of a change, nor of a textual inversion."""
+    rest = {stem for stem, parts in stems.items() if makes_nothing(parts) and not algorithms(parts)}
+    split = {name: _split(name) for name in tensors if not name.startswith(BUNDLE)}
+    return tuple(name for name, found in split.items() if found is None or found[0] in rest)
 
 
 def _digest(tensors: Mapping[str, Tensor]) -> str:
@@ -163,10 +124,16 @@ def group(tensors: Mapping[str, Tensor]) -> dict[str, dict[str, Tensor]]:
     """Tensors by stem and role."""
     stems: dict[str, dict[str, Tensor]] = {}
     for name, tensor in tensors.items():
-        suffix = next((s for s in _LONGEST_FIRST if name.endswith(s)), None)
-        if suffix is not None:
-            stems.setdefault(name.removesuffix(suffix), {})[SUFFIXES[suffix]] = tensor
+        found = _split(name)
+        if found is not None:
+            stems.setdefault(found[0], {})[found[1]] = tensor
     return stems
+
+
+def _split(name: str) -> tuple[str, str] | None:
+    """A tensor's stem and role, by the longest suffix that is known."""
+    suffix = next((s for s in _LONGEST_FIRST if name.endswith(s)), None)
+    return None if suffix is None else (name.removesuffix(suffix), SUFFIXES[suffix])
 
 
 def _with_config(stems: dict[str, dict[str, Tensor]], store: Store) -> Mapping[str, Mapping[str, Tensor]]:
@@ -197,11 +164,6 @@ def _told_alpha(config: Mapping[str, Any], stem: str) -> Any:
 def _told(config: Mapping[str, Any], stem: str, name: str) -> Any:
     """A setting, which diffusers keeps apart for each part of a pipeline."""
     return config.get(f"{stem.partition('.')[0]}.{name}", config.get(name))
-
-
-def _algorithms(parts: Mapping[str, Tensor]) -> list[Algorithm]:
-    found = [row for row in ALGORITHMS if all(name in parts for name in row.needs)]
-    return found
 
 
 def aliases_of(target: Model | Clip) -> dict[str, str]:
@@ -241,6 +203,8 @@ def patches_for(
     changes matrices and convolutions beside them when they run, for weights kept in few bits. ``factor``
     gives each parameter's share of the strength (see ``blocks``).
     """
+    if not math.isfinite(strength):
+        raise AdapterError(f"{lora.path.name} cannot be applied with the strength {strength}; give a number")
     known, text = aliases_of(target), isinstance(target, Clip)
     patches: list[Patch] = []
     lost: list[str] = []
@@ -250,21 +214,27 @@ def patches_for(
     zero: list[str] = []
     elsewhere = 0
     for stem, parts in lora.stems.items():
-        rows = _algorithms(parts)
-        if not rows:
+        rows = algorithms(parts)
+        if not rows and makes_nothing(parts):
             continue
         if stem not in known:
-            if stem.startswith(TEXT_MARKS) != text:
+            if is_text(stem) != text:
                 elsewhere += 1
             else:
                 lost.append(stem)
             continue
+        sums = totals(parts)
+        problem = flaw(parts, rows, sums)
+        if problem:
+            misfit[stem] = f"{known[stem]}: {problem}"
+            continue
         made = [
             _patch(lora, stem, row, known[stem], strength=strength, compat=compat == "comfy") for row in rows
         ]
-        problem = next((p for p in (_problem(target, patch) for patch in made) if p), None)
-        if problem:
-            misfit[stem] = problem
+        problems = [_problem(target, patch) for patch in made]
+        misfit.update((stem, problem) for problem in problems if problem)
+        made = [patch for patch, problem in zip(made, problems, strict=True) if not problem]
+        if not made:
             continue
         if bypass:
             made = [replace(p, beside=_can_stand_beside(p, _shape(target, p.parameter))) for p in made]
@@ -273,28 +243,21 @@ def patches_for(
         patches += [p for p in made if p.strength or isinstance(p.delta, Replaced)]
         matched.append(stem)
         used += [row.name for row in rows]
-        if all(_is_zero(row, parts) for row in rows):
+        if all(is_zero(row, sums) for row in rows):
             zero.append(stem)
     report = LoadReport(
         lora.path.name,
         tuple(matched),
-        _nearest(lost, known),
+        nearest(lost, known),
         misfit,
         tuple(zero),
         elsewhere,
         tuple(dict.fromkeys(used)),
-        next((lora.metadata[name] for name in _BASES if lora.metadata.get(name)), ""),
+        made_for(lora.metadata, lost),
         sum(patch.beside for patch in patches),
+        lora.strange,
     )
     return PatchSet(tuple(patches)), report
-
-
-def _is_zero(row: Algorithm, parts: Mapping[str, Tensor]) -> bool:
-    """Whether a change is none, because it, or a factor of it, is all zero."""
-    if row.name in ("diff", "norm"):
-        return not parts[row.needs[0]].any()
-    factors = [t for role, t in parts.items() if role.startswith(_FACTORS.get(row.name, ("\0",)))]
-    return any(not (f.float() if f.element_size() == 1 else f).any() for f in factors)
 
 
 def _can_stand_beside(patch: Patch, shape: tuple[int, ...] | None) -> bool:
@@ -319,11 +282,11 @@ def _problem(target: Model | Clip, patch: Patch) -> str | None:
     if shape is None:
         return f"the model has no {patch.parameter}"
     why = patch.delta.misfit(shape)
+    if why is None and isinstance(patch.delta, Additive) and "reshape" in patch.delta.parts:
+        larger = [int(n) for n in patch.delta.parts["reshape"].flatten().tolist()]
+        why = (
+            None
+            if tuple(larger) == shape
+            else f"it makes {list(shape)} grow to {larger}, for another network"
+        )
     return why and f"{patch.parameter}: {why}"
-
-
-def _nearest(lost: list[str], known: Mapping[str, str]) -> dict[str, str]:
-    found = dict.fromkeys(lost, "")
-    for stem in lost[:NEAREST_FOR]:
-        found[stem] = next(iter(difflib.get_close_matches(stem, known, n=1, cutoff=0.6)), "")
-    return found

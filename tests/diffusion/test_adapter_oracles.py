@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 import torch
-from noderack_diffusion.lora import _algorithms, group, load_lora
+from noderack_diffusion.lora import group, load_lora
 from noderack_diffusion.patch import Patch, apply
+from noderack_diffusion.soundness import algorithms
 from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -75,7 +76,7 @@ def test_as_lycoris_trained_it(
         made.dora_scale.copy_(made.dora_scale.abs() + 0.5)
     state = made.custom_state_dict() or made.state_dict()
     stems = group({f"x.{key}": value.detach().clone() for key, value in state.items()})
-    rows = _algorithms(stems["x"])
+    rows = algorithms(stems["x"])
     assert rows
     x = torch.randn(2, 24) if kind == "linear" else torch.randn(2, 16, 6, 6)
     plain = run(layer, x, weight)
@@ -102,9 +103,10 @@ def test_as_lycoris_trained_it(
 def test_as_peft_trained_it(options: dict[str, Any], tmp_path: Path) -> None:
     peft = pytest.importorskip("peft", reason="the library peft is not installed")
     torch.manual_seed(4)
-    net = nn.ModuleDict({"attn": nn.ModuleDict({"to_k": nn.Linear(16, 24), "to_q": nn.Linear(16, 16)})})
-    weights = {name: net["attn"][name].weight.detach().clone() for name in ("to_k", "to_q")}  # type: ignore[index]
-    config = peft.LoraConfig(r=4, lora_alpha=6, target_modules=["to_k", "to_q"], **options)
+    layers = {"to_k": nn.Linear(16, 24), "to_q": nn.Linear(16, 16), "conv": nn.Conv2d(8, 8, 3)}
+    net = nn.ModuleDict({"attn": nn.ModuleDict(layers)})
+    weights = {name: layer.weight.detach().clone() for name, layer in layers.items()}  # type: ignore[operator]
+    config = peft.LoraConfig(r=4, lora_alpha=6, target_modules=list(layers), **options)
     made = peft.get_peft_model(net, config)
     for name, p in made.named_parameters():
         if "lora_" in name:
@@ -114,7 +116,7 @@ def test_as_peft_trained_it(options: dict[str, Any], tmp_path: Path) -> None:
     merged = made.merge_and_unload()
     for name, weight in weights.items():
         parts = lora.stems[f"base_model.model.attn.{name}"]
-        got = apply(weight, [Patch("x", r.build(parts, False), "a") for r in _algorithms(parts)])
+        got = apply(weight, [Patch("x", r.build(parts, False), "a") for r in algorithms(parts)])
         assert torch.allclose(got, merged["attn"][name].weight, atol=1e-5), name
 
 

@@ -5,8 +5,9 @@ import torch
 from noderack_diffusion import adapters
 from noderack_diffusion.aliases import tower_aliases, unet_aliases
 from noderack_diffusion.errors import DiffusionError
-from noderack_diffusion.lora import _algorithms, group
+from noderack_diffusion.lora import group
 from noderack_diffusion.patch import Part, Patch, PatchSet, apply
+from noderack_diffusion.soundness import algorithms
 from noderack_diffusion.unet import Level, UNet, UNetConfig, unet_config
 from torch import Tensor
 
@@ -33,7 +34,7 @@ def merged(golden: Golden, case: dict, compat: bool = True) -> dict[str, Tensor]
     out = {}
     for name, value in base.items():
         value = value.to(getattr(torch, case["weight_dtype"]))
-        rows = [r for r in _algorithms(parts) if r.on_bias == (name == "t.bias")]
+        rows = [r for r in algorithms(parts) if r.on_bias == (name == "t.bias")]
         patches = [
             Patch(name, row.build(parts, compat), "here", case["strength"], case["strength_model"])
             for row in rows
@@ -71,6 +72,10 @@ def test_several_patches_in_order_and_on_rows(golden: Golden) -> None:
     for key, patches in {
         "multi/lora0.7_then_loha0.4": [Patch("t", lora("multi", 24), "a", 0.7), Patch("t", loha, "b", 0.4)],
         "offset/rows8to16": [Patch("t", lora("multi3", 8), "a", 0.7, part=Part(8, 8))],
+        "multi/strength_model_in_second": [
+            Patch("t", lora("multi", 24), "a", 0.7),
+            Patch("t", loha, "b", 0.4, 0.5),
+        ],
     }.items():
         case = cases[key]
         want = next(golden.tensor(v) for k, v in case.items() if k.startswith("out"))

@@ -215,7 +215,7 @@ def applied(
     said = "\n".join(report.sentence() for report in reports)
     if not any(report.matched or report.elsewhere for report in reports):
         raise NodeInputError(f"this LoRA changes nothing here. {said}")
-    if any(report.unmatched or report.mismatched or report.zero for report in reports):
+    if any(report.unmatched or report.mismatched or report.zero or report.strange for report in reports):
         log.warning("%s", said)
     return found, said
 
