@@ -37,6 +37,14 @@ def norm_limited(guided: Tensor, yes: Tensor, strength: float) -> Tensor:
     return limited
 
 
+def norm_kept(yes: Tensor, no: Tensor, scale: float, strength: float) -> Tensor:
+    """Guided noise, each cell's vector as long as the prompted side's; ``strength`` 0 is plain guidance."""
+    guided = no + scale * (yes - no)
+    length = _length(guided, (1,))
+    kept = torch.where(length > 0, _length(yes, (1,)) / length.clamp_min(1e-12), torch.ones_like(length))
+    return guided * (strength * kept + (1.0 - strength))
+
+
 def leaping(guided: Tensor, yes: Tensor, no: Tensor, scale: float) -> Tensor:
     """Between guidance and a leap along the prompted side, by how alike both sides point."""
     leap = yes * scale

@@ -115,6 +115,7 @@ def test_noise_on_a_latent(scene: Scene) -> None:
 CORRECTIONS: list[tuple[str, tuple[float, ...]]] = [
     ("CFGZeroStar", ()),
     ("CFGNorm", (1.0,)),
+    ("CFGNorm", (1.0, True)),
     ("Mahiro", ()),
     ("TCFG", ()),
     ("APG", (0.5, 5.0, 0.2)),

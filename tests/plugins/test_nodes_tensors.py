@@ -173,3 +173,17 @@ def test_latent_sizes() -> None:
 def test_a_noise_mask_keeps_the_latent() -> None:
     masked = run("SetLatentNoiseMask", LATENT, torch.ones(8, 8))
     assert masked["noise_mask"].shape == (1, 1, 8, 8) and masked["samples"] is LATENT["samples"]
+
+
+@pytest.mark.parametrize(
+    ("index", "length", "found"), [(-1, 2, [3]), (-9, 2, [0, 1]), (9, 1, [3]), (1, 2, [1, 2])]
+)
+def test_places_in_a_batch(index: int, length: int, found: list[int]) -> None:
+    images = run("ImageFromBatch", torch.arange(4.0).view(4, 1, 1, 1), index, length)
+    latent = run("LatentFromBatch", {"samples": torch.arange(4.0).view(4, 1, 1, 1)}, index, length)
+    assert images.flatten().tolist() == latent["samples"].flatten().tolist() == latent["batch_index"] == found
+
+
+def test_sides_of_a_multiple() -> None:
+    image = run("ImageScaleToTotalPixels", torch.rand(1, 100, 150, 3), "area", 0.01, 8)
+    assert tuple(image.shape) == (1, 80, 128, 3)

@@ -109,4 +109,4 @@ def test_a_bad_pattern_says_so() -> None:
 
 @pytest.mark.parametrize(("value", "shown"), [("a", "a"), (1.5, "1.5"), (None, "None"), ([1], "[\n    1\n]")])
 def test_preview_any(value: Any, shown: str) -> None:
-    assert run("PreviewAny", value) == {"ui": {"text": (shown,)}}
+    assert run("PreviewAny", value) == {"ui": {"text": (shown,)}, "result": (shown,)}

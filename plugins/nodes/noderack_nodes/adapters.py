@@ -62,12 +62,14 @@ class LoraLoaderModelOnly(Node):
 class LoraLoaderBypass(LoraLoader):
     """A LoRA beside the weights of model and text encoder, for weights that are kept in few bits."""
 
+    EXPERIMENTAL = True
     BYPASS = True
 
 
 class LoraLoaderBypassModelOnly(LoraLoaderModelOnly):
     """A LoRA beside the weights of the model alone, for weights that are kept in few bits."""
 
+    EXPERIMENTAL = True
     BYPASS = True
 
 
@@ -142,20 +144,28 @@ class HypernetworkLoader(Node):
 class LoraModelLoader(Node):
     """A LoRA that was trained or made in this very workflow, on a model."""
 
+    EXPERIMENTAL = True
     INPUTS: ClassVar[Inputs] = {
-        "required": {"model": MODEL, "lora": ("LORA_MODEL",), "strength_model": _STRENGTH}
+        "required": {
+            "model": MODEL,
+            "lora": ("LORA_MODEL",),
+            "strength_model": _STRENGTH,
+            "bypass": flag(False),
+        }
     }
     RETURN_TYPES: ClassVar[tuple[str, ...]] = ("MODEL",)
     CATEGORY = "loaders"
     FUNCTION = "load_lora_model"
 
-    def load_lora_model(self, model: Any, lora: Any, strength_model: float) -> tuple[Any]:
+    def load_lora_model(
+        self, model: Any, lora: Any, strength_model: float, bypass: bool = False
+    ) -> tuple[Any]:
         """`lora` is a table of tensors under the names that files have."""
         from noderack_diffusion.lora import lora_of, patches_for
 
         if strength_model == 0:
             return (model,)
-        patches, report = patches_for(lora_of(lora), model, strength_model)
+        patches, report = patches_for(lora_of(lora), model, strength_model, bypass=bypass)
         if not report.matched:
             raise NodeInputError(f"this LoRA changes nothing here. {report.sentence()}")
         return (model.with_patches(patches),)

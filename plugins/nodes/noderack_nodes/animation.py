@@ -27,6 +27,8 @@ _MODEL, _MAKE = 0x0110, 0x010F
 class SaveAnimated(Node):
     """Writes one file of all images."""
 
+    RETURN_TYPES = ("IMAGE",)
+    RETURN_NAMES = ("images",)
     OUTPUT_NODE = True
     CATEGORY = "image/animation"
     FUNCTION = "save_images"
@@ -46,7 +48,7 @@ class SaveAnimated(Node):
 
         name = write_new(place, 0, self.suffix, partial(written))
         entry = {"filename": name, "subfolder": place.subfolder, "type": "output"}
-        return {"ui": {"images": [entry], "animated": (len(images) > 1,)}}
+        return {"ui": {"images": [entry], "animated": (len(images) > 1,)}, "result": (images,)}
 
 
 class SaveAnimatedWEBP(SaveAnimated):

@@ -34,6 +34,7 @@ _MIDDLE = ("middle", 0)
 class SelfAttentionGuidance(ModelChange):
     """Guides away from what the model sees where its own attention blurs (Hong et al., 2023)."""
 
+    EXPERIMENTAL = True
     INPUTS: ClassVar[Inputs] = {
         "required": {
             "model": MODEL,
@@ -80,6 +81,8 @@ class SelfAttentionGuidance(ModelChange):
 class PerpNeg(ModelChange):
     """Guides away only from what the negative does not share with the positive."""
 
+    DEPRECATED = True
+    EXPERIMENTAL = True
     INPUTS: ClassVar[Inputs] = {
         "required": {
             "model": MODEL,
@@ -244,6 +247,7 @@ class PatchModelAddDownscale(ModelChange):
 class UNetSelfAttentionMultiply(ModelChange):
     """Makes the parts of self-attention stronger or weaker."""
 
+    EXPERIMENTAL = True
     INPUTS: ClassVar[Inputs] = {"required": {"model": MODEL, **_ATTENTION}}
     CATEGORY = "_for_testing/attention_experiments"
     layer: ClassVar[str] = "attn1"
@@ -257,12 +261,14 @@ class UNetSelfAttentionMultiply(ModelChange):
 class UNetCrossAttentionMultiply(UNetSelfAttentionMultiply):
     """Makes the parts of attention to the text stronger or weaker."""
 
+    EXPERIMENTAL = True
     layer = "attn2"
 
 
 class UNetTemporalAttentionMultiply(ModelChange):
     """Makes attention within pictures, and along time, stronger or weaker, in models that have both."""
 
+    EXPERIMENTAL = True
     INPUTS: ClassVar[Inputs] = {
         "required": {
             "model": MODEL,
@@ -292,6 +298,7 @@ class UNetTemporalAttentionMultiply(ModelChange):
 class CLIPAttentionMultiply(Node):
     """Makes the parts of a text encoder's attention stronger or weaker."""
 
+    EXPERIMENTAL = True
     INPUTS: ClassVar[Inputs] = {"required": {"clip": CLIP, **_ATTENTION}}
     RETURN_TYPES = ("CLIP",)
     CATEGORY = "_for_testing/attention_experiments"

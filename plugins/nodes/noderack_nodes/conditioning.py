@@ -290,6 +290,7 @@ class InstructPixToPixConditioning(Node):
 class ConditioningSetDefaultCombine(Node):
     """Adds what holds wherever no other entry does, as far as their masks and strengths leave room."""
 
+    EXPERIMENTAL = True
     INPUTS: ClassVar[Inputs] = {
         "required": {"cond": CONDITIONING, "cond_DEFAULT": CONDITIONING},
         "optional": {"hooks": ("HOOKS",)},

@@ -53,6 +53,7 @@ class ControlNetLoader(Node):
 class ControlNetApply(Node):
     """Steers one conditioning; the other side of the guidance follows it."""
 
+    DEPRECATED = True
     INPUTS: ClassVar[Inputs] = {
         "required": {
             "conditioning": CONDITIONING,
@@ -169,6 +170,7 @@ class SetUnionControlNetType(Node):
 class ControlNetApplySD3(ControlNetApplyAdvanced):
     """The same, for ControlNets of families whose hint is a latent."""
 
+    DEPRECATED = True
     INPUTS: ClassVar[Inputs] = {
         "required": {
             "positive": CONDITIONING,
@@ -211,6 +213,7 @@ class ControlNetInpaintingAliMamaApply(ControlNetApplyAdvanced):
 class CLIPTextEncodeControlnet(Node):
     """A text for the ControlNet alone, beside the one that the model gets."""
 
+    EXPERIMENTAL = True
     INPUTS: ClassVar[Inputs] = {
         "required": {"clip": CLIP, "conditioning": CONDITIONING, "text": text(dynamicPrompts=True)}
     }

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from noderack_nodes.guidance import ModelChange
-from noderack_nodes.sockets import MODEL, Inputs, Mappings, integer, number
+from noderack_nodes.sockets import MODEL, Inputs, Mappings, flag, integer, number
 
 if TYPE_CHECKING:
     from noderack_nodes.sockets import Tensor
@@ -37,11 +37,24 @@ class CFGZeroStar(Correction):
 class CFGNorm(Correction):
     """Keeps guidance from making the latent longer than the prompt asks for."""
 
-    INPUTS: ClassVar[Inputs] = {"required": {"model": MODEL, "strength": number(1.0, 0.0, 100.0)}}
+    EXPERIMENTAL = True
+    INPUTS: ClassVar[Inputs] = {
+        "required": {"model": MODEL, "strength": number(1.0, 0.0, 100.0)},
+        "optional": {"pre_cfg": flag(False)},
+    }
 
-    def patch(self, model: Any, strength: float) -> tuple[Any]:
-        """After guidance; `strength` scales the result."""
-        from noderack_diffusion.corrections import norm_limited
+    def patch(self, model: Any, strength: float, pre_cfg: bool = False) -> tuple[Any]:
+        """After guidance, where `strength` scales the result; or instead of it, on the noise (`pre_cfg`)."""
+        from noderack_diffusion.corrections import norm_kept, norm_limited
+
+        if pre_cfg:
+
+            def formula(told: dict[str, Any]) -> Tensor:
+                return norm_kept(told["cond"], told["uncond"], told["cond_scale"], strength)
+
+            changed = model.clone()
+            changed.set_model_sampler_cfg_function(formula)
+            return (changed,)
 
         def corrected(told: dict[str, Any]) -> Tensor:
             return norm_limited(told["denoised"], told["cond_denoised"], strength)
@@ -52,6 +65,7 @@ class CFGNorm(Correction):
 class Mahiro(Correction):
     """Guidance that goes more in the direction of the prompt than away from its absence."""
 
+    EXPERIMENTAL = True
     CATEGORY = "_for_testing"
 
     def patch(self, model: Any) -> tuple[Any]:
@@ -214,6 +228,7 @@ class TemporalScoreRescaling(ModelChange):
 class FreSca(ModelChange):
     """Guidance whose rough and fine parts are weighed apart."""
 
+    EXPERIMENTAL = True
     INPUTS: ClassVar[Inputs] = {
         "required": {
             "model": MODEL,
@@ -240,6 +255,7 @@ class FreSca(ModelChange):
 class NAGuidance(ModelChange):
     """Leads away from the negative prompt within attention, so that it counts without guidance too."""
 
+    EXPERIMENTAL = True
     INPUTS: ClassVar[Inputs] = {
         "required": {
             "model": MODEL,
@@ -306,6 +322,7 @@ class CFGOverride(ModelChange):
 class DifferentialDiffusion(ModelChange):
     """A mask's grey says when its place begins to change (Levin & Fried, 2023)."""
 
+    EXPERIMENTAL = True
     INPUTS: ClassVar[Inputs] = {
         "required": {"model": MODEL},
         "optional": {"strength": number(1.0, 0.0, 1.0)},

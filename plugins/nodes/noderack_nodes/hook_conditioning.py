@@ -20,6 +20,7 @@ _SET = {
 class ConditioningTimestepsRange(Node):
     """A part of the run, and what lies before and after it."""
 
+    EXPERIMENTAL = True
     INPUTS: ClassVar[Inputs] = {"required": {"start_percent": _PERCENT, "end_percent": _UNTIL}}
     RETURN_TYPES = ("TIMESTEPS_RANGE", "TIMESTEPS_RANGE", "TIMESTEPS_RANGE")
     RETURN_NAMES = ("TIMESTEPS_RANGE", "BEFORE_RANGE", "AFTER_RANGE")
@@ -63,6 +64,7 @@ def with_properties(
 class ConditioningSetProperties(Node):
     """Hooks, a mask and a part of the run for a conditioning."""
 
+    EXPERIMENTAL = True
     INPUTS: ClassVar[Inputs] = {
         "required": {"cond_NEW": CONDITIONING, **_SET["required"]},
         "optional": _SET["optional"],
@@ -81,6 +83,7 @@ class ConditioningSetProperties(Node):
 class ConditioningSetPropertiesAndCombine(Node):
     """The same, beside another conditioning."""
 
+    EXPERIMENTAL = True
     INPUTS: ClassVar[Inputs] = {
         "required": {"cond": CONDITIONING, "cond_NEW": CONDITIONING, **_SET["required"]},
         "optional": _SET["optional"],
@@ -107,6 +110,7 @@ class _Pair(Node):
 class PairConditioningSetProperties(_Pair):
     """Hooks, a mask and a part of the run for both conditionings."""
 
+    EXPERIMENTAL = True
     INPUTS: ClassVar[Inputs] = {
         "required": {"positive_NEW": CONDITIONING, "negative_NEW": CONDITIONING, **_SET["required"]},
         "optional": _SET["optional"],
@@ -129,6 +133,7 @@ class PairConditioningSetProperties(_Pair):
 class PairConditioningSetPropertiesAndCombine(_Pair):
     """The same, beside another pair."""
 
+    EXPERIMENTAL = True
     INPUTS: ClassVar[Inputs] = {
         "required": {
             "positive": CONDITIONING,
@@ -157,6 +162,7 @@ class PairConditioningSetPropertiesAndCombine(_Pair):
 class PairConditioningCombine(_Pair):
     """Two pairs as one."""
 
+    EXPERIMENTAL = True
     INPUTS: ClassVar[Inputs] = {
         "required": {
             "positive_A": CONDITIONING,
@@ -181,6 +187,7 @@ class PairConditioningCombine(_Pair):
 class PairConditioningSetDefaultCombine(_Pair):
     """Adds, to both conditionings, what holds wherever no other entry does."""
 
+    EXPERIMENTAL = True
     INPUTS: ClassVar[Inputs] = {
         "required": {
             "positive": CONDITIONING,

@@ -23,6 +23,7 @@ _EASE: dict[str, Callable[[float], float]] = {
 class SetHookKeyframes(Node):
     """Gives hooks a schedule."""
 
+    EXPERIMENTAL = True
     INPUTS: ClassVar[Inputs] = {"required": {"hooks": _HOOKS}, "optional": {"hook_kf": _FRAMES}}
     RETURN_TYPES = ("HOOKS",)
     CATEGORY = "advanced/hooks/scheduling"
@@ -44,6 +45,7 @@ class _Keyframes(Node):
 class CreateHookKeyframe(_Keyframes):
     """From a place in the run on: how strong."""
 
+    EXPERIMENTAL = True
     INPUTS: ClassVar[Inputs] = {
         "required": {"strength_mult": _STRENGTH, "start_percent": _PERCENT},
         "optional": {"prev_hook_kf": _FRAMES},
@@ -60,6 +62,7 @@ class CreateHookKeyframe(_Keyframes):
 class CreateHookKeyframesInterpolated(_Keyframes):
     """Several keyframes whose strength goes from one value to another."""
 
+    EXPERIMENTAL = True
     INPUTS: ClassVar[Inputs] = {
         "required": {
             "strength_start": number(1.0, 0.0, 10.0, 0.001),
@@ -94,6 +97,7 @@ class CreateHookKeyframesInterpolated(_Keyframes):
 class CreateHookKeyframesFromFloats(_Keyframes):
     """A keyframe for each of some numbers."""
 
+    EXPERIMENTAL = True
     INPUTS: ClassVar[Inputs] = {
         "required": {
             "floats_strength": ("FLOATS", {"default": -1, "min": -1, "step": 0.001, "forceInput": True}),

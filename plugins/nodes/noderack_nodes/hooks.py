@@ -41,6 +41,8 @@ def _hooked(change: Any, model: float, clip: float, before: Any) -> tuple[Any]:
 class CreateHookLora(_Created):
     """A LoRA for those conditionings that it is set on."""
 
+    EXPERIMENTAL = True
+
     def create_hook(
         self, lora_name: str, strength_model: float, strength_clip: float, prev_hooks: Any = None
     ) -> tuple[Any]:
@@ -57,6 +59,7 @@ class CreateHookLora(_Created):
 class CreateHookLoraModelOnly(CreateHookLora):
     """A LoRA for those conditionings that it is set on; the text is encoded without it."""
 
+    EXPERIMENTAL = True
     FUNCTION = "create_hook_model_only"
     STRENGTHS = ("strength_model",)
 
@@ -70,6 +73,7 @@ class CreateHookLoraModelOnly(CreateHookLora):
 class CreateHookModelAsLora(_Created):
     """Another checkpoint for those conditionings that it is set on."""
 
+    EXPERIMENTAL = True
     FILE = ("ckpt_name", "checkpoints")
 
     def create_hook(
@@ -86,6 +90,7 @@ class CreateHookModelAsLora(_Created):
 class CreateHookModelAsLoraModelOnly(CreateHookModelAsLora):
     """The model of another checkpoint for those conditionings that it is set on."""
 
+    EXPERIMENTAL = True
     FUNCTION = "create_hook_model_only"
     STRENGTHS = ("strength_model",)
 
@@ -99,6 +104,7 @@ class CreateHookModelAsLoraModelOnly(CreateHookModelAsLora):
 def _combiner(letters: str) -> type[Node]:
     class Combine(Node):
         __doc__ = f"Up to {len(letters)} groups of hooks as one."
+        EXPERIMENTAL = True
         INPUTS: ClassVar[Inputs] = {
             "required": {},
             "optional": {f"hooks_{letter}": _HOOKS for letter in letters},
@@ -123,6 +129,7 @@ def _combiner(letters: str) -> type[Node]:
 class SetClipHooks(Node):
     """Encode texts under hooks."""
 
+    EXPERIMENTAL = True
     INPUTS: ClassVar[Inputs] = {
         "required": {"clip": CLIP, "apply_to_conds": flag(True), "schedule_clip": flag(False)},
         "optional": {"hooks": _HOOKS},

@@ -37,6 +37,8 @@ class SaveImage(Node):
         "required": {"images": IMAGE, "filename_prefix": ("STRING", {"default": "ComfyUI"})},
         "hidden": _HIDDEN,
     }
+    RETURN_TYPES: ClassVar[tuple[str, ...]] = ("IMAGE",)
+    RETURN_NAMES: ClassVar[tuple[str, ...]] = ("images",)
     OUTPUT_NODE = True
     CATEGORY = "image"
     FUNCTION = "save_images"
@@ -60,7 +62,7 @@ class SaveImage(Node):
         place = save_name(filename_prefix + self.prefix_append, Path(self.output_dir), width, height)
         chunks = text_chunks(prompt, extra_pnginfo)
         names = [self._save(place, number, image, chunks) for number, image in enumerate(images)]
-        return {"ui": {"images": [self._entry(name, place) for name in names]}}
+        return {"ui": {"images": [self._entry(name, place) for name in names]}, "result": (images,)}
 
     def _save(self, place: SaveName, number: int, image: Tensor, chunks: Any) -> str:
         from noderack_nodes.png import write_png
@@ -112,6 +114,8 @@ class MaskPreview(PreviewImage):
     """Shows a mask as a grey picture."""
 
     INPUTS: ClassVar[Inputs] = {"required": {"mask": MASK}, "hidden": _HIDDEN}
+    RETURN_TYPES = ("MASK",)
+    RETURN_NAMES = ("mask",)
     CATEGORY = "mask"
     FUNCTION = "preview"
 
@@ -120,7 +124,7 @@ class MaskPreview(PreviewImage):
     ) -> dict[str, Any]:
         """A mask [B, H, W] as images."""
         image = mask.reshape((-1, 1, mask.shape[-2], mask.shape[-1])).movedim(1, -1).expand(-1, -1, -1, 3)
-        return self.save_images(image, prompt=prompt, extra_pnginfo=extra_pnginfo)
+        return {**self.save_images(image, prompt=prompt, extra_pnginfo=extra_pnginfo), "result": (mask,)}
 
 
 class LoadImage(Node):
@@ -158,6 +162,8 @@ class LoadImage(Node):
 
 class LoadImageOutput(LoadImage):
     """Reads a picture from the output folder, which the editor lists by a route."""
+
+    EXPERIMENTAL = True
 
     @classmethod
     def INPUT_TYPES(cls) -> Inputs:

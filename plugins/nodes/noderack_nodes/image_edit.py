@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
+from noderack_nodes.latent_batch import place_in
 from noderack_nodes.sockets import (
     IMAGE,
     MASK,
+    MAX_RESOLUTION,
     Inputs,
     Mappings,
     Node,
@@ -39,6 +41,7 @@ class ImageInvert(Node):
 class ImageBatch(Node):
     """Two batches as one; the second takes the size of the first."""
 
+    DEPRECATED = True
     INPUTS: ClassVar[Inputs] = {"required": {"image1": IMAGE, "image2": IMAGE}}
     RETURN_TYPES = ("IMAGE",)
     CATEGORY = "image"
@@ -64,14 +67,18 @@ class ImageFromBatch(Node):
     """Some images of a batch."""
 
     INPUTS: ClassVar[Inputs] = {
-        "required": {"image": IMAGE, "batch_index": integer(0, 0, 4095), "length": integer(1, 1, 4096)}
+        "required": {
+            "image": IMAGE,
+            "batch_index": integer(0, -MAX_RESOLUTION, MAX_RESOLUTION),
+            "length": integer(1, 1, 4096),
+        }
     }
     RETURN_TYPES = ("IMAGE",)
     CATEGORY = "image/batch"
 
     def run(self, image: Tensor, batch_index: int, length: int) -> tuple[Tensor]:
-        """Positions past the end mean the last image."""
-        start = min(image.shape[0] - 1, batch_index)
+        """Positions below 0 count from the end, those past an end mean the image there."""
+        start = place_in(len(image), batch_index)
         return (image[start : start + length].clone(),)
 
 

@@ -78,18 +78,26 @@ class ImageScaleToTotalPixels(Node):
     """Resizes to so many megapixels (1 = 1024 x 1024) and keeps the aspect ratio."""
 
     INPUTS: ClassVar[Inputs] = {
-        "required": {"image": IMAGE, "upscale_method": combo(*METHODS), "megapixels": number(1.0, 0.01, 16.0)}
+        "required": {
+            "image": IMAGE,
+            "upscale_method": combo(*METHODS),
+            "megapixels": number(1.0, 0.01, 16.0),
+            "resolution_steps": integer(1, 1, 256, advanced=True),
+        }
     }
     RETURN_TYPES = ("IMAGE",)
     CATEGORY = "image/upscaling"
 
-    def run(self, image: Tensor, upscale_method: str, megapixels: float) -> tuple[Tensor]:
-        """Both sides by the same factor."""
+    def run(
+        self, image: Tensor, upscale_method: str, megapixels: float, resolution_steps: int = 1
+    ) -> tuple[Tensor]:
+        """Both sides by the same factor, each to a multiple of `resolution_steps`."""
         from noderack_nodes.resize import resize_image
 
         height, width = image.shape[1], image.shape[2]
-        factor = math.sqrt(int(megapixels * 1024 * 1024) / (width * height))
-        return (resize_image(image, round(width * factor), round(height * factor), upscale_method),)
+        factor = math.sqrt(megapixels * 1024 * 1024 / (width * height)) / resolution_steps
+        wide, high = (round(side * factor) * resolution_steps for side in (width, height))
+        return (resize_image(image, wide, high, upscale_method),)
 
 
 class ImageScaleToMaxDimension(Node):
@@ -117,6 +125,7 @@ class ImageScaleToMaxDimension(Node):
 class ImageCrop(Node):
     """A rectangle cut out of each image."""
 
+    DEPRECATED = True
     INPUTS: ClassVar[Inputs] = {
         "required": {
             "image": IMAGE,

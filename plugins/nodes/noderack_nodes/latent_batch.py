@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from noderack_nodes.sockets import (
     LATENT,
     MASK,
+    MAX_RESOLUTION,
     Inputs,
     Latent,
     Mappings,
@@ -27,22 +28,31 @@ def indices(latent: Latent) -> list[int]:
     return list(latent.get("batch_index", range(latent["samples"].shape[0])))
 
 
+def place_in(size: int, index: int) -> int:
+    """A position in a batch: below 0 from the end, and never outside."""
+    return max(0, min(size - 1, index + size if index < 0 else index))
+
+
 class LatentFromBatch(Node):
     """Some latents of a batch; they draw the same noise as before."""
 
     INPUTS: ClassVar[Inputs] = {
-        "required": {"samples": LATENT, "batch_index": integer(0, 0, 63), "length": integer(1, 1, 64)}
+        "required": {
+            "samples": LATENT,
+            "batch_index": integer(0, -MAX_RESOLUTION, MAX_RESOLUTION),
+            "length": integer(1, 1, 64),
+        }
     }
     RETURN_TYPES = ("LATENT",)
     CATEGORY = "latent/batch"
     FUNCTION = "frombatch"
 
     def frombatch(self, samples: Latent, batch_index: int, length: int) -> tuple[Latent]:
-        """Positions past the end mean the last latent."""
+        """Positions below 0 count from the end, those past an end mean the latent there."""
         from noderack_nodes.batches import to_batch
 
         cells: Tensor = samples["samples"]
-        start = min(cells.shape[0] - 1, batch_index)
+        start = place_in(len(cells), batch_index)
         part = slice(start, start + length)
         picked: Latent = {**samples, "samples": cells[part].clone(), "batch_index": indices(samples)[part]}
         if "noise_mask" in samples:
@@ -79,6 +89,7 @@ class RepeatLatentBatch(Node):
 class LatentBatch(Node):
     """Two batches as one; the second takes the size of the first."""
 
+    DEPRECATED = True
     INPUTS: ClassVar[Inputs] = {"required": {"samples1": LATENT, "samples2": LATENT}}
     RETURN_TYPES = ("LATENT",)
     CATEGORY = "latent/batch"

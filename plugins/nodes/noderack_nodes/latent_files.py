@@ -29,6 +29,8 @@ class SaveLatent(Node):
         "required": {"samples": LATENT, "filename_prefix": ("STRING", {"default": "latents/ComfyUI"})},
         "hidden": {"prompt": "PROMPT", "extra_pnginfo": "EXTRA_PNGINFO"},
     }
+    RETURN_TYPES = ("LATENT",)
+    RETURN_NAMES = ("samples",)
     OUTPUT_NODE = True
     CATEGORY = "_for_testing"
     FUNCTION = "save"
@@ -46,7 +48,8 @@ class SaveLatent(Node):
         metadata = {key: "" if value is None else json.dumps(value) for key, value in told.items()}
         write = partial(_write, tensor=samples["samples"], metadata=metadata)
         name = write_new(place, 0, ".latent", write)
-        return {"ui": {"latents": [{"filename": name, "subfolder": place.subfolder, "type": "output"}]}}
+        entry = {"filename": name, "subfolder": place.subfolder, "type": "output"}
+        return {"ui": {"latents": [entry]}, "result": (samples,)}
 
 
 class LoadLatent(Node):

@@ -27,6 +27,7 @@ class LatentOperation(Node):
 class LatentOperationTonemapReinhard(LatentOperation):
     """Makes the strongest cells weaker, as Reinhard's tone mapping does with light."""
 
+    EXPERIMENTAL = True
     INPUTS: ClassVar[Inputs] = {"required": {"multiplier": number(1.0, 0.0, 100.0)}}
 
     def op(self, multiplier: float) -> tuple[Operation]:
@@ -47,6 +48,7 @@ class LatentOperationTonemapReinhard(LatentOperation):
 class LatentOperationSharpen(LatentOperation):
     """Unsharp masking of the direction of each cell's vector; its length stays."""
 
+    EXPERIMENTAL = True
     INPUTS: ClassVar[Inputs] = {
         "required": {
             "sharpen_radius": integer(9, 1, 31, 1),
@@ -72,6 +74,7 @@ class LatentOperationSharpen(LatentOperation):
 class LatentApplyOperation(Node):
     """A function applied to a latent."""
 
+    EXPERIMENTAL = True
     INPUTS: ClassVar[Inputs] = {"required": {"samples": LATENT, "operation": _OPERATION}}
     RETURN_TYPES = ("LATENT",)
     CATEGORY = "latent/advanced/operations"
@@ -84,6 +87,7 @@ class LatentApplyOperation(Node):
 class LatentApplyOperationCFG(ModelChange):
     """A function applied at every step to what the prompt adds."""
 
+    EXPERIMENTAL = True
     INPUTS: ClassVar[Inputs] = {"required": {"model": MODEL, "operation": _OPERATION}}
     CATEGORY = "latent/advanced/operations"
 

@@ -83,6 +83,7 @@ class unCLIPCheckpointLoader(Node):
 class CheckpointLoader(Node):
     """A checkpoint, and the name of a file that says how its output is read."""
 
+    DEPRECATED = True
     RETURN_TYPES = ("MODEL", "CLIP", "VAE")
     CATEGORY = "advanced/loaders"
     FUNCTION = "load_checkpoint"
@@ -190,6 +191,7 @@ class DualCLIPLoader(Node):
 class DiffusersLoader(Node):
     """A model as a folder, the way diffusers keeps it."""
 
+    DEPRECATED = True
     RETURN_TYPES = ("MODEL", "CLIP", "VAE")
     CATEGORY = "advanced/loaders/deprecated"
     FUNCTION = "load_checkpoint"

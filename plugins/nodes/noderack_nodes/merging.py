@@ -276,6 +276,7 @@ class VAESave(Save):
 class LoraSave(Save):
     """What two models differ by, as a LoRA: its input is a difference, as `ModelMergeSubtract` gives it."""
 
+    EXPERIMENTAL = True
     INPUTS: ClassVar[Inputs] = {
         "required": {
             "filename_prefix": ("STRING", {"default": "loras/ComfyUI_extracted_lora", "multiline": False}),

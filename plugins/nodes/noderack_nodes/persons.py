@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 class PhotoMakerLoader(Node):
     """PhotoMaker from a file."""
 
+    EXPERIMENTAL = True
     RETURN_TYPES = ("PHOTOMAKER",)
     CATEGORY = "_for_testing/photomaker"
     FUNCTION = "load_photomaker_model"
@@ -33,6 +34,7 @@ class PhotoMakerLoader(Node):
 class PhotoMakerEncode(Node):
     """A prompt with a person in it: the word before "photomaker" becomes the one of the picture."""
 
+    EXPERIMENTAL = True
     INPUTS: ClassVar[Inputs] = {
         "required": {
             "photomaker": ("PHOTOMAKER",),

@@ -55,12 +55,14 @@ class PreviewAny(Node):
     """Shows any value as text."""
 
     INPUTS: ClassVar[Inputs] = {"required": {"source": ("*", {})}}
+    RETURN_TYPES = ("STRING",)
     OUTPUT_NODE = True
     CATEGORY = "utils"
 
     def run(self, source: Any = None) -> dict[str, Any]:
         """Text as it is, other values as JSON where that is possible."""
-        return {"ui": {"text": (_shown(source),)}}
+        shown = _shown(source)
+        return {"ui": {"text": (shown,)}, "result": (shown,)}
 
     @classmethod
     def VALIDATE_INPUTS(cls, input_types: dict[str, str]) -> bool:
@@ -74,7 +76,7 @@ def _shown(value: Any) -> str:
     if value is None or isinstance(value, int | float | bool):
         return str(value)
     try:
-        return json.dumps(value, indent=4)
+        return json.dumps(value, indent=4, ensure_ascii=False)
     except (TypeError, ValueError):
         return str(value)
 

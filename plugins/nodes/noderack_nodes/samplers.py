@@ -187,6 +187,7 @@ class SamplerSASolver(SamplerNode):
 class SamplerEulerCFGpp(SamplerNode):
     """Euler after CFG++, or a variant of it."""
 
+    EXPERIMENTAL = True
     INPUTS: ClassVar[Inputs] = {"required": {"version": combo("regular", "alternative")}}
     CATEGORY = "_for_testing"
 

@@ -154,6 +154,7 @@ class DualCFGGuider(Guider):
 class PerpNegGuider(Guider):
     """Guides away only from what the negative does not share with the positive."""
 
+    EXPERIMENTAL = True
     INPUTS: ClassVar[Inputs] = {
         "required": {
             "model": MODEL,
@@ -250,6 +251,7 @@ class SamplerCustom(Node):
 class AddNoise(Node):
     """Noise on a latent, without sampling."""
 
+    EXPERIMENTAL = True
     INPUTS: ClassVar[Inputs] = {
         "required": {"model": MODEL, "noise": _NOISE, "sigmas": SIGMAS, "latent_image": LATENT}
     }

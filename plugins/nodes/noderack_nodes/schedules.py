@@ -344,6 +344,7 @@ class SamplingPercentToSigma(SigmaTool):
 class ManualSigmas(SigmaTool):
     """Noise levels written out."""
 
+    EXPERIMENTAL = True
     INPUTS: ClassVar[Inputs] = {"required": {"sigmas": ("STRING", {"default": "1, 0.5", "multiline": False})}}
     FUNCTION = "get_sigmas"
 

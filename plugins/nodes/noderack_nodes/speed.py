@@ -19,6 +19,7 @@ _CHANNELS = 4
 class LazyCache(ModelChange):
     """Leaves out steps that would change little, guidance and all."""
 
+    EXPERIMENTAL = True
     INPUTS: ClassVar[Inputs] = {
         "required": {
             "model": MODEL,
@@ -72,6 +73,7 @@ class LazyCache(ModelChange):
 class EasyCache(LazyCache):
     """Leaves out passes of the network that would change little."""
 
+    EXPERIMENTAL = True
     KIND = "diffusion_model"
 
     @staticmethod
