@@ -7,7 +7,13 @@ same blocks at each step; pages that are kept cost nothing.
 
 import ctypes
 import sys
-from functools import cache
+import threading
+from collections.abc import Sequence
+from functools import cache, lru_cache
+from math import prod
+
+import torch
+from torch import Tensor
 
 _NO_BLOCKS_OF_THEIR_OWN = (-4, 0)  # M_MMAP_MAX: large blocks come from the heap, too
 _KEEP_WHAT_IS_FREE = (-1, 2**31 - 1)  # M_TRIM_THRESHOLD: the heap's end is not given back
@@ -25,8 +31,35 @@ def keep_pages() -> bool:
     return all(library.mallopt(which, value) == 1 for which, value in rules)
 
 
+class Room:
+    """Memory for what is made again and again and never needed for long."""
+
+    def __init__(self) -> None:
+        self._flat = torch.empty(0)
+
+    def of(self, shape: Sequence[int], dtype: torch.dtype) -> Tensor:
+        """A tensor in it, good until the next is asked for."""
+        count = prod(shape)
+        if self._flat.dtype != dtype or self._flat.numel() < count:
+            self._flat = torch.empty(0)
+            with torch.inference_mode(False):  # so that it can be written to in either mode
+                self._flat = torch.empty(count, dtype=dtype)
+        return self._flat[:count].view(tuple(shape))
+
+
+def room(use: str) -> Room:
+    """This thread's room for a use."""
+    return _room(threading.get_ident(), use)
+
+
+@lru_cache(maxsize=16)
+def _room(thread: int, use: str) -> Room:
+    return Room()
+
+
 def give_back() -> None:
     """Give the system all pages that are free now."""
+    _room.cache_clear()
     library = _glibc()
     if library is not None:
         library.malloc_trim(0)

@@ -2,23 +2,21 @@
 
 The library under torch wants the weights of a convolution in blocks of its own, and puts them so at every
 call; for the small pictures deep in a U-Net that takes as long as the convolution. Here it is done once, and
-where there are only a few places to compute, not at all.
+where there are only a few places to compute, not at all. Large pictures go another way (``winograd.py``).
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from noderack_diffusion import winograd
 from noderack_diffusion.narrow import widened
 from noderack_diffusion.seen_text import Same
 from noderack_diffusion.widening import FEW, WIDEST, by_parts, nhwc, product, unrolled
 
 _DTYPES = (torch.float32, torch.bfloat16)
-_CORNERS = ((0, 0), (0, 1), (1, 0), (1, 1))
-_HALVES = (torch.tensor([[1, 0, 0], [0, 1, 1]]), torch.tensor([[1, 1, 0], [0, 0, 1]]))
-"""Which of three rows of weights fall on one row of pixels, for the upper and the lower half of a pixel."""
 
 
 class PackedConv2d(nn.Conv2d):
@@ -28,8 +26,8 @@ class PackedConv2d(nn.Conv2d):
 
     unmap: Callable[[], None] | None = None
     """Lets go of the pages of a weight that lies in a mapped file, as its packed copy is used."""
-    _packed: tuple[Tensor, ...] | None = None
-    _of: tuple[Same, bool] | None = None
+    _packed: Tensor | None = None
+    _of: Same | None = None
 
     def forward(self, x: Tensor) -> Tensor:
         """As that of any convolution."""
@@ -53,56 +51,26 @@ class PackedConv2d(nn.Conv2d):
 
     def _best(self, x: Tensor, weight: Tensor) -> Tensor:
         edge, stride = (int(self.padding[0]), int(self.padding[1])), (self.stride[0], self.stride[1])
-        if self.groups == 1 and self.dilation == (1, 1):
-            if self.kernel_size == (1, 1) and (edge, stride) == ((0, 0), (1, 1)) and nhwc(x):
-                rows = product(x.permute(0, 2, 3, 1), weight, self.bias)
-                return rows.permute(0, 3, 1, 2)
-            if _places(x) <= FEW * stride[0] * stride[1] and not self._is_packed(False):
-                return unrolled(x, weight, self.bias, stride, edge)
+        if self._is_plain() and self.kernel_size == (1, 1) and edge == (0, 0) and nhwc(x):
+            rows = product(x.permute(0, 2, 3, 1), weight, self.bias)
+            return rows.permute(0, 3, 1, 2)
+        few = _places(x) <= FEW * stride[0] * stride[1] and not self._is_packed()
+        if few and self.groups == 1 and self.dilation == (1, 1):
+            return unrolled(x, weight, self.bias, stride, edge)
         return self._run(x, edge)
 
     def _run(self, x: Tensor, edge: tuple[int, int]) -> Tensor:
         weight, bias = self.weight, self.bias
+        if self._is_plain() and winograd.pays(x, weight, edge):
+            return winograd.convolve(x, weight, bias, edge)
         if weight.dtype == x.dtype:
-            return self._convolve(x, self.packed(x)[0], bias, edge)
+            return self._convolve(x, self.packed(x), bias, edge)
         found = []
         most = WIDEST if self.groups == 1 else weight.numel()
         for wide, start, stop in by_parts(weight, x.dtype, most):
             part = None if bias is None else bias[start:stop]
             found.append(self._convolve(x, self._blocks(wide, x), part, edge))
         return found[0] if len(found) == 1 else torch.cat(found, 1)
-
-    def can_double(self, x: Tensor) -> bool:
-        """Whether ``doubled`` is this convolution after doubling."""
-        usual = (self.kernel_size, self.padding, self.stride) == ((3, 3), (1, 1), (1, 1))
-        usual = usual and self.groups == 1 and self.dilation == (1, 1)
-        hooked = (
-            self._forward_hooks or self._forward_pre_hooks or {"forward", "_conv_forward"} & vars(self).keys()
-        )
-        return usual and not hooked and _places(x) > FEW and self._can(x)
-
-    def doubled(self, x: Tensor) -> Tensor:
-        """The convolution over ``x [B, C, h, w]`` at twice its size, where each pixel is there four times:
-        3 x 3 weights see only 2 x 2 that differ, so that sums of weights do, with 4/9 of the work.
-        """
-        batch, _, height, width = x.shape
-        out = x.new_empty(batch, 2 * height, 2 * width, self.out_channels).permute(0, 3, 1, 2)
-        for corners, bias, start, stop in self._sums(x):
-            for packed, (top, left) in zip(corners, _CORNERS, strict=True):
-                found = self._convolve(x, packed, bias, (1, 1))
-                seen = found[:, :, top : top + height, left : left + width]
-                out[:, start:stop, top::2, left::2] = seen
-        return out
-
-    def _sums(self, x: Tensor) -> Iterator[tuple[Iterable[Tensor], Tensor | None, int, int]]:
-        """Sums of weights in blocks, for each corner: of all channels, or of some at a time if narrow."""
-        bias = self.bias
-        if self.weight.dtype == x.dtype:
-            yield self.packed(x, sums=True), bias, 0, self.out_channels
-            return
-        for wide, start, stop in by_parts(self.weight, x.dtype, WIDEST // 4):
-            part = None if bias is None else bias[start:stop]
-            yield (self._blocks(sums, x) for sums in _summed(wide)), part, start, stop
 
     def _convolve(self, x: Tensor, packed: Tensor, bias: Tensor | None, edge: tuple[int, int]) -> Tensor:
         out: Tensor = torch.ops.mkldnn._convolution_pointwise(
@@ -122,25 +90,19 @@ class PackedConv2d(nn.Conv2d):
         free = not torch.is_grad_enabled() and not self.weight.is_inference()
         return plain and free and x.device.type == "cpu" and x.dtype in _DTYPES
 
-    def _is_packed(self, sums: bool) -> bool:
-        return self._of is not None and self._of[0](self.weight) and self._of[1] == sums
+    def _is_plain(self) -> bool:
+        return self.groups == 1 and self.dilation == (1, 1) and self.stride == (1, 1)
 
-    def packed(self, like: Tensor, *, sums: bool = False) -> tuple[Tensor, ...]:
-        """The weight in blocks, for inputs like this one; or its sums, for one that is doubled."""
-        if self._packed is None or not self._is_packed(sums):
-            self._of, weight = (Same(self.weight), sums), self.weight.detach()
-            self._packed = tuple(self._blocks(w, like) for w in (_summed(weight) if sums else (weight,)))
+    def _is_packed(self) -> bool:
+        return self._of is not None and self._of(self.weight)
+
+    def packed(self, like: Tensor) -> Tensor:
+        """The weight in blocks, for inputs like this one."""
+        if self._packed is None or not self._is_packed():
+            self._of, self._packed = Same(self.weight), self._blocks(self.weight.detach(), like)
             if self.unmap is not None:
                 self.unmap()
         return self._packed
-
-
-def over_doubled(conv: nn.Module, x: Tensor) -> Tensor:
-    """A convolution over a picture at twice its size, by nearest neighbour."""
-    if isinstance(conv, PackedConv2d) and conv.can_double(x):
-        return conv.doubled(x)
-    out: Tensor = conv(F.interpolate(x, scale_factor=2.0, mode="nearest"))
-    return out
 
 
 def unpack(layer: nn.Module) -> None:
@@ -156,12 +118,3 @@ def can_pack() -> bool:
 
 def _places(x: Tensor) -> int:
     return x.shape[0] * x.shape[2] * x.shape[3]
-
-
-def _summed(weight: Tensor) -> Iterator[Tensor]:
-    """For each corner of a pixel that became four, what its 2 x 2 neighbours are multiplied with: weights
-    ``[N, C, 3, 3]`` as ``[N, C, 2, 2]``.
-    """
-    for top, left in _CORNERS:
-        sums = torch.kron(_HALVES[top], _HALVES[left]).t().to(weight)
-        yield torch.mm(weight.reshape(-1, 9), sums).view(*weight.shape[:2], 2, 2)

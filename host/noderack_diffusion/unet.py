@@ -13,7 +13,6 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from noderack_diffusion.ops import RES_EPS, attention, conv3, group_norm, timestep_embedding
-from noderack_diffusion.packed import over_doubled
 from noderack_diffusion.seen_text import SeenText
 from noderack_diffusion.shapes import Shapes, Told, count, groups_for, need
 from noderack_diffusion.steer import Steer
@@ -271,8 +270,6 @@ class Upsample(nn.Module):
         self.conv = conv3(channels, channels)
 
     def forward(self, x: Tensor, size: tuple[int, int]) -> Tensor:
-        if size == (2 * x.shape[2], 2 * x.shape[3]):
-            return over_doubled(self.conv, x)
         out: Tensor = self.conv(F.interpolate(x, size=size, mode="nearest"))
         return out
 

@@ -10,7 +10,6 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from noderack_diffusion.ops import attention, conv3, group_norm
-from noderack_diffusion.packed import over_doubled
 from noderack_diffusion.shapes import Shapes, Told, count, groups_for, need
 
 
@@ -127,7 +126,8 @@ class Upsample(nn.Module):
         self.conv = conv3(channels, channels)
 
     def forward(self, x: Tensor) -> Tensor:
-        return over_doubled(self.conv, x)
+        out: Tensor = self.conv(F.interpolate(x, scale_factor=2.0, mode="nearest"))
+        return out
 
 
 class Resolution(nn.Module):

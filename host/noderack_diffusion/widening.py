@@ -6,14 +6,13 @@ parts are so small that they stay in the processor's cache. A convolution over a
 product, too, and needs its weights in no other order than the file's.
 """
 
-import threading
 from collections.abc import Iterator
-from functools import lru_cache
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from noderack_diffusion.allocation import room
 from noderack_diffusion.narrow import Scaled, widened
 
 FEW = 64
@@ -22,18 +21,24 @@ CACHED = 1 << 20
 """Numbers that are widened at a time for few rows: 4 MB of fp32."""
 WIDEST = 1 << 23
 """Numbers that are widened at a time otherwise."""
-_TOGETHER = 32
+TOGETHER = 1024
+"""Outputs that are computed at a time for many rows. With many more, every thread puts the whole weight in
+order for itself."""
+_MULTIPLE = 32
 
 
 def product(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     """``x [..., K]`` times the transpose of ``weight [N, ...]`` of K numbers a row, plus ``bias [N]``, in the
     dtype of ``x``.
     """
-    if weight.dtype == x.dtype or x.device.type != "cpu" or torch.is_grad_enabled():
-        return F.linear(x, widened(weight, x.dtype).flatten(1), bias)
     rows = x.reshape(-1, x.shape[-1])
+    few = rows.shape[0] <= FEW
+    whole = weight.dtype == x.dtype and (few or weight.shape[0] <= 2 * TOGETHER or x.dtype != torch.float32)
+    if whole or x.device.type != "cpu" or torch.is_grad_enabled():
+        return F.linear(x, widened(weight, x.dtype).flatten(1), bias)
     out = rows.new_empty(rows.shape[0], weight.shape[0])
-    for wide, start, stop in by_parts(weight, x.dtype, CACHED if rows.shape[0] <= FEW else WIDEST):
+    most = CACHED if few else min(WIDEST, TOGETHER * rows.shape[1])
+    for wide, start, stop in by_parts(weight, x.dtype, most):
         if bias is None:
             torch.mm(rows, wide.flatten(1).t(), out=out[:, start:stop])
         else:
@@ -57,25 +62,13 @@ def by_parts(weight: Tensor, dtype: torch.dtype, most: int) -> Iterator[tuple[Te
     """``weight [N, ...]`` in ``dtype``, ``most`` numbers at a time, each part good until the next is asked
     for: (rows, first, last).
     """
-    if weight.dtype == dtype:
-        yield weight, 0, weight.shape[0]
-        return
-    each = max(1, weight[0].numel())
     parts = -(-weight.numel() // most)
-    step = -(-weight.shape[0] // (parts * _TOGETHER)) * _TOGETHER
-    room = _room(threading.get_ident(), dtype)
-    if step * each > room.numel():
-        room = torch.empty(step * each, dtype=dtype)
+    step = -(-weight.shape[0] // (parts * _MULTIPLE)) * _MULTIPLE
     for start in range(0, weight.shape[0], step):
         rows = weight.data[start : start + step]
-        wide, stop = room[: rows.numel()].view(rows.shape).copy_(rows), start + rows.shape[0]
+        stop = start + rows.shape[0]
+        wide = rows if rows.dtype == dtype else room("wide").of(rows.shape, dtype).copy_(rows)
         yield wide.mul_(weight.scale[start:stop]) if isinstance(weight, Scaled) else wide, start, stop
-
-
-@lru_cache(maxsize=4)
-def _room(thread: int, dtype: torch.dtype) -> Tensor:
-    """The memory into which a thread widens."""
-    return torch.empty(WIDEST, dtype=dtype)
 
 
 def nhwc(x: Tensor) -> bool:

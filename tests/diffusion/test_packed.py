@@ -4,7 +4,7 @@ import pytest
 import torch
 from noderack_diffusion import widening
 from noderack_diffusion.narrow import narrowed, widened
-from noderack_diffusion.packed import PackedConv2d, over_doubled
+from noderack_diffusion.packed import PackedConv2d
 from noderack_diffusion.seen_text import SeenText
 from noderack_diffusion.stored import widen_on_use
 from noderack_diffusion.widening import product
@@ -78,20 +78,6 @@ def test_convolutions_of_every_size_in_either_dtype(size: int, dtype: torch.dtyp
         for given in (x, x.contiguous(memory_format=torch.channels_last)):
             right = layer._conv_forward(given, layer.weight.float() + 0, layer.bias)
             assert torch.allclose(layer(given), right, atol=1e-4)
-
-
-@torch.no_grad()
-@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-def test_doubling_before_a_convolution_costs_no_doubling(
-    dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("noderack_diffusion.packed.WIDEST", 9000)
-    layer, x = PackedConv2d(8, 48, 3, padding=1).requires_grad_(False), torch.randn(2, 8, 9, 11)
-    layer._parameters["weight"] = nn.Parameter(layer.weight.to(dtype), requires_grad=False)
-    right = F.conv2d(F.interpolate(x, scale_factor=2.0), layer.weight.float(), layer.bias, padding=1)
-    assert layer.can_double(x) and torch.allclose(over_doubled(layer, x), right, atol=1e-5)
-    layer.register_forward_hook(lambda module, given, out: out + 1)
-    assert torch.allclose(over_doubled(layer, x), right + 1, atol=1e-5)
 
 
 @torch.no_grad()
