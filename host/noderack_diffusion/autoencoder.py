@@ -1,11 +1,14 @@
 """The handle that a VAE socket carries: pictures to latents and back."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal, cast
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from noderack_diffusion import activations
 from noderack_diffusion.errors import MismatchError
 from noderack_diffusion.patch import PatchSet
 from noderack_diffusion.patching.pictures import Pictured, tiles
@@ -15,8 +18,8 @@ from noderack_diffusion.vae import AutoencoderKL, VaeConfig
 from noderack_diffusion.weights import Live
 
 Mode = Literal["compatible", "once", "exact"]
-DECODING = 2178 * 64
-"""How many numbers decoding has in memory at once at most for each latent cell, about."""
+Work = Callable[[AutoencoderKL], Tensor]
+_STRIPPED = 6
 STRIP = 512
 """The side, in pixels, of a square of as many as a strip has where nobody says."""
 
@@ -46,20 +49,37 @@ class Vae(Pictured):
             raise MismatchError(
                 f"this VAE decodes latents [B, {self.config.latent}, h, w]; this one is {list(latent.shape)}"
             )
-        cells = latent.shape[2] * latent.shape[3] * self.live.dtype.itemsize
-        network = cast(AutoencoderKL, self.live.use(PatchSet(), DECODING * cells))
-        pictures = torch.cat([self._decoded(network, row) for row in torch.split(latent, 1)])
+        pictures = torch.cat([self._decoded(row) for row in torch.split(latent, 1)])
         return pictures.add_(1.0).div_(2.0).clamp_(0.0, 1.0).movedim(1, -1)
 
-    def _decoded(self, network: AutoencoderKL, row: Tensor) -> Tensor:
+    def _decoded(self, row: Tensor) -> Tensor:
         """One latent; in strips where the device has no room for the whole."""
-        try:
-            if not self.live.fits:
-                return self._strips(STRIP).decode(network, row)
-            return network.decode(row.to(self.live.device, self.live.dtype)).float().cpu()
-        except torch.OutOfMemoryError:
-            pass  # outside of the handler, so that what failed is freed
-        return self._strips(STRIP).decode(network, row)
+        live, strips = self.live, self._strips(STRIP)
+        need = self._bytes(activations.decode(self.config, (row.shape[2], row.shape[3])))
+
+        def whole(network: AutoencoderKL) -> Tensor:
+            return network.decode(row.to(live.device, live.dtype)).float().cpu()
+
+        return self._whole_or(need, whole, lambda network: strips.decode(network, row), STRIP)
+
+    def _whole_or(self, need: int, whole: Work, parts: Work, side: int) -> Tensor:
+        """All at once; in strips of ``side`` squared pixels if the device has no room, or says so then."""
+        if self.live.has_room(need):
+            try:
+                return self._run(need, whole)
+            except torch.OutOfMemoryError:
+                pass  # outside of the handler, so that what failed is freed
+        return self._run(self._strip_bytes(side), parts)
+
+    def _run(self, need: int, work: Work) -> Tensor:
+        return self.live.run(PatchSet(), need, cast("Callable[[nn.Module], Tensor]", work))
+
+    def _bytes(self, numbers: int) -> int:
+        return numbers * self.live.dtype.itemsize
+
+    def _strip_bytes(self, side: int) -> int:
+        """What the device has of a strip: input, changed input, output, and its rows twice as large."""
+        return self._bytes(_STRIPPED * self.config.width * max(self.config.mults) * side * side)
 
     def _strips(self, side: int) -> Strips:
         return Strips(side * side, self.live.device, self.live.dtype)
@@ -70,12 +90,17 @@ class Vae(Pictured):
         middle.
         """
         pixels = crop_to_cells(image, self.config.factor)[..., :3].movedim(-1, 1)
-        network, live = self.network(), self.live
-        rows = (
-            network.encode((row.float() * 2.0 - 1.0).to(live.device, live.dtype))
-            for row in torch.split(pixels, 1)
-        )
-        return torch.cat([row.float().cpu() for row in rows])
+        return torch.cat([self._encoded(row) for row in torch.split(pixels, 1)])
+
+    def _encoded(self, pixels: Tensor) -> Tensor:
+        """One picture; in strips where the device has no room for the whole."""
+        live, strips, row = self.live, self._strips(STRIP), pixels.float() * 2.0 - 1.0
+        need = self._bytes(activations.encode(self.config, (row.shape[2], row.shape[3])))
+
+        def whole(network: AutoencoderKL) -> Tensor:
+            return network.encode(row.to(live.device, live.dtype)).float().cpu()
+
+        return self._whole_or(need, whole, lambda network: strips.encode(network, row), STRIP)
 
     @torch.no_grad()
     def decode_tiled(
@@ -92,10 +117,11 @@ class Vae(Pictured):
         ``tile_x`` and ``tile_y``.
         """
         tile, overlap = tiles(tile, overlap, axes)
-        network, live, factor = self.network(), self.live, self.config.factor
+        live, factor = self.live, self.config.factor
         if mode == "exact":
-            strips = self._strips(tile * factor)
-            pictures = torch.cat([strips.decode(network, row) for row in torch.split(latent, 1)])
+            strips, need = self._strips(tile * factor), self._strip_bytes(tile * factor)
+            rows = torch.split(latent, 1)
+            pictures = torch.cat([self._run(need, partial(strips.decode, latent=row)) for row in rows])
             return pictures.add_(1.0).div_(2.0).clamp_(0.0, 1.0).movedim(1, -1)
 
         def run(shape: Tile) -> Tensor:
@@ -103,7 +129,8 @@ class Vae(Pictured):
             return tiled(one, latent, shape, overlap, scale, self.config.colours)
 
         def one(part: Tensor) -> Tensor:
-            return network.decode(part.to(live.device, live.dtype))
+            need = self._bytes(activations.decode(self.config, (part.shape[2], part.shape[3])))
+            return self._run(need, lambda network: network.decode(part.to(live.device, live.dtype)))
 
         pictures = averaged(run, tilings(tile, compatible=mode == "compatible"))
         return ((pictures + 1.0) / 2.0).clamp(0.0, 1.0).movedim(1, -1)
@@ -120,18 +147,19 @@ class Vae(Pictured):
     ) -> Tensor:
         """As ``encode``, in tiles of ``tile`` pixels; ``mode`` and ``axes`` as for ``decode_tiled``."""
         tile, overlap = tiles(tile, overlap, axes)
-        network, live, factor = self.network(), self.live, self.config.factor
+        live, factor = self.live, self.config.factor
         pixels = crop_to_cells(image, factor)[..., :3].movedim(-1, 1).float() * 2.0 - 1.0
         if mode == "exact":
-            strips = self._strips(tile)
-            return torch.cat([strips.encode(network, row) for row in torch.split(pixels, 1)])
+            strips, need, rows = self._strips(tile), self._strip_bytes(tile), torch.split(pixels, 1)
+            return torch.cat([self._run(need, partial(strips.encode, picture=row)) for row in rows])
 
         def run(shape: Tile) -> Tensor:
             scale = Scale(down=factor)
             return tiled(one, pixels, shape, overlap, scale, self.config.latent)
 
         def one(part: Tensor) -> Tensor:
-            return network.encode(part.to(live.device, live.dtype))
+            need = self._bytes(activations.encode(self.config, (part.shape[2], part.shape[3])))
+            return self._run(need, lambda network: network.encode(part.to(live.device, live.dtype)))
 
         return averaged(run, tilings(tile, compatible=mode == "compatible"))
 

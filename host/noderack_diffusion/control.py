@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from noderack_diffusion import activations
 from noderack_diffusion.errors import MismatchError
 from noderack_diffusion.ops import timestep_embedding
 from noderack_diffusion.patch import PatchSet
@@ -125,6 +126,14 @@ def _hint_block(channels: int, width: int) -> nn.Sequential:
     return nn.Sequential(*layers, nn.Conv2d(channels, width, 3, padding=1))
 
 
+class Given(Residuals):
+    """Residuals, and the networks that gave them."""
+
+    def __init__(self, residuals: Residuals, lives: Sequence[Live]) -> None:
+        super().__init__(residuals)
+        self.lives = lives
+
+
 Handle = TypeVar("Handle", bound="Steering")
 
 
@@ -175,6 +184,15 @@ class Steering:
         """The residuals of this network alone."""
         raise NotImplementedError
 
+    def lives(self, base: Any) -> tuple[Live, ...]:
+        """The networks that steer ``base``: this one, and those before it."""
+        before = () if self.before is None else self.before.lives(base)
+        return (*before, *self.own_lives(base))
+
+    def own_lives(self, base: Any) -> tuple[Live, ...]:
+        """This one's network."""
+        return ()
+
     def picture(self, x: Tensor, multiple: int = 1) -> Tensor:
         """The picture at eight times the latent's size (up to a multiple), cut around its middle, once per
         size.
@@ -203,17 +221,37 @@ class Control(Steering):
 
     def network(self, base: Any) -> ControlNet:
         """The network; ``base`` is the model that it steers."""
-        return cast(ControlNet, self.live.use(self.patches))
+        live, patches = self.weights(base)
+        return cast(ControlNet, live.use(patches))
+
+    def weights(self, base: Any) -> tuple[Live, PatchSet]:
+        """Its weights, and what is put on them."""
+        return self.live, self.patches
+
+    def own_lives(self, base: Any) -> tuple[Live, ...]:
+        """This one's network."""
+        return (self.weights(base)[0],)
 
     def own(self, param: Parametrisation, x: Tensor, sigma: Tensor, **given: Any) -> Residuals:
         """What to add where the U-Net joins its halves."""
-        network = self.network(given.get("base"))
-        dtype, y = self.live.dtype, given.get("y")
-        text = given.get("text")
+        base, text, dtype = given.get("base"), given.get("text"), self.live.dtype
         context = (given["context"] if text is None else text).to(x.device, dtype)
-        time = param.times.time(sigma).float()
-        inner = x[:, : network.config.in_channels].to(dtype)
-        outs, middle = network(inner, self.picture(x), time, context, y, self.kinds)
+        time, picture = param.times.time(sigma).float(), self.picture(x)
+
+        def run(network: nn.Module) -> tuple[list[Tensor], Tensor]:
+            inner = x[:, : cast(ControlNet, network).config.in_channels].to(dtype)
+            found: tuple[list[Tensor], Tensor] = network(
+                inner, picture, time, context, given.get("y"), self.kinds
+            )
+            return found
+
+        live, patches = self.weights(base)
+        if "config" not in live.shared:
+            live.shared["config"] = self.network(base).config
+        config, size = cast(UNetConfig, live.shared["config"]), (x.shape[-2], x.shape[-1])
+        need = activations.control(config, x.shape[0], size, context.shape[1]) * dtype.itemsize
+        beside = () if base is None else (base.live, *self.lives(base))
+        outs, middle = live.run(patches, need, run, beside)
         powers = range(len(outs), 0, -1) if self.rising else [1] * len(outs)
         scaled = [self._even(out) * self.strength**n for out, n in zip(outs, powers, strict=True)]
         return {"output": list(scaled), "middle": [self._even(middle) * self.strength]}

@@ -22,7 +22,7 @@ class ControlLora(Control):
 
     store: Store = field(kw_only=True)
 
-    def network(self, base: Any) -> ControlNet:
+    def weights(self, base: Any) -> tuple[Live, PatchSet]:
         """The model's weights as it has them, with the file's on top."""
         if base is None or base.spec.unet is None:
             raise MismatchError("a ControlLoRA takes most of its weights from the model that it steers")
@@ -33,7 +33,7 @@ class ControlLora(Control):
         names = live.pieces.keys() - self.store.header.keys()
         changed = base.patches | base.changes.weights
         own = (p for p in changed.patches if p.parameter in names)
-        return cast(ControlNet, live.use(PatchSet((*own, *self._low_rank(live)))))
+        return live, PatchSet((*own, *self._low_rank(live)))
 
     def _made(self, base: Any) -> Live:
         """Every weight of the ControlNet: the file's, and the model's where the file has none."""

@@ -1,5 +1,7 @@
 """The errors of the diffusion core: one family, each saying what is wrong, where, and what to do."""
 
+import torch
+
 
 class DiffusionError(Exception):
     """Root of all errors that this package raises on purpose."""
@@ -27,3 +29,22 @@ class MismatchError(DiffusionError):
 
 class AdapterError(DiffusionError):
     """An adapter file (LoRA and kin) cannot be read or fits nothing in the model."""
+
+
+class OutOfMemory(DiffusionError, torch.OutOfMemoryError):
+    """A device ran out of memory, and nothing is left there that could make way."""
+
+    def __init__(self, network: str, device: str, weights: int, activations: int, told: str) -> None:
+        super().__init__(
+            f"{device} ran out of memory while {network} computed: {weights / 1e9:.1f} GB of its weights are "
+            f"there, {activations / 1e9:.1f} GB were planned for computing, and nothing else can make way. "
+            "Use a smaller picture or batch, close other programs that use the device, or keep weights in "
+            f"eight bits (NODERACK_WEIGHTS=int8). `nodes memory` shows what is there. ({told})"
+        )
+
+
+def lacks_memory(cause: BaseException) -> bool:
+    """Whether it says that memory did not suffice; torch has no error of its own for that on a CPU."""
+    if isinstance(cause, OutOfMemory):
+        return False  # everything was tried
+    return isinstance(cause, torch.OutOfMemoryError | MemoryError) or "can't allocate memory" in str(cause)

@@ -76,21 +76,45 @@ class Plan:
     why: tuple[str, ...]
 
 
-def plan(device: Device, loaded: Sequence[Loaded], demand: Demand) -> Plan:
+def plan(device: Device, loaded: Sequence[Loaded], demand: Demand, slots: int = SLOTS) -> Plan:
     """The plan for the next run. Deterministic; evicts no more than it must, and nothing that is used
-    beside it.
+    beside it. ``slots`` streamed blocks are there at once.
     """
     room = device.capacity - device.reserve - demand.activations
     others = [m for m in loaded if m.key != demand.key]
     kept = sum(m.bytes for m in others)
     wanted = sum(b.bytes for b in demand.blocks)
-    why = [f"{demand.key} wants {_size(wanted)} of weights and {_size(demand.activations)} for activations"]
+    need = size_text(demand.activations)
+    why = [f"{demand.key} wants {size_text(wanted)} of weights and {need} for activations"]
     evict, freed = _evictions(others, demand, kept + wanted - room, device)
-    why += [f"{key} gives back {_size(size)}: {reason}" for key, size, reason in freed]
+    why += [f"{key} gives back {size_text(size)}: {reason}" for key, size, reason in freed]
     left = room - kept + sum(size for _, size, _ in freed)
     if wanted <= left:
         return Plan(frozenset(b.name for b in demand.blocks), (), evict, 0, 0.0, True, tuple(why))
-    return _streamed(device, demand, left, evict, why)
+    return _streamed(device, demand, left, evict, why, slots)
+
+
+def together(device: Device, loaded: Sequence[Loaded], demands: Sequence[Demand]) -> dict[str, Plan]:
+    """Plans for models that are used in turns within one step (a network and what steers it), by key.
+
+    They share the memory: were each planned for on its own, every step would load both anew.
+    """
+    if len(demands) == 1:
+        return {demands[0].key: plan(device, loaded, demands[0])}
+    names = {f"{d.key}/{b.name}": (d.key, b.name) for d in demands for b in d.blocks}
+    blocks = tuple(replace(b, name=f"{d.key}/{b.name}") for d in demands for b in d.blocks)
+    need, also = max(d.activations for d in demands), frozenset[str]().union(*(d.also for d in demands))
+    others = [m for m in loaded if m.key not in {d.key for d in demands}]
+    joint = Demand(" and ".join(d.key for d in demands), blocks, need, also)
+    made = plan(device, others, joint, SLOTS + len(demands) - 1)
+
+    def own(key: str, found: Iterable[str]) -> tuple[str, ...]:
+        return tuple(names[name][1] for name in found if names[name][0] == key)
+
+    return {
+        d.key: replace(made, resident=frozenset(own(d.key, made.resident)), stream=own(d.key, made.stream))
+        for d in demands
+    }
 
 
 def _evictions(
@@ -134,7 +158,12 @@ def _cheapest(model: Loaded, lacking: int) -> tuple[frozenset[str], int]:
 
 
 def _streamed(
-    device: Device, demand: Demand, left: int, evict: tuple[tuple[str, frozenset[str]], ...], why: list[str]
+    device: Device,
+    demand: Demand,
+    left: int,
+    evict: tuple[tuple[str, frozenset[str]], ...],
+    why: list[str],
+    slots: int,
 ) -> Plan:
     """Stream as few blocks as make the rest fit, spread evenly over the forward order."""
     blocks = demand.blocks
@@ -142,20 +171,20 @@ def _streamed(
     chosen: frozenset[str] = frozenset()
     for count in range(1, len(movable) + 1):
         chosen = frozenset(movable[i].name for i in _spread(len(movable), count))
-        if _held(blocks, chosen) <= left:
+        if _held(blocks, chosen, slots) <= left:
             break
-    held = _held(blocks, chosen)
+    held = _held(blocks, chosen, slots)
     stall = _stall(device, blocks, chosen)
     moved = sum(b.bytes for b in blocks if b.name in chosen)
     why.append(
-        f"{len(chosen)} of {len(blocks)} blocks ({_size(moved)}) are streamed on each run; "
-        f"expected wait {stall * 1000:.0f} ms"
+        f"{len(chosen)} of {len(blocks)} blocks ({size_text(moved)}) are streamed on each run, as only "
+        f"{size_text(max(0, left))} are left for weights; it waits {stall * 1000:.0f} ms for them at most"
     )
     if held > left:
-        why.append(f"it still lacks {_size(held - left)}: use a smaller picture or batch")
+        why.append(f"it still lacks {size_text(held - left)}: use a smaller picture or batch")
     resident = frozenset(b.name for b in blocks) - chosen
     stream = tuple(b.name for b in blocks if b.name in chosen)
-    return Plan(resident, stream, evict, SLOTS, stall, held <= left, tuple(why))
+    return Plan(resident, stream, evict, slots, stall, held <= left, tuple(why))
 
 
 def _spread(length: int, count: int) -> list[int]:
@@ -163,11 +192,11 @@ def _spread(length: int, count: int) -> list[int]:
     return [((i + 1) * length) // count - 1 for i in range(count)]
 
 
-def _held(blocks: Iterable[Block], chosen: frozenset[str]) -> int:
+def _held(blocks: Iterable[Block], chosen: frozenset[str], slots: int) -> int:
     """Bytes that are in memory at once: what is resident, and the buffers for the largest streamed blocks."""
     rows = list(blocks)
     streamed = sorted((b.bytes for b in rows if b.name in chosen), reverse=True)
-    return sum(b.bytes for b in rows if b.name not in chosen) + sum(streamed[:1]) * min(SLOTS, len(streamed))
+    return sum(b.bytes for b in rows if b.name not in chosen) + sum(streamed[:1]) * min(slots, len(streamed))
 
 
 def _stall(device: Device, blocks: Sequence[Block], chosen: frozenset[str]) -> float:
@@ -182,7 +211,7 @@ def _stall(device: Device, blocks: Sequence[Block], chosen: frozenset[str]) -> f
     return waited
 
 
-def _size(count: int) -> str:
+def size_text(count: int) -> str:
     for unit, power in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
         if count >= power:
             return f"{count / power:.1f} {unit}"

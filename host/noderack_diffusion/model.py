@@ -1,12 +1,13 @@
 """The handle that a MODEL socket carries: a network, the patches on it, and how its output is read."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from noderack_diffusion import activations
 from noderack_diffusion.concat import beside
 from noderack_diffusion.control import Steering
 from noderack_diffusion.devices import pick_dtype
@@ -23,8 +24,7 @@ from noderack_diffusion.spec import LatentFormat, ModelSpec
 from noderack_diffusion.unet import UNet
 from noderack_diffusion.weights import Live
 
-ACTIVATIONS = 24
-"""How many tensors of the first layer's size are alive at once at most, about."""
+Result = TypeVar("Result")
 
 
 @open_to_names
@@ -85,11 +85,27 @@ class Model(Patchable):
     def _but(self, **other: Any) -> "Model":
         return replace(self, **{"changes": self.changes.copy(), **other})
 
-    def _network_for(self, x: Tensor) -> UNet:
-        """The network, with room for what it makes of a batch like ``x``."""
-        config, size = self.spec.unet, torch.empty((), dtype=self.dtype).element_size()
-        cells = x.shape[0] * x.shape[-2] * x.shape[-1] * (config.width if config else 0)
-        return cast(UNet, self.live.use(self._weights(), ACTIVATIONS * cells * size))
+    def through(
+        self,
+        x: Tensor,
+        context: Tensor | None,
+        work: Callable[[UNet], Result],
+        control: Mapping[str, Sequence[Tensor | None]] | None = None,
+        beside: Sequence[Live] = (),
+        *,
+        steered: bool = False,
+    ) -> Result:
+        """What ``work`` makes of the network, with room for what it makes of a batch like ``x`` and a text,
+        beside the residuals of ``control``, which came from the networks ``beside``.
+        """
+        config, need = self.spec.unet, 0
+        if config is not None:
+            tokens = 0 if context is None else context.shape[1]
+            size = x.shape[-2], x.shape[-1]
+            need = activations.unet(config, x.shape[0], size, tokens, steered) * self.dtype.itemsize
+        for rows in (control or {}).values():
+            need += sum(row.numel() * row.element_size() for row in rows if row is not None)
+        return self.live.run(self._weights(), need, cast("Callable[[nn.Module], Result]", work), beside)
 
     def network(self) -> UNet:
         """The network with exactly this handle's patches on it."""
@@ -126,9 +142,13 @@ class Model(Patchable):
         time = self.param.times.time(sigma).float()
         told = {"context": context, "y": y, "base": self, "text": control_text}
         steer = control and control.residuals(self.param, scaled, sigma, **told)
-        out = self._network_for(x)(
-            scaled.to(dtype), time, context.to(x.device, dtype), y=y, control=steer, skip_hook=self.hooks.skip
-        )
+        text, skip = context.to(x.device, dtype), self.hooks.skip
+
+        def run(network: UNet) -> Tensor:
+            found: Tensor = network(scaled.to(dtype), time, text, y=y, control=steer, skip_hook=skip)
+            return found
+
+        out = self.through(x, text, run, steer, control.lives(self) if control else ())
         return self.param.clean(x, out.float(), sigma)
 
     def _fits(self, context: Tensor) -> None:

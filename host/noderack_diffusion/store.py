@@ -55,6 +55,8 @@ class TensorInfo:
     """How its weights are packed in the file, if they are."""
 
 
+State = tuple[int, int, int, int] | None
+"""Which file it is, how long, and when it was last written to."""
 PICKLES = frozenset({".ckpt", ".pt", ".pth", ".bin"})
 _NESTED = ("state_dict", "params_ema", "params")
 """Under what name trainers put the weights into a pickled file, the averaged ones first."""
@@ -72,6 +74,7 @@ class Store:
     _bytes: mmap.mmap | None = field(repr=False)
     _offset: int = field(repr=False)
     _loaded: Mapping[str, Tensor] = field(default_factory=dict, repr=False)
+    _state: State = None
 
     @classmethod
     def open(cls, path: str | Path) -> "Store":
@@ -89,7 +92,7 @@ class Store:
                 mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
         except OSError as cause:
             raise FileError(f"cannot read {path}: {cause.strerror or cause}") from cause
-        return cls(path, header, metadata, _identity(path, raw), mapped, 8 + len(raw))
+        return cls(path, header, metadata, _identity(path, raw), mapped, 8 + len(raw), _state=_state(path))
 
     def tensor(self, name: str) -> Tensor:
         """The tensor ``name`` as it is stored; shares the mapped bytes, so do not write into it."""
@@ -110,6 +113,18 @@ class Store:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)
             return torch.frombuffer(self._bytes, dtype=dtype, count=count, offset=self._offset + start)
+
+    def check(self) -> None:
+        """Raises FileError if the mapped file was cut or written over since: it is no longer what was opened,
+        and a page that is gone ends the process. One that was removed or replaced as a whole stays as it was.
+        """
+        if self._bytes is None:
+            return
+        if self._bytes.size() < len(self._bytes) or _written(self.path, self._state):
+            raise FileError(
+                f"{self.path} was cut or written over while it is in use; run the workflow again to load "
+                "what is there now (to exchange a model, move the new file onto the old one instead)"
+            )
 
     def forget(self, name: str) -> None:
         """Give back the memory of a tensor's pages; they are read again when it is touched."""
@@ -140,7 +155,8 @@ def _open_gguf(path: Path) -> Store:
         name: TensorInfo(e.dtype, e.shape, e.start, e.end, PACKINGS.get(e.kind))
         for name, e in entries.items()
     }
-    return Store(path, header, metadata, _identity(path, repr(sorted(entries)).encode()), mapped, 0)
+    key = _identity(path, repr(sorted(entries)).encode())
+    return Store(path, header, metadata, key, mapped, 0, _state=_state(path))
 
 
 def _open_pickle(path: Path) -> Store:
@@ -181,6 +197,20 @@ def _read_header(path: Path, first: bytes, size: int, file: Any) -> bytes:
         )
     raw: bytes = file.read(length)
     return raw
+
+
+def _state(path: Path) -> State:
+    try:
+        stat = path.stat()
+    except OSError:
+        return None
+    return stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns
+
+
+def _written(path: Path, before: State) -> bool:
+    """Whether it is still the same file, with other content."""
+    now = _state(path)
+    return before is not None and now is not None and now[:2] == before[:2] and now != before
 
 
 def _identity(path: Path, raw: bytes) -> str:

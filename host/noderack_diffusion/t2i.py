@@ -141,25 +141,26 @@ class T2IAdapter(Steering):
 
     live: Live = field(kw_only=True)
     channels: int = 3
-    _read: dict[tuple[int, ...], list[Tensor]] = field(default_factory=dict, repr=False)
+    _read: dict[tuple[object, ...], tuple[list[Tensor], bool]] = field(default_factory=dict, repr=False)
 
     def own(self, param: Parametrisation, x: Tensor, sigma: Tensor, **given: Any) -> Residuals:
         """What to add behind the last stage of each level; the deepest of SDXL's goes into the middle."""
-        network = cast(Network, self.live.use(PatchSet()))
-        places = self._placed([f * self.strength for f in self._features(network, x)], xl=network.xl)
-        if network.xl:
+        features, xl = self._features(x)
+        places = self._placed([f * self.strength for f in features], xl=xl)
+        if xl:
             return {"input": places[1:], "middle": places[:1]}
         return {"input": places}
 
-    def _features(self, network: Network, x: Tensor) -> list[Tensor]:
-        """The picture's features, read once for each size."""
-        picture = self.picture(x, network.unshuffle.downscale_factor)
-        key = tuple(picture.shape)
-        if key not in self._read or self._read[key][0].device != picture.device:
+    def _features(self, x: Tensor) -> tuple[list[Tensor], bool]:
+        """The picture's features, read once for each size; and whether they are of SDXL's adapter."""
+        key = (*x.shape[-2:], x.shape[0], str(x.device))
+        if key not in self._read:
+            network = cast(Network, self.live.use(PatchSet()))
+            picture = self.picture(x, network.unshuffle.downscale_factor)
             if self.channels == 1:
                 picture = picture.mean(dim=1, keepdim=True)
             self._read.clear()
-            self._read[key] = network(picture.to(self.live.device, self.live.dtype))
+            self._read[key] = network(picture.to(self.live.device, self.live.dtype)), network.xl
         return self._read[key]
 
     @staticmethod

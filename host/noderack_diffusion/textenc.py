@@ -7,9 +7,10 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Protocol, cast
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from noderack_diffusion.clip import ClipOutput, ClipText
+from noderack_diffusion import activations
+from noderack_diffusion.clip import ClipConfig, ClipOutput, ClipText
 from noderack_diffusion.errors import UnknownNameError
 from noderack_diffusion.patch import PatchSet
 from noderack_diffusion.patching.text import Spoken
@@ -120,7 +121,11 @@ class Clip(Spoken):
 
     def network(self, tower: Tower) -> ClipText:
         """A tower's network with this handle's patches on it."""
-        return cast(ClipText, tower.live.use(self.patches.below(f"{tower.recipe.name}.")))
+        return cast(ClipText, tower.live.use(self._on(tower)))
+
+    def _on(self, tower: Tower) -> PatchSet:
+        """What is put on a tower's weights."""
+        return self.patches.below(f"{tower.recipe.name}.")
 
     def tokenize(
         self, text: str, return_word_ids: bool = False, *, weights: bool = True, **_: Any
@@ -179,12 +184,22 @@ class Clip(Spoken):
         return self._run(tower, chunks[:1], None).pooled.float().cpu()
 
     def _run(self, tower: Tower, rows: Chunks, hidden: Tensor | None) -> ClipOutput:
-        network, recipe, device = self.network(tower), tower.recipe, tower.live.device
-        vectors = torch.stack([_vectors(network, row, recipe.pad, device) for row in rows])
+        recipe, live = tower.recipe, tower.live
         ends = torch.tensor([_end(row) for row in rows])
         layer = recipe.layer if self.layer is None else self.layer
-        out: ClipOutput = network(vectors, end=ends, layer=layer, final_norm=recipe.final_norm, hidden=hidden)
-        return out
+
+        def run(network: nn.Module) -> ClipOutput:
+            text = cast(ClipText, network)
+            vectors = torch.stack([_vectors(text, row, recipe.pad, live.device) for row in rows])
+            out: ClipOutput = text(
+                vectors, end=ends, layer=layer, final_norm=recipe.final_norm, hidden=hidden
+            )
+            return out
+
+        if "config" not in live.shared:
+            live.shared["config"] = self.network(tower).config
+        need = activations.tower(cast(ClipConfig, live.shared["config"]), len(rows), len(rows[0]))
+        return live.run(self._on(tower), need * live.dtype.itemsize, run)
 
 
 def empty(pad: int, length: int) -> list[Token]:

@@ -4,10 +4,10 @@
 """
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 import torch
 from torch import Tensor, nn
@@ -16,7 +16,7 @@ from torch.utils.hooks import RemovableHandle
 
 from noderack_diffusion.allocation import give_back, keep_pages
 from noderack_diffusion.bypass import attach
-from noderack_diffusion.errors import MismatchError
+from noderack_diffusion.errors import MismatchError, OutOfMemory, lacks_memory
 from noderack_diffusion.memory import Block
 from noderack_diffusion.narrow import Scaled, narrowed, parameter_of
 from noderack_diffusion.packed import PackedConv2d, unpack
@@ -30,6 +30,7 @@ from noderack_diffusion.streaming import Streamer, lane_to
 _FLOAT8 = (torch.float8_e4m3fn, torch.float8_e5m2)
 _HALVES = (torch.float16, torch.bfloat16)
 _TABLES = ("token_embedding.weight",)
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,9 +124,9 @@ class Live:
         self._aside: dict[str, dict[tuple[Patch, ...], nn.Parameter]] = {}
         self._here: frozenset[str] = frozenset()
         self._streamer: Streamer | None = None
-        self.fits = True  # whether the last plan stays within the device
         self._parts = parts_of(pieces)
         self._sizes: tuple[Block, ...] | None = None
+        self._stores = {piece.store for piece in pieces.values() if isinstance(piece, Piece)}
 
     def in_dtype(self, dtype: torch.dtype) -> "Live":
         """The same weights, computed with in another dtype; asked for again, the same network."""
@@ -137,13 +138,53 @@ class Live:
             named[dtype] = Live(self._build, self.pieces, key=f"{self.key}:{dtype}", dtype=dtype, **how)
         return named[dtype]
 
-    def use(self, patches: PatchSet, activations: int = 0) -> nn.Module:
+    @property
+    def title(self) -> str:
+        """As ``key``, with the names of the files."""
+        told = self.key
+        for store in self._stores:
+            told = told.replace(store.key, store.path.name)
+        return told.replace("torch.", "")
+
+    def run(
+        self,
+        patches: PatchSet,
+        activations: int,
+        work: Callable[[nn.Module], Result],
+        beside: Sequence["Live"] = (),
+    ) -> Result:
+        """What ``work`` gives of the network, as ``use`` has it; when the device runs out of memory, again
+        with a tighter plan. Raises OutOfMemory when none is left.
+        """
+        place = room_of(self.device)
+        while True:
+            try:
+                return work(self.use(patches, activations, beside))
+            except (RuntimeError, MemoryError) as cause:
+                if not lacks_memory(cause):
+                    raise
+                told = str(cause).partition("\n")[0]
+            give_back()  # outside of the handler, so that what failed is freed
+            if not place.tighten(self):
+                raise OutOfMemory(self.title, place.name, self.loaded_bytes(), activations, told)
+
+    def has_room(self, activations: int) -> bool:
+        """Whether the device could have these weights (some of them streamed) and so many bytes beside."""
+        return room_of(self.device).fits(self, activations)
+
+    def use(
+        self, patches: PatchSet, activations: int | None = None, beside: Sequence["Live"] = ()
+    ) -> nn.Module:
         """The network with exactly these patches on it; only parameters that they change are made anew.
 
-        Its room sees to it that the weights, and ``activations`` bytes beside them, fit into the device.
+        Its room sees to it that the weights, and ``activations`` bytes (None: as many as last time) beside
+        them, fit into the device together with the networks ``beside``, which are used in the same step.
         """
-        with self._lock, torch.inference_mode(False), torch.no_grad():  # so that changes to weights are seen
-            made = room_of(self.device).admit(self, activations)
+        place = room_of(self.device)
+        with place.lock, self._lock, torch.inference_mode(False), torch.no_grad():  # changes are to be seen
+            for store in self._stores:
+                store.check()
+            made = place.admit(self, activations, beside)
             if self._module is None:
                 self._module, self._patches = self._shell(), patches
             for name in self._patches.differs(patches):
@@ -155,7 +196,7 @@ class Live:
                 self._attach(self._module, patches)
             if self._streamer is not None and self._patches.key != patches.key:
                 self._streamer.renew()
-            self._patches, self.fits = patches, made.fits
+            self._patches = patches
             self._arrange(made.resident, made.stream)
             return self._module
 
@@ -178,6 +219,11 @@ class Live:
             for part in names & self._here:
                 self._forget(part)
         give_back()
+
+    def idle(self) -> None:
+        """Weights that are on their way are not wanted soon."""
+        if self._streamer is not None:
+            self._streamer.renew()
 
     def _size(self, name: str) -> int:
         piece = self.pieces[name]

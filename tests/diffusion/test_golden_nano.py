@@ -2,6 +2,7 @@
 
 import math
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
@@ -32,7 +33,10 @@ class Fixed:
         self.network, self.key, self.dtype, self.device = network, "fixed", torch.float32, torch.device("cpu")
         self.shared: dict[str, object] = {}
 
-    def use(self, patches: object, activations: int = 0) -> UNet:
+    def run(self, patches: object, activations: int, work: Callable[[UNet], Tensor], *_: object) -> Tensor:
+        return work(self.network)
+
+    def use(self, patches: object) -> UNet:
         return self.network
 
 

@@ -30,7 +30,7 @@ def _own_rooms() -> Iterator[None]:
 
 @dataclass
 class Fake:
-    key: str
+    title: str
     sizes: tuple[int, ...]
     there: set[str] = field(default_factory=set)
 
@@ -45,6 +45,8 @@ class Fake:
 
     def leave(self, names: frozenset[str]) -> None:
         self.there -= names
+
+    def idle(self) -> None: ...
 
 
 def admit(place: Room, one: Fake, activations: int = 0, *beside: Fake) -> None:

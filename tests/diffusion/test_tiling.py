@@ -1,5 +1,7 @@
 """Tiles: every pixel covered, nothing changed where the network is local."""
 
+from collections.abc import Callable
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -29,14 +31,19 @@ def test_a_local_function_is_the_same_in_tiles(size: tuple[int, int]) -> None:
 
 
 class Fixed:
-    fits = True
     device, dtype, key = torch.device("cpu"), torch.float32, "fixed"
 
     def __init__(self, network: AutoencoderKL) -> None:
         self.network = network
 
-    def use(self, patches: object, activations: int = 0) -> AutoencoderKL:
+    def run(self, patches: object, activations: int, work: Callable[[AutoencoderKL], Tensor]) -> Tensor:
+        return work(self.network)
+
+    def use(self, patches: object) -> AutoencoderKL:
         return self.network
+
+    def has_room(self, activations: int) -> bool:
+        return True
 
 
 @pytest.mark.parametrize("mode", ["compatible", "once"])

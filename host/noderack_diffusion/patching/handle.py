@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, cast
 import torch
 from torch import Tensor
 
+from noderack_diffusion.control import Given
 from noderack_diffusion.patch import PatchSet
 from noderack_diffusion.patching import weights
 from noderack_diffusion.patching.changes import Changes, Options, listed, merged
@@ -381,7 +382,9 @@ class Patchable(Steering):
             return control.get_control(x, sigma, carried, chunks, carried["transformer_options"])
         given = self.param.input(x, sigma)
         told = {"context": carried["c_crossattn"], "y": carried.get("y"), "base": self}
-        return control.residuals(self.param, given, sigma, **told, text=carried.get("crossattn_controlnet"))
+        text = carried.get("crossattn_controlnet")
+        found = control.residuals(self.param, given, sigma, **told, text=text)
+        return None if found is None else Given(found, control.lives(self))
 
     @contextmanager
     def at_work(self) -> Iterator[BaseModel]:

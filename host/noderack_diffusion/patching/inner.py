@@ -256,8 +256,16 @@ class BaseModel(nn.Module):
         options = {} if transformer_options is None else transformer_options
         steer = OptionSteer(options, list(x.shape))
         skip = self.handle.hooks.skip
-        network = self.diffusion_model
-        out: Tensor = network(x, timesteps, context, y=y, control=control, skip_hook=skip, steer=steer)
+        rest = {"y": y, "control": control, "skip_hook": skip, "steer": steer}
+
+        def run(network: Any) -> Tensor:
+            found: Tensor = network(x, timesteps, context, **rest)
+            return found
+
+        text = context if isinstance(context, Tensor) else None
+        residuals = control if isinstance(control, dict) else None
+        beside = getattr(control, "lives", ())
+        out: Tensor = self.handle.through(x, text, run, residuals, beside, steered=True)
         return out
 
 

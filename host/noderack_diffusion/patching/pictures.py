@@ -6,11 +6,10 @@ from typing import TYPE_CHECKING, Any, cast
 import torch
 from torch import Tensor, nn
 
+from noderack_diffusion import activations
+
 if TYPE_CHECKING:
     from noderack_diffusion.autoencoder import Vae
-
-_ENCODING, _DECODING = 1767, 2178 * 64
-"""How many numbers encoding a pixel, decoding a cell has in memory at once at most, about."""
 
 
 class Pictured:
@@ -95,12 +94,12 @@ class Pictured:
         return crop_to_cells(pixels, self.downscale_ratio)[..., : self.output_channels]
 
     def memory_used_encode(self, shape: Any, dtype: torch.dtype) -> int:
-        """Bytes for pictures ``[B, 3, H, W]``, about."""
-        return int(_ENCODING * shape[2] * shape[3] * dtype.itemsize)
+        """Bytes for pictures ``[B, 3, H, W]``."""
+        return activations.encode(self.config, (shape[2], shape[3])) * dtype.itemsize
 
     def memory_used_decode(self, shape: Any, dtype: torch.dtype) -> int:
-        """Bytes for latents ``[B, C, h, w]``, about."""
-        return int(_DECODING * shape[2] * shape[3] * dtype.itemsize)
+        """Bytes for latents ``[B, C, h, w]``."""
+        return activations.decode(self.config, (shape[2], shape[3])) * dtype.itemsize
 
     def get_sd(self) -> dict[str, Tensor]:
         """All weights by name."""
