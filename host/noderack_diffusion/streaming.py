@@ -5,9 +5,10 @@ buffers and a stream of their own, so that the copy hides behind the computing; 
 them.
 """
 
+from collections import deque
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -31,6 +32,9 @@ class Lane(Protocol):
     def arrived(self, sent: Weights) -> None:
         """Have the computing that is asked for from now on wait until they are there."""
 
+    def left(self) -> None:
+        """All computing with the weights that arrived last has been asked for."""
+
 
 class Direct:
     """For a device that computes from the computer's own memory."""
@@ -44,23 +48,34 @@ class Direct:
     def arrived(self, sent: Weights) -> None:
         return None
 
+    def left(self) -> None:
+        return None
+
 
 class Pinned:
-    """For a GPU: through pinned buffers, on a stream of its own."""
+    """For a GPU: through pinned buffers, on a stream of its own.
 
-    def __init__(self, device: torch.device, largest: int, use: Use, slots: int = 2) -> None:
-        self._device, self._use, self._next = device, use, 0
-        self._stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
-        self._buffers = [torch.empty(largest, dtype=torch.uint8, pin_memory=True) for _ in range(slots)]
-        self._free = [torch.cuda.Event() for _ in range(slots)]  # type: ignore[no-untyped-call]
+    Computing is asked for long before it is done, so blocks would arrive much earlier than they are wanted,
+    and fill the device. A block is sent when all but ``slots - 2`` of those before the present one are done
+    with. ``cuda`` is torch's module of that name, or what does as it does.
+    """
+
+    def __init__(self, device: torch.device, use: Use, slots: int = 2, cuda: Any = torch.cuda) -> None:
+        self._device, self._use, self._next, self._cuda = device, use, 0, cuda
+        self._stream = cuda.Stream(device)
+        self._buffers = [torch.empty(0, dtype=torch.uint8) for _ in range(slots)]
+        self._free = [cuda.Event() for _ in range(slots)]
+        self._done: deque[Any] = deque()
 
     def send(self, home: Weights) -> Weights:
         """Copies into the next buffer once the device has read what was in it, and from there on."""
-        buffer, free = self._buffers[self._next], self._free[self._next]
-        self._next = (self._next + 1) % len(self._buffers)
-        free.synchronize()
-        found, place = {}, 0
-        with torch.cuda.stream(self._stream):
+        while len(self._done) > len(self._buffers) - 2:
+            self._done.popleft().synchronize()
+        which = self._next
+        self._next = (which + 1) % len(self._buffers)
+        self._free[which].synchronize()
+        buffer, found, place = self._buffer(which, sum(map(_aligned, home.values()))), {}, 0
+        with self._cuda.stream(self._stream):
             for name, value in home.items():
                 size = value.numel() * value.element_size()
                 staged = buffer[place : place + size].view(value.dtype).view(value.shape).copy_(value)
@@ -68,22 +83,39 @@ class Pinned:
                 if isinstance(value, Scaled):
                     there = value.on(self._device, there)
                 found[name] = self._use(name, there)
-                place += -(-size // 64) * 64
-            free.record(self._stream)
+                place += _aligned(value)
+            self._free[which].record(self._stream)
         return found
 
     def arrived(self, sent: Weights) -> None:
-        now = torch.cuda.current_stream(self._device)
+        now = self._cuda.current_stream(self._device)
         now.wait_stream(self._stream)
         for value in sent.values():
             value.record_stream(now)
             if isinstance(value, Scaled):
                 value.scale.record_stream(now)
 
+    def left(self) -> None:
+        event = self._cuda.Event()
+        event.record(self._cuda.current_stream(self._device))
+        self._done.append(event)
 
-def lane_to(device: torch.device, largest: int, use: Use) -> Lane:
-    """The way to a device; ``largest`` is the size in bytes of the largest block at home."""
-    return Pinned(device, largest, use) if device.type == "cuda" else Direct(use)
+    def _buffer(self, which: int, size: int) -> Tensor:
+        """One of the buffers, large enough: what lies in a file may be wider than what is kept of it."""
+        if self._buffers[which].numel() < size:
+            pinned = self._cuda.is_available()
+            self._buffers[which] = torch.empty(size, dtype=torch.uint8, pin_memory=pinned)
+        return self._buffers[which]
+
+
+def _aligned(value: Tensor) -> int:
+    """Bytes of a tensor, up to where the next may begin."""
+    return -(-value.numel() * value.element_size() // 64) * 64
+
+
+def lane_to(device: torch.device, use: Use) -> Lane:
+    """The way to a device."""
+    return Pinned(device, use) if device.type == "cuda" else Direct(use)
 
 
 class Streamer:
@@ -134,13 +166,17 @@ class Streamer:
             for path, value in weights.items():
                 _put(module, path, parameter_of(value))
             self._moved += sum(v.numel() * v.element_size() for v in weights.values())
-            self._ask(self._following(name))
+            if self._following(name) != name:
+                self._ask(self._following(name))
 
         return bring
 
     def _after(self, name: str) -> Callable[[nn.Module, object, object], None]:
         def leave(module: nn.Module, given: object, out: object) -> None:
+            self._lane.left()
             self._leave(name)
+            if self._following(name) == name and name not in self._coming:
+                self._ask(name)  # not before: it would be there twice
 
         return leave
 

@@ -245,8 +245,7 @@ class Live:
                 self._fill(module, name)
         self._here = wanted
         if stream and self._streamer is None:
-            largest = max(b.bytes for b in self.blocks()) * 2  # fp32 files on the way to half precision
-            lane = lane_to(self.device, largest, lambda n, v: self._in_use(n, v, changed=False))
+            lane = lane_to(self.device, lambda n, v: self._in_use(n, v, changed=False))
             blocks = {part: module.get_submodule(part) for part in stream}
             self._streamer = Streamer(blocks, self._home, lane, self._unmap)
 
