@@ -3,6 +3,7 @@ same answers.
 """
 
 import gc
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 import torch
 from noderack_diffusion import rooms
 from noderack_diffusion.checkpoint import load_checkpoint, load_model
+from noderack_diffusion.errors import FileError, OutOfMemory
 from noderack_diffusion.lora import load_lora, patches_for
 from noderack_diffusion.memory import Block, Device
 from noderack_diffusion.parts import REST, parts_of
@@ -152,3 +154,111 @@ def test_sdxl_draws_again_and_again_on_12_gb_and_never_loads_its_network_twice()
             assert held + activations <= 12 * GB - 800_000_000
             assert len(parts[name].there) == len(sizes), "nothing is streamed"
             assert not turn or len(parts["unet"].there) == 22
+
+
+def test_a_network_and_what_steers_it_share_the_room_and_stay() -> None:
+    """Neither takes the other's place at every step, and both stay within the device."""
+    place = Room(Device(100))
+    unet, control, text = Fake("unet", (10,) * 8), Fake("control", (10,) * 4), Fake("text", (20,))
+    admit(place, text)
+    moved = 0
+    for step in range(6):
+        for one, activations in ((control, 5), (unet, 15)):
+            before = {*unet.there}, {*control.there}
+            admit(place, one, activations, control, unet)
+            moved += bool(step > 1 and before != ({*unet.there}, {*control.there}))
+            assert 10 * (len(unet.there) + len(control.there) + 3) + activations <= 100
+    assert moved == 0 and not text.there and len(unet.there) + len(control.there) == 5
+    assert place.report()["models"][0]["streamed"] or place.report()["models"][1]["streamed"]
+
+
+def test_a_card_that_others_use_too_is_planned_for_as_far_as_it_is_free() -> None:
+    free = [100]
+    place = Room(Device(100, 4), "cuda", lambda: free[0])
+    admit(place, one := Fake("one", (20, 20, 20)))
+    assert len(one.there) == 3
+    free[0] = 58
+    admit(place, one)
+    assert len(one.there) == 0 or 20 * len(one.there) + 40 <= 58
+    assert "others take 40 B of cuda" in place.report()["happened"][-1]["why"][0]
+
+
+def test_room_is_made_for_what_is_no_tenant() -> None:
+    place = Room(Device(100))
+    admit(place, one := Fake("one", (40, 40)))
+    place.make_way(50, "an upscale model")
+    assert one.there == {"b0"}
+    assert "an upscale model wants 0 B of weights and 50 B" in place.report()["happened"][-1]["why"][0]
+
+
+def test_when_memory_runs_out_the_plan_is_tightened_and_at_last_it_is_said(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    found = load_checkpoint(TINY, device="cpu")
+    assert found.clip is not None
+    found.clip.encode("a red circle")
+    answer, live, tries = ask(found.model), found.model.live, []
+    size = sum(b.bytes for b in live.blocks())
+    rooms.rooms.cache_clear()
+    monkeypatch.setenv(rooms.VARIABLE, str(int(size * 1.5)))
+    network = live.use(found.model.patches)
+
+    def full(*_: object) -> None:
+        tries.append(live.loaded_bytes())
+        if len(tries) < most:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB")
+
+    hook, most = network.register_forward_pre_hook(full), 3
+    assert torch.allclose(ask(found.model), answer, atol=1e-5)
+    assert len(tries) == 3 and tries[2] <= tries[0]
+    told = room("cpu").report()["happened"]
+    assert any("ran out of memory" in h["what"] for h in told)
+    assert any("2.25 times the room" in line for h in told for line in h["why"])
+    most = 99
+    with pytest.raises(OutOfMemory, match=r"noderack-shapes.*unet.*smaller picture.*NODERACK_WEIGHTS"):
+        ask(found.model)
+    assert len(tries) < 12
+    hook.remove()
+    assert torch.allclose(ask(found.model), answer, atol=1e-5)
+
+
+def test_other_errors_are_not_taken_for_lack_of_memory() -> None:
+    model = load_model(TINY, device="cpu")
+    live, tries = model.live, []
+
+    def fail(*_: object) -> None:
+        tries.append(1)
+        raise RuntimeError("shapes do not fit")
+
+    live.use(model.patches).register_forward_pre_hook(fail)
+    with pytest.raises(RuntimeError, match="shapes do not fit"):
+        ask(model)
+    assert len(tries) == 1
+
+
+@pytest.mark.parametrize("change", ["cut", "written over", "replaced", "removed"])
+def test_a_file_that_changes_while_it_is_in_use(tmp_path: Path, change: str) -> None:
+    """A page of a mapped file that is gone ends a process, so it is looked at before."""
+    path = tmp_path / "model.safetensors"
+    path.write_bytes(TINY.read_bytes())
+    model = load_model(path, device="cpu")
+    answer, key = ask(model), model.key
+    content = path.read_bytes()
+    if change == "cut":
+        os.truncate(path, len(content) // 2)
+    elif change == "written over":
+        path.write_bytes(content[:-8] + bytes(8))
+        os.utime(path, ns=(1, 1))
+    elif change == "replaced":
+        beside = tmp_path / "new"
+        beside.write_bytes(content[:-8] + bytes(8))
+        beside.replace(path)
+    else:
+        path.unlink()
+    if change in ("cut", "written over"):
+        with pytest.raises(FileError, match="cut or written over while it is in use"):
+            ask(model)
+    else:
+        assert torch.equal(ask(model), answer)
+    if change in ("replaced", "written over"):
+        assert load_model(path, device="cpu").key != key
