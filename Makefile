@@ -2,21 +2,31 @@
 PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/installed
+DEV := .venv/installed-dev
 BENCHES = $(patsubst tests/benchmarks/bench_%.py,bench-%,$(wildcard tests/benchmarks/bench_*.py))
 # What a benchmark may be given (each has small inputs of its own); the head of its file says what for.
 export CORPUS PACKS PEER INDEX CATALOGUE DOWNLOADS BASE PLOT REQUESTS
 
 .PHONY: demo test test-all lint bench tiny clean
 
-$(STAMP): pyproject.toml constraints.txt
-	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[all,dev]'
-	touch $@
+$(BIN)/python:
+	$(PYTHON) -m venv .venv
+
+$(STAMP): pyproject.toml constraints.txt | $(BIN)/python
+	@echo "Installing into .venv: the first time takes some minutes, most of them for torch"
+	@$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[all]'
+	@touch $@
+
+# What the tests need beside: linters, and the libraries that results are compared with.
+$(DEV): pyproject.toml constraints.txt | $(BIN)/python
+	@echo "Installing into .venv, with what the tests need: the first time takes some minutes"
+	@$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[all,dev]'
+	@touch $(STAMP) $@
 
 demo: $(STAMP)
-	$(BIN)/nodes demo
+	@$(BIN)/nodes demo
 
-lint: $(STAMP)
+lint: $(DEV)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
@@ -30,7 +40,7 @@ test-all: lint
 
 bench: $(BENCHES)
 
-bench-%: $(STAMP)
+bench-%: $(DEV)
 	$(BIN)/python tests/benchmarks/bench_$*.py
 
 # Trains plugins/tiny/models anew, in under an hour on two free cores.
