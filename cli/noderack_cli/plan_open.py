@@ -17,10 +17,7 @@ def open_lines(plan: Plan) -> Iterator[str]:
             yield f"      the same for: {', '.join(others)}"
         yield f"      for example: {toss.hint}"
     yield from _to_build([u for u in plan.unknown if u.pack])
-    for unknown in plan.unknown:
-        if not unknown.pack and unknown.what != "model":
-            yield f"Not found: {unknown.what} {unknown.name}: {unknown.why}."
-            yield from ([f"      {unknown.hint}"] if unknown.hint else [])
+    yield from _not_found([u for u in plan.unknown if not u.pack and u.what != "model"])
     yield from _models([u for u in plan.unknown if u.what == "model"])
 
 
@@ -52,6 +49,20 @@ def _to_build(unknown: Sequence[Unknown]) -> Iterator[str]:
         yield f"Known, but not in this registry: {pack} ({mine[0].why})"
         yield f"      for {', '.join(u.name for u in mine)}"
         yield f"      {mine[0].hint}"
+
+
+def _not_found(unknown: Sequence[Unknown]) -> Iterator[str]:
+    """What has no pack: those of which the same is to be said together."""
+    groups: dict[tuple[str, str, str], list[str]] = {}
+    for one in unknown:
+        groups.setdefault((one.what, one.why, one.hint), []).append(one.name)
+    for (what, why, hint), names in groups.items():
+        if len(names) == 1:
+            yield f"Not found: {what} {names[0]}: {why}."
+        else:
+            yield f"Not found: {len(names)} {what}s, of each: {why}."
+            yield f"      {', '.join(names)}"
+        yield from ([f"      {hint}"] if hint else [])
 
 
 def _models(unknown: Sequence[Unknown]) -> Iterator[str]:

@@ -30,7 +30,9 @@ def lines(plan: Plan) -> Iterator[str]:
     yield from open_lines(plan)
     if plan:
         yield f"To download: {_sizes(plan)}{_parts(plan)}."
-        yield from ([f"On disk: about {size(plan.disk)} more."] if plan.disk else [])
+        # Before uv has solved, what the packs need in turn is not known: a sum would be too small.
+        known = plan.solved or not plan.packs
+        yield from ([f"On disk: about {size(plan.disk)} more."] if plan.disk and known else [])
 
 
 def _pack(pack: PackChoice) -> Iterator[str]:

@@ -90,7 +90,9 @@ def run_command(options: argparse.Namespace, out: IO[str]) -> int:
     from noderack_host.headless import Session, Wishes
     from noderack_host.persist import cache_for
     from noderack_host.trace import write_trace
+    from noderack_host.workflow import read_workflow
 
+    workflow = read_workflow(options.file)  # before the packs: a slip in its name is told at once
     jobs = jobs_from(options.sets, options.grids, options.inputs)
     policy = options.cache or ("classic" if len(jobs) == 1 else "bytes:2G")
     host = Host.find(options.host)
@@ -98,7 +100,7 @@ def run_command(options: argparse.Namespace, out: IO[str]) -> int:
     session = Session(host, lambda line: write_line(out, line), cache)
     wishes = Wishes(jobs, options.seed, _record(options, jobs, session.host), options.resume, _sheet(options))
     try:
-        results = session.run_file(options.file, wishes)
+        results = session.run(workflow, wishes)
     finally:
         session.executor.close()
     if options.trace is not None:

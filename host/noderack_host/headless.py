@@ -19,7 +19,7 @@ from noderack_host.packs import Packs, load_packs
 from noderack_host.problems import Problem, PromptInvalid
 from noderack_host.running import Running, use
 from noderack_host.schema import NodeSchema
-from noderack_host.workflow import Workflow, read_workflow
+from noderack_host.workflow import Workflow
 
 Say = Callable[[dict[str, Any]], None]
 """Takes one line: {"type": …, "data": …}."""
@@ -69,9 +69,8 @@ class Session:
     def tell(self, name: str, data: Mapping[str, Any]) -> None:
         self.say({"type": name, "data": dict(data)})
 
-    def run_file(self, file: Path, wishes: Wishes) -> list[RunResult]:
-        """Runs a file once for each job; raises WorkflowError, SettingError, PromptInvalid, NodeError."""
-        workflow = read_workflow(file)
+    def run(self, workflow: Workflow, wishes: Wishes) -> list[RunResult]:
+        """Runs a workflow once for each job; raises SettingError, PromptInvalid, NodeError."""
         with use(self.executor.running):
             conversion = workflow.prompt(self.schemas)
             for note in (*workflow.notes, *conversion.notes):

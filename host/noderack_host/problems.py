@@ -56,6 +56,10 @@ class Problem:
                 return self.message
             case "required_input_missing":
                 return "it is required, and nothing is given to it"
+            case "missing_node_type":
+                return "no pack here has this node type"
+            case "invalid_input_type" if "exception_message" in self.extra:
+                return f"{received!r} cannot be read: {self.extra['exception_message']}"
             case "invalid_input_type" | "return_type_mismatch" | "bad_linked_input":
                 return self.details or self.message
             case _:

@@ -163,7 +163,7 @@ class Bench:
         file = self.work / "prompt.json"
         file.write_text(json.dumps(prompt))
         try:
-            (done,) = self.session.run_file(file, Wishes())
+            (done,) = self.session.run(read_workflow(file), Wishes())
         except (NodeError, PromptInvalid) as error:
             return Answer({}, str(error))
         return Answer(pictures_of(done.outputs, self.host.root))

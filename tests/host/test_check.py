@@ -72,7 +72,12 @@ CASES = [
         "Value 99 bigger than max of 9",
         "is 9",
     ),
-    (node("Make", steps="x", sampler="heun"), "invalid_input_type", "invalid literal", "of the type INT"),
+    (
+        node("Make", steps="x", sampler="heun"),
+        "invalid_input_type",
+        "'x' cannot be read: invalid",
+        "of the type INT",
+    ),
     (
         node("Make", steps=["3", 0], sampler="heun"),
         "bad_linked_input",
@@ -84,7 +89,7 @@ CASES = [
     (node("Load", file="b.safetensors"), "return_type_mismatch", "received_type(MODEL)", "type IMAGE"),
     (node("Own", steps=13), "custom_validation_failed", "steps - unlucky", ""),
     (node("Raises", steps=1), "exception_during_validation", "division by zero", ""),
-    (node("Mak"), "missing_node_type", "Node 'Mak' not found", "did you mean 'Make'? find its pack"),
+    (node("Mak"), "missing_node_type", "no pack here has this node type", "did you mean 'Make'?"),
     ({"inputs": {}}, "invalid_prompt", "missing the class_type", ""),
     ({"class_type": "Make", "inputs": 3}, "invalid_prompt", "inputs must be an object", ""),
 ]

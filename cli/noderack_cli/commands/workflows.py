@@ -67,8 +67,8 @@ def missing(
     _show_missing(lacking)
     for line in lines(plan) if plan is not None else ():
         click.echo(line)
-    if lacking:
-        click.echo(f"To bring them: nodes install-missing {' '.join(map(quoted, workflows))}")
+    if lacking and (plan is None or plan or plan.tosses):
+        click.echo(_next_step(workflows, partial=plan is not None and bool(plan.unknown)))
     return Exit.NOT_FOUND if lacking else Exit.OK
 
 
@@ -80,6 +80,12 @@ def _found(host: Host, registry: str | None, lacking: Missing) -> Plan | None:
     except Unreachable as error:
         click.echo(f"What would bring it is not known now: {error}", err=True)
         return None
+
+
+def _next_step(workflows: Sequence[str], *, partial: bool) -> str:
+    """The command that brings what was found."""
+    command = f"nodes install-missing {' '.join(map(quoted, workflows))}"
+    return f"To bring what was found: {command} --partial" if partial else f"To bring them: {command}"
 
 
 def _show_missing(lacking: Missing) -> None:
