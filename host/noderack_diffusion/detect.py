@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from noderack_diffusion.errors import UnknownModelError
+from noderack_diffusion.filekind import another_model
 from noderack_diffusion.shapes import Shapes, told
 from noderack_diffusion.spec import (
     FAMILIES,
@@ -118,5 +119,8 @@ def _no_unet(header: Mapping[str, TensorInfo]) -> str:
         return "this file holds an autoencoder only: put it in models/vae and load it with a VAE loader"
     if _DIFFUSERS_MARK in header:
         return "this file holds a network in diffusers' names; load the folder that it lies in"
+    other = another_model(header)
+    if other is not None:
+        return f"this file holds no U-Net: by its names it is {other}"
     some = ", ".join(sorted(header)[:3]) or "no tensors at all"
     return f"no U-Net is in this file (no tensor that ends in {_UNET_MARK}); it has {some}"

@@ -89,10 +89,23 @@ def _stores(folder: Path, name: str) -> list[Store]:
             return [Store.open(whole)]
         shards = sorted(folder.glob(f"{name}{variant}-*-of-*.safetensors"))
         if shards:
-            return [Store.open(shard) for shard in shards]
+            return [Store.open(shard) for shard in _all_of(shards)]
+    pickled = folder / f"{'pytorch_model' if name == 'model' else name}.bin"
+    if pickled.is_file():
+        return [Store.open(pickled)]
     raise FileError(
         f"{folder} holds no {name}.safetensors; download the part again, or the single-file version"
     )
+
+
+def _all_of(shards: list[Path]) -> list[Path]:
+    """The same, if none is missing: their names say how many there are."""
+    said = shards[0].stem.rpartition("-of-")[2]
+    if said.isdigit() and len(shards) != int(said):
+        numbers = {int(n) for shard in shards if (n := shard.stem.rpartition("-of-")[0][-5:]).isdigit()}
+        lost = ", ".join(str(n) for n in range(1, int(said) + 1) if n not in numbers)
+        raise FileError(f"of the {said} parts of {shards[0]} there is no {lost}; download what is missing")
+    return shards
 
 
 def _shapes(stores: Iterable[Store]) -> dict[str, tuple[int, ...]]:

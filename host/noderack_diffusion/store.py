@@ -6,10 +6,12 @@ Safetensors by our own reader, GGUF likewise (its packed weights are unpacked wh
 The file is the backup: whatever is done to a model in memory, its tensors here stay as they were.
 """
 
+import errno
 import hashlib
 import json
 import math
 import mmap
+import re
 import struct
 import warnings
 from collections.abc import Mapping
@@ -21,6 +23,7 @@ import torch
 from torch import Tensor
 
 from noderack_diffusion.errors import FileError
+from noderack_diffusion.filekind import another_kind
 from noderack_diffusion.gguf_blocks import PACKINGS, Packing
 from noderack_diffusion.gguf_file import read_gguf
 
@@ -60,6 +63,15 @@ State = tuple[int, int, int, int] | None
 PICKLES = frozenset({".ckpt", ".pt", ".pth", ".bin"})
 _NESTED = ("state_dict", "params_ema", "params")
 """Under what name trainers put the weights into a pickled file, the averaged ones first."""
+_LEFT = (
+    "pytorch_lightning.callbacks.model_checkpoint.ModelCheckpoint",
+    "numpy.core.multiarray.scalar",
+    "numpy._core.multiarray.scalar",
+    "numpy.dtype",
+    "numpy.dtypes.Float64DType",
+    "_codecs.encode",
+)
+"""What the first checkpoints of Stable Diffusion hold of their trainer's state; it is not wanted, nor run."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -80,6 +92,8 @@ class Store:
     def open(cls, path: str | Path) -> "Store":
         """Map a weights file. Raises FileError with the reason if it is not a sound one."""
         path = Path(path)
+        if path.is_dir():
+            raise FileError(f"{path} is a folder, no file; folders of diffusers have their own loader")
         if path.suffix.lower() in PICKLES:
             return _open_pickle(path)
         if path.suffix.lower() == ".gguf":
@@ -161,14 +175,13 @@ def _open_gguf(path: Path) -> Store:
 
 def _open_pickle(path: Path) -> Store:
     try:
-        found = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+        found = _unpickled(path)
     except OSError as cause:
+        if cause.errno == errno.EINVAL:
+            raise FileError(f"{path} is damaged or cut short; download it again") from cause
         raise FileError(f"cannot read {path}: {cause.strerror or cause}") from cause
-    except Exception as cause:  # torch raises many kinds; all mean the same here
-        raise FileError(
-            f"cannot read {path} ({type(cause).__name__}): pickled checkpoints are opened without running "
-            "their code, and this one needs it or is damaged; get its safetensors version"
-        ) from cause
+    except Exception as cause:  # torch raises many kinds; all mean one of these here
+        raise FileError(f"cannot read {path}: {_why_not(path, cause)}") from cause
     while isinstance(found, Mapping) and (inner := _nested(found)) is not None:
         found = inner
     if not isinstance(found, Mapping):
@@ -178,6 +191,45 @@ def _open_pickle(path: Path) -> Store:
         n: TensorInfo(t.dtype, tuple(t.shape), 0, t.numel() * t.element_size()) for n, t in tensors.items()
     }
     return Store(path, header, {}, _identity(path, repr(sorted(header)).encode()), None, 0, tensors)
+
+
+def _unpickled(path: Path) -> Any:
+    """Mapped where the file's form allows it."""
+    with path.open("rb") as file:
+        is_zip = file.read(4) == b"PK\x03\x04"
+    with warnings.catch_warnings(), torch.serialization.safe_globals(_ignored()):
+        warnings.simplefilter("ignore", UserWarning)
+        return torch.load(path, map_location="cpu", weights_only=True, mmap=is_zip)
+
+
+class _Ignored:
+    """Stands for what trainers leave beside the weights; takes anything and does nothing."""
+
+    def __init__(self, *given: object) -> None:
+        pass
+
+    def __setstate__(self, state: object) -> None:
+        pass
+
+
+def _ignored() -> list[Any]:
+    """A class that does nothing for each name of ``_LEFT``, under that name."""
+    split = (name.rpartition(".") for name in _LEFT)
+    return [type(own, (_Ignored,), {"__module__": module}) for module, _, own in split]
+
+
+def _why_not(path: Path, cause: Exception) -> str:
+    """Why a pickled file cannot be opened, as far as torch's words and its first bytes tell."""
+    asked = re.search(r"GLOBAL (\S+)", str(cause))
+    if asked:
+        return (
+            f"it asks for {asked[1]} to be run, and pickled checkpoints are opened without running code; "
+            "get its safetensors version, from whom you trust"
+        )
+    kind = another_kind(path)
+    if kind is not None and not kind.startswith("a pickled"):
+        return f"it is {kind}"
+    return "it is damaged, or no pickled checkpoint; download it again, or get its safetensors version"
 
 
 def _nested(found: Mapping[str, Any]) -> Mapping[str, Any] | None:
@@ -190,6 +242,9 @@ def _read_header(path: Path, first: bytes, size: int, file: Any) -> bytes:
     if len(first) < 8:
         raise FileError(f"{path} is no safetensors file: it has only {size} bytes; download it again")
     (length,) = struct.unpack("<Q", first)
+    kind = another_kind(path) if length > MAX_HEADER else None
+    if kind is not None:
+        raise FileError(f"{path} is no safetensors file but {kind}")
     if length > min(MAX_HEADER, size - 8):
         raise FileError(
             f"{path} is no safetensors file, or is cut short: it announces a header of {length} bytes "
@@ -222,13 +277,22 @@ def _identity(path: Path, raw: bytes) -> str:
 def _parse(path: Path, raw: bytes, data: int) -> tuple[dict[str, TensorInfo], dict[str, str]]:
     try:
         entries = json.loads(raw)
-        metadata = entries.pop("__metadata__", None) or {}
+        metadata = dict(entries.pop("__metadata__", None) or {})
         if len(entries) > MAX_TENSORS:
             raise ValueError(f"{len(entries)} tensors")
         header = {name: _info(name, entry, data) for name, entry in entries.items()}
+        _refuse_overlaps(header)
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as cause:
         raise FileError(f"the header of {path} is damaged ({cause}); download the file again") from cause
     return header, {str(k): str(v) for k, v in metadata.items()}
+
+
+def _refuse_overlaps(header: Mapping[str, TensorInfo]) -> None:
+    last, before = 0, ""
+    for name, info in sorted(header.items(), key=lambda row: row[1].start):
+        if info.end > info.start and info.start < last:
+            raise ValueError(f"tensors {before!r} and {name!r} lie in the same place")
+        last, before = max(last, info.end), name
 
 
 def _info(name: str, entry: Mapping[str, Any], data: int) -> TensorInfo:
@@ -238,6 +302,8 @@ def _info(name: str, entry: Mapping[str, Any], data: int) -> TensorInfo:
         raise ValueError(f"tensor {name!r} has the unknown dtype {kind!r}")
     if len(shape) > MAX_DIMS or not all(type(n) is int and n >= 0 for n in (*shape, start, end)):
         raise ValueError(f"tensor {name!r} has the shape {shape}")
-    if end > data or end - start != math.prod(shape) * DTYPES[kind].itemsize:
+    if end > data:
+        raise ValueError(f"tensor {name!r} ends {end - data} bytes beyond the file, which is cut short")
+    if end - start != math.prod(shape) * DTYPES[kind].itemsize:
         raise ValueError(f"tensor {name!r} does not lie where the header says")
     return TensorInfo(DTYPES[kind], shape, start, end)

@@ -44,6 +44,8 @@ def load_text_encoder(
     embeddings: Embeddings | None = None,
 ) -> Clip:
     """Open one or two text-encoder files. Raises FileError, or UnknownModelError if no family uses them."""
+    if not 1 <= len(paths) <= 2:
+        raise UnknownModelError(f"{len(paths)} text encoders given; Stable Diffusion takes one, SDXL two")
     stores, place = [Store.open(path) for path in paths], placed(device, dtype)
     named = _named(stores)
     family = _family(named)

@@ -183,11 +183,11 @@ def damaged(content: bytes, header: dict | None = None) -> bytes:
     ("content", "says"),
     [
         (b"", "only 0 bytes"),
-        (b"PK\x03\x04 zip", "cut short"),
+        (b"PK\x03\x04 zip", "no safetensors file but a pickled checkpoint"),
         (struct.pack("<Q", 2**60) + b"{}", "cut short"),
         (struct.pack("<Q", 2) + b"[]", "damaged"),
         (struct.pack("<Q", 4000) + b"[" * 4000, "damaged"),
-        (damaged(b"", {"a": {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]}}), "does not lie"),
+        (damaged(b"", {"a": {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]}}), "cut short"),
         (damaged(b"12345678", {"a": {"dtype": "F32", "shape": [3], "data_offsets": [0, 8]}}), "does not lie"),
         (damaged(b"12345678", {"a": {"dtype": "F32", "shape": [-2], "data_offsets": [0, 8]}}), "shape"),
         (damaged(b"12345678", {"a": {"dtype": "Q9", "shape": [2], "data_offsets": [0, 8]}}), "unknown dtype"),
