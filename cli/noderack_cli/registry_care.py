@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -16,6 +17,8 @@ from noderack_cli.registry import BLOBS, DATA, DATABASE, JSON, opened, settings
 if TYPE_CHECKING:
     from noderack_registry.server import Registry
     from noderack_registry.server.accounts import Actor
+
+T = TypeVar("T")
 
 
 class Disagreement(NodesError):
@@ -174,6 +177,12 @@ def operator(registry: Registry) -> Actor:
     return Actor(account.id or 0, "operator", True, frozenset({"admin"}))
 
 
+def change(data: Path, database: str | None, work: Callable[..., T], *what: Any) -> T:
+    """Let the operator do `work(session, *what, actor, now)` in the registry's own database."""
+    with opened(settings(data, database)) as registry:
+        return registry.database.writing(work, *what, operator(registry), registry.settings.now())
+
+
 REASON = click.option("--reason", default="", help="Why; everybody can read it.")
 
 
@@ -191,9 +200,7 @@ def yank(pack: str, version: str, undo: bool, reason: str, data: Path, database:
     """Take a version out of what installers choose by themselves."""
     from noderack_registry.server import lifecycle
 
-    with opened(settings(data, database)) as registry:
-        actor, now = operator(registry), registry.settings.now()
-        registry.database.writing(lifecycle.yank, pack, version, None if undo else reason, actor, now)
+    change(data, database, lifecycle.yank, pack, version, None if undo else reason)
     click.echo(f"{pack} {version}: {'no longer yanked' if undo else 'yanked'}")
 
 
@@ -220,12 +227,10 @@ def status(
     """Deprecate, archive, quarantine or activate a pack."""
     from noderack_registry.server import lifecycle
 
-    with opened(settings(data, database)) as registry:
-        actor, now = operator(registry), registry.settings.now()
-        if version:
-            registry.database.writing(lifecycle.set_version_status, pack, version, status, reason, actor, now)
-        else:
-            registry.database.writing(lifecycle.set_status, pack, status, reason, successor, actor, now)
+    if version:
+        change(data, database, lifecycle.set_version_status, pack, version, status, reason)
+    else:
+        change(data, database, lifecycle.set_status, pack, status, reason, successor)
     click.echo(f"{pack}{' ' + version if version else ''}: {status}")
 
 
@@ -272,9 +277,7 @@ def publisher(publisher: str, status: str, data: Path, database: str | None) -> 
     """Ban a publisher and quarantine its packs, or make it active."""
     from noderack_registry.server import lifecycle
 
-    with opened(settings(data, database)) as registry:
-        actor, now = operator(registry), registry.settings.now()
-        registry.database.writing(lifecycle.ban, publisher, status, actor, now)
+    change(data, database, lifecycle.ban, publisher, status)
     click.echo(f"{publisher}: {status}")
 
 
@@ -291,9 +294,7 @@ def reserve(name: str, release: bool, reason: str, data: Path, database: str | N
     """Keep a name back from everybody but admins."""
     from noderack_registry.server import lifecycle
 
-    with opened(settings(data, database)) as registry:
-        actor, now = operator(registry), registry.settings.now()
-        registry.database.writing(lifecycle.reserve, name, None if release else reason, actor, now)
+    change(data, database, lifecycle.reserve, name, None if release else reason)
     click.echo(f"{name}: {'released' if release else 'reserved'}")
 
 

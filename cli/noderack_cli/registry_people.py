@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from noderack_cli.registry import DATA, DATABASE, opened, settings
-from noderack_cli.registry_care import admin, operator
+from noderack_cli.registry_care import admin, change
 
 
 def _lines(rows: Iterable[dict[str, Any]]) -> None:
@@ -38,9 +38,7 @@ def account(name: str, is_admin: bool, data: Path, database: str | None) -> None
     """Make an account an admin, or no longer; it is made if need be."""
     from noderack_registry.server import people
 
-    with opened(settings(data, database)) as registry:
-        actor, now = operator(registry), registry.settings.now()
-        registry.database.writing(people.set_admin, name, is_admin, actor, now)
+    change(data, database, people.set_admin, name, is_admin)
     click.echo(f"{name}: {'an admin' if is_admin else 'no admin'}")
 
 
@@ -68,9 +66,7 @@ def describe(
     """Change what is said of a publisher."""
     from noderack_registry.server import people
 
-    with opened(settings(data, database)) as registry:
-        actor, now = operator(registry), registry.settings.now()
-        registry.database.writing(people.describe, publisher, title, description, website, actor, now)
+    change(data, database, people.describe, publisher, title, description, website)
     click.echo(f"{publisher}: changed")
 
 
@@ -83,9 +79,7 @@ def allow(name: str, account: str | None, data: Path, database: str | None) -> N
     """Let an account take a name that is reserved, or looks like another pack's."""
     from noderack_registry.server import naming
 
-    with opened(settings(data, database)) as registry:
-        actor, now = operator(registry), registry.settings.now()
-        registry.database.writing(naming.allow, name, account, actor, now)
+    change(data, database, naming.allow, name, account)
     click.echo(f"{name}: {f'{account} may take it' if account else 'nobody may take it'}")
 
 
@@ -120,6 +114,5 @@ def change_key(data: Path, database: str | None) -> None:
     """Sign the list of killed artefacts with a new key. Hosts that trust the old one go on by themselves."""
     from noderack_registry.server import revocations as lists
 
-    with opened(settings(data, database)) as registry:
-        key = registry.database.writing(lists.change_key, operator(registry), registry.settings.now())
+    key = change(data, database, lists.change_key)
     click.echo(f"signing with {key} from now on")
