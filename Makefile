@@ -5,7 +5,7 @@ STAMP := .venv/installed
 DEV := .venv/installed-dev
 BENCHES = $(patsubst tests/benchmarks/bench_%.py,bench-%,$(wildcard tests/benchmarks/bench_*.py))
 # What a benchmark may be given (each has small inputs of its own); the head of its file says what for.
-export CORPUS PACKS PEER INDEX CATALOGUE DOWNLOADS BASE PLOT REQUESTS
+export CORPUS PACKS PEER PEER_PYTHON INDEX CATALOGUE DOWNLOADS BASE PLOT REQUESTS
 
 .PHONY: demo test test-all lint bench tiny clean
 

@@ -28,16 +28,21 @@ class OutsideFolder(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class SaveName:
-    """Where the pictures of one save go; `subfolder` is `folder` relative to the root, for the client."""
+    """Where the pictures of one save go; `subfolder` is `folder` relative to the root, for the client.
+
+    `mark` stands between the counter and the extension; later kinds of nodes have none there.
+    """
 
     folder: Path
     stem: str
     counter: int
     subfolder: str
+    mark: str = "_"
 
     def file_name(self, number: int, extension: str) -> str:
         """The name of the `number`-th picture of a batch, `%batch_num%` filled in."""
-        return f"{self.stem.replace('%batch_num%', str(number))}_{self.counter + number:05}_{extension}"
+        stem = self.stem.replace("%batch_num%", str(number))
+        return f"{stem}_{self.counter + number:05}{self.mark}{extension}"
 
 
 def fill_tokens(prefix: str, width: int, height: int, now: datetime) -> str:

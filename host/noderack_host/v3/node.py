@@ -196,13 +196,13 @@ class ComfyNode:
         raise NotImplementedError(f"{cls.__name__} needs a class method define_schema()")
 
     @classmethod
-    def execute(cls, **inputs: Any) -> Any:
+    def execute(cls, *args: Any, **inputs: Any) -> Any:
         """Does the work; may be async."""
         raise NotImplementedError(f"{cls.__name__} needs a class method execute()")
 
     @classmethod
     @_placeholder
-    def validate_inputs(cls, **inputs: Any) -> bool | str:
+    def validate_inputs(cls, *args: Any, **inputs: Any) -> bool | str:
         """True, or what is wrong."""
         return True
 
@@ -214,7 +214,7 @@ class ComfyNode:
 
     @classmethod
     @_placeholder
-    def check_lazy_status(cls, **inputs: Any) -> list[str]:
+    def check_lazy_status(cls, *args: Any, **inputs: Any) -> list[str]:
         """The lazy inputs that are needed."""
         return []
 

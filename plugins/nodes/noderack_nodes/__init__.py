@@ -3,6 +3,8 @@
 Importing it makes the classes and nothing else: torch, Pillow and the core come in when a node runs.
 """
 
+from typing import Any
+
 from noderack_nodes import (
     adapters,
     animation,
@@ -13,6 +15,8 @@ from noderack_nodes import (
     corrections,
     encode,
     filters,
+    fitting,
+    formula,
     guidance,
     guided_pictures,
     hook_conditioning,
@@ -27,6 +31,7 @@ from noderack_nodes import (
     latent_files,
     latent_operations,
     loaders,
+    logic,
     mask,
     merging,
     persons,
@@ -35,13 +40,13 @@ from noderack_nodes import (
     samplers,
     sampling,
     sampling_custom,
+    saving,
     schedules,
     speed,
     strings,
     tiles,
     weighting,
 )
-from noderack_nodes.sockets import Node
 
 _SUBJECTS = (
     loaders,
@@ -80,9 +85,13 @@ _SUBJECTS = (
     mask,
     primitive,
     strings,
+    logic,
+    formula,
+    fitting,
+    saving,
 )
 
-NODE_CLASS_MAPPINGS: dict[str, type[Node]] = {
+NODE_CLASS_MAPPINGS: dict[str, type[Any]] = {
     name: node for subject in _SUBJECTS for name, node in subject.NODES.items()
 }
 NODE_DISPLAY_NAME_MAPPINGS: dict[str, str] = {

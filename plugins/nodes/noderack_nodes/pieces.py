@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -73,6 +74,109 @@ class LatentCut(Node):
         start = min(index, length - 1) if index >= 0 else max(index, -length)
         left = length - start if start >= 0 else -start
         return ({**samples, "samples": cells.narrow(axis, start, min(left, amount))},)
+
+
+class LatentCutToBatch(Node):
+    """A latent cut along one axis into a batch of pieces."""
+
+    INPUTS: ClassVar[Inputs] = {
+        "required": {
+            "samples": LATENT,
+            "dim": combo("t", "x", "y"),
+            "slice_size": integer(1, 1, MAX_RESOLUTION, 1),
+        }
+    }
+    RETURN_TYPES = ("LATENT",)
+    CATEGORY = "model/latent/advanced"
+
+    def run(self, samples: Latent, dim: str, slice_size: int) -> tuple[Latent]:
+        """What is left over at the end falls away; a latent that is no video has no "t"."""
+        cells: Tensor = samples["samples"]
+        axis = cells.dim() + _AXES[dim]
+        if axis < 2:
+            return (samples,)
+        row = cells.movedim(axis, 1)
+        size = min(slice_size, row.shape[1])
+        row = row[:, : row.shape[1] // size * size]
+        return ({**samples, "samples": row.reshape(-1, size, *row.shape[2:]).movedim(1, axis)},)
+
+
+def _starts(length: int, tile: int, overlap: int) -> list[int]:
+    """Where tiles begin along one side; the last ends with the side."""
+    step = round(max(tile * 0.25, tile - overlap))
+    last = max(0, length - tile)
+    found = list(range(0, last, step))
+    return [*found, last]
+
+
+class SplitImageToTileList(Node):
+    """An image as a list of tiles that overlap."""
+
+    INPUTS: ClassVar[Inputs] = {
+        "required": {
+            "image": IMAGE,
+            "tile_width": integer(1024, 64, MAX_RESOLUTION),
+            "tile_height": integer(1024, 64, MAX_RESOLUTION),
+            "overlap": integer(128, 0, 4096),
+        }
+    }
+    RETURN_TYPES = ("IMAGE",)
+    CATEGORY = "image/batch"
+    OUTPUT_IS_LIST = (True,)
+
+    def run(self, image: Tensor, tile_width: int, tile_height: int, overlap: int) -> tuple[list[Tensor]]:
+        """Row by row; a tile is never smaller than asked unless the image is."""
+        _, height, width, _ = image.shape
+        rows, columns = _starts(height, tile_height, overlap), _starts(width, tile_width, overlap)
+        return ([image[:, y : y + tile_height, x : x + tile_width] for y in rows for x in columns],)
+
+
+class ImageMergeTileList(Node):
+    """Tiles as one image again, blended where they overlap."""
+
+    INPUTS: ClassVar[Inputs] = {
+        "required": {
+            "image_list": IMAGE,
+            "final_width": integer(1024, 64, 32768),
+            "final_height": integer(1024, 64, 32768),
+            "overlap": integer(128, 0, 4096),
+        }
+    }
+    RETURN_TYPES = ("IMAGE",)
+    CATEGORY = "image/batch"
+    INPUT_IS_LIST = True
+
+    def run(
+        self, image_list: list[Tensor], final_width: list[int], final_height: list[int], overlap: list[int]
+    ) -> tuple[Tensor]:
+        """Of tiles in the order of `SplitImageToTileList`, at the size of the first."""
+        first = image_list[0]
+        batch, high, wide, channels = first.shape
+        (width, *_), (height, *_), (shared, *_) = final_width, final_height, overlap
+        made = first.new_zeros(batch, height, width, channels)
+        weights = first.new_zeros(batch, height, width, 1)
+        hill = _hill(first, shared > 0)
+        places = [(y, x) for y in _starts(height, high, shared) for x in _starts(width, wide, shared)]
+        for (y, x), tile in zip(places, image_list, strict=False):
+            part = tile[:, : min(high, height), : min(wide, width)]
+            weight = hill[:, : part.shape[1], : part.shape[2]]
+            place = (slice(None), slice(y, y + part.shape[1]), slice(x, x + part.shape[2]))
+            made[place] += part * weight
+            weights[place] += weight
+        return (made / weights.where(weights != 0, 1.0),)
+
+
+def _hill(tile: Tensor, blended: bool) -> Tensor:
+    """How much each pixel of a tile counts: [1, H, W, 1], half a sine wave along both sides."""
+    import torch
+
+    _, height, width, _ = tile.shape
+    if not blended:
+        return tile.new_ones(1, height, width, 1)
+    y, x = (
+        torch.sin(math.pi * torch.linspace(0, 1, side).to(tile)).clamp(min=1e-5) for side in (height, width)
+    )
+    return (y[:, None] * x)[None, :, :, None]
 
 
 class RebatchLatents(Node):
@@ -175,5 +279,14 @@ def _sized(mask: Tensor, size: Any) -> Tensor:
     return mask if mask.shape[-2:] == size else mask_like(mask, *size)
 
 
-NODES: Mappings = {node.__name__: node for node in (LatentConcat, LatentCut, RebatchLatents, RebatchImages)}
-NAMES = {"RebatchLatents": "Rebatch Latents", "RebatchImages": "Rebatch Images"}
+_ALL = (
+    *(LatentConcat, LatentCut, LatentCutToBatch, RebatchLatents, RebatchImages),
+    *(SplitImageToTileList, ImageMergeTileList),
+)
+NODES: Mappings = {node.__name__: node for node in _ALL}
+NAMES = {
+    "SplitImageToTileList": "Split Image into List of Tiles",
+    "ImageMergeTileList": "Merge List of Tiles to Image",
+    "RebatchLatents": "Rebatch Latents",
+    "RebatchImages": "Rebatch Images",
+}

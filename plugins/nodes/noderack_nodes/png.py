@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import struct
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +16,9 @@ from PIL.PngImagePlugin import PngInfo
 
 if TYPE_CHECKING:
     from noderack_nodes.sockets import Tensor
+
+
+_COLOUR_TYPES = {1: 0, 3: 2, 4: 6}
 
 
 def text_chunks(prompt: Any, extra: Mapping[str, Any] | None) -> PngInfo:
@@ -35,6 +40,22 @@ def to_picture(image: Tensor) -> Image.Image:
 def write_png(path: Path, image: Tensor, chunks: PngInfo, compress_level: int) -> None:
     """Write one image [H, W, C] as PNG."""
     to_picture(image).save(path, format="PNG", pnginfo=chunks, compress_level=compress_level)
+
+
+def write_deep_png(path: Path, image: Tensor, chunks: PngInfo) -> None:
+    """Write one image [H, W, C] as PNG with 16 bits a colour, which Pillow writes for grey ones alone."""
+    levels = (image.detach().float().cpu().numpy() * 65535.0).clip(0, 65535).astype(">u2")
+    height, width, channels = levels.shape
+    lines = b"".join(b"\0" + line.tobytes() for line in levels)
+    header = struct.pack(">IIBBBBB", width, height, 16, _COLOUR_TYPES[channels], 0, 0, 0)
+    parts = [(b"IHDR", header), *((kind, data) for kind, data, *_ in chunks.chunks)]
+    parts += [(b"IDAT", zlib.compress(lines)), (b"IEND", b"")]
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + b"".join(map(_chunk, parts)))
+
+
+def _chunk(part: tuple[bytes, bytes]) -> bytes:
+    kind, data = part
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
 
 def read_picture(path: Path) -> tuple[Tensor, Tensor]:

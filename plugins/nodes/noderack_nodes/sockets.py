@@ -91,4 +91,5 @@ class Node:
         return cls.INPUTS
 
 
-Mappings: TypeAlias = Mapping[str, type[Node]]
+Mappings: TypeAlias = Mapping[str, type[Any]]
+"""Node type → class: a `Node`, or of the newer form (`noderack_host.v3.io.ComfyNode`)."""

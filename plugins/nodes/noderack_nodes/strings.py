@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import re
+import string as letters
 from typing import Any, ClassVar
+
+from noderack_host.v3 import io
 
 from noderack_nodes.errors import NodeInputError
 from noderack_nodes.sockets import Inputs, Mappings, Node, combo, flag, integer, text
@@ -170,6 +174,78 @@ class RegexReplace(_Text):
         return (_compiled(regex_pattern, defaults).sub(replace, string, count=count),)
 
 
+class JsonExtractString(_Text):
+    """What stands under a key of a JSON object."""
+
+    INPUTS: ClassVar[Inputs] = {"required": {"json_string": text(), "key": text(multiline=False)}}
+    CATEGORY = "text"
+
+    def run(self, json_string: str, key: str) -> tuple[str]:
+        """As text; without that key, or without JSON, an empty text."""
+        try:
+            found = json.loads(json_string)
+        except ValueError:
+            return ("",)
+        value = found.get(key) if isinstance(found, dict) else None
+        return ("" if value is None else str(value),)
+
+
+class ConvertDictionaryToString(_Text):
+    """A table as JSON."""
+
+    INPUTS: ClassVar[Inputs] = {"required": {"dictionary": ("DICT", {}), "indent": integer(2, 0, 8)}}
+    CATEGORY = "text"
+
+    def run(self, dictionary: Any, indent: int = 2) -> tuple[str]:
+        """`indent` spaces a level; 0 for one line."""
+        return (json.dumps(dictionary, ensure_ascii=False, indent=indent or None),)
+
+
+class ConvertArrayToString(ConvertDictionaryToString):
+    """A list as JSON."""
+
+    INPUTS: ClassVar[Inputs] = {"required": {"array": ("ARRAY", {}), "indent": integer(2, 0, 8)}}
+
+    def run(self, array: Any, indent: int = 2) -> tuple[str]:
+        """`indent` spaces a level; 0 for one line."""
+        return super().run(array, indent)
+
+
+class StringFormat(io.ComfyNode):
+    """A text with values in it: `{a}`, or `{b:.2f}` for two places behind the point."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        """The values are called a, b, c …"""
+        growing = io.Autogrow.TemplateNames(
+            input=io.AnyType.Input("value"), names=list(letters.ascii_lowercase), min=0
+        )
+        return io.Schema(
+            node_id="StringFormat",
+            display_name="Format Text",
+            category="text",
+            inputs=[
+                io.Autogrow.Input("values", template=growing),
+                io.String.Input("f_string", default="{a}", multiline=True),
+            ],
+            outputs=[io.String.Output()],
+        )
+
+    @classmethod
+    def execute(cls, f_string: str, values: dict[str, Any]) -> io.NodeOutput:
+        """Values by name; what is asked of a value beyond how to write it is refused."""
+        try:
+            asked = {name for _, name, _, _ in letters.Formatter().parse(f_string) if name is not None}
+            if not asked <= set(values):
+                raise KeyError(", ".join(sorted(asked - set(values))) or "{}")
+            return io.NodeOutput(f_string.format(**values))
+        except (KeyError, ValueError, TypeError) as error:
+            known = ", ".join(values) or "none"
+            raise NodeInputError(
+                f"{f_string!r} cannot be filled in ({error}); the values are: {known}"
+            ) from error
+
+
 def _pick(table: dict[str, Any], mode: str) -> Any:
     if mode not in table:
         raise NodeInputError(f"there is no mode {mode!r}; use one of {', '.join(table)}")
@@ -188,7 +264,7 @@ def _compiled(pattern: str, flags: dict[str, bool]) -> re.Pattern[str]:
         raise NodeInputError(f"the pattern {pattern!r} is not a regular expression: {error}") from error
 
 
-_ALL: tuple[type[Node], ...] = (
+_ALL: tuple[type[Any], ...] = (
     StringConcatenate,
     StringSubstring,
     StringLength,
@@ -200,6 +276,10 @@ _ALL: tuple[type[Node], ...] = (
     RegexMatch,
     RegexExtract,
     RegexReplace,
+    JsonExtractString,
+    ConvertDictionaryToString,
+    ConvertArrayToString,
+    StringFormat,
 )
 NODES: Mappings = {node.__name__: node for node in _ALL}
 NAMES = {
@@ -214,4 +294,8 @@ NAMES = {
     "RegexMatch": "Regex Match",
     "RegexExtract": "Regex Extract",
     "RegexReplace": "Regex Replace",
+    "JsonExtractString": "Extract Text from JSON",
+    "ConvertDictionaryToString": "Convert Dictionary to String",
+    "ConvertArrayToString": "Convert Array to String",
+    "StringFormat": "Format Text",
 }

@@ -54,7 +54,7 @@ class WildcardPrompt(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, template: str, seed: int, count: int = 1) -> io.NodeOutput:  # type: ignore[override]
+    def execute(cls, template: str, seed: int, count: int = 1) -> io.NodeOutput:
         return io.NodeOutput(different_texts(template, seed, count))
 
 
@@ -80,7 +80,7 @@ class AllCombinations(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, template: str, limit: int, skip: int = 0) -> io.NodeOutput:  # type: ignore[override]
+    def execute(cls, template: str, limit: int, skip: int = 0) -> io.NodeOutput:
         texts = list(islice(combinations(template, _lists()), skip, skip + limit))
         return io.NodeOutput(texts, len(texts))
 
