@@ -33,7 +33,7 @@ node types they bring, which models workflows ask for, and where each of these f
 _WRONG = "# There is no such page\n\nIt may have moved: search for its name above.\n"
 SECTIONS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("Start", ("index", "tutorial")),
-    ("Workflows", ("install-missing", "run", "workflows", "draw")),
+    ("Workflows", ("install-missing", "run", "workflows", "draw", "draw-in-python")),
     ("Your host", ("host", "models", "serve", "memory", "cluster")),
     ("Packs of your own", ("write-a-node", "make-a-pack", "publish")),
     ("A registry of your own", ("run-a-registry", "site")),
