@@ -31,6 +31,7 @@ _MOST_ROWS = 100
 _NOT_SENT = frozenset(("control_after_generate", "control_before_generate", "control_filter_list", "upload"))
 _UPLOADS = ("image_upload", "video_upload", "audio_upload", "animated_image_upload", "file_upload")
 _PREVIEWS = frozenset(("videopreview", "imagepreview", "audiopreview", "$$canvas-image-preview"))
+_VIEWER_BUTTONS = ("upload3dmodel", "uploadExtraResources", "clear")
 _UNSERIALISED = frozenset(("AUDIO_UI", "IMAGECOMPARE", "PREVIEW_3D", "PREVIEW_3D_ANIMATION"))
 
 
@@ -134,6 +135,8 @@ def _value_names(node: Node) -> list[str]:
 
 def _best(node: Node, schema: NodeSchema, values: Sequence[Any]) -> Values:
     best: _Attempt | None = None
+    if any(item.type == "LOAD_3D" for item in schema.inputs):
+        values = [value for value in values if value not in _VIEWER_BUTTONS]
     for attempt in _attempts(node, schema, values):
         if best is None or attempt.cost < best.cost:
             best = attempt

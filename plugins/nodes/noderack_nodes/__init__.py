@@ -25,6 +25,7 @@ from noderack_nodes import (
     image,
     image_edit,
     image_effects,
+    image_lists,
     image_size,
     latent,
     latent_batch,
@@ -41,6 +42,7 @@ from noderack_nodes import (
     sampling,
     sampling_custom,
     saving,
+    scenes,
     schedules,
     speed,
     strings,
@@ -89,6 +91,8 @@ _SUBJECTS = (
     formula,
     fitting,
     saving,
+    image_lists,
+    scenes,
 )
 
 NODE_CLASS_MAPPINGS: dict[str, type[Any]] = {

@@ -108,5 +108,22 @@ def _tell(state: Any, verbose: bool) -> None:
         logging.getLogger(__name__).warning("%d steps were left out", state.skipped)
 
 
-NODES: Mappings = {node.__name__: node for node in (EasyCache, LazyCache, ModelComputeDtype)}
+class ModelAttentionBackend(ModelChange):
+    """Which attention a model computes with; here there is torch's, whatever a workflow names."""
+
+    INPUTS: ClassVar[Inputs] = {"required": {"model": MODEL, "attention": choice("pytorch attention")}}
+    CATEGORY = "model/patch"
+
+    @classmethod
+    def VALIDATE_INPUTS(cls, attention: str) -> bool:
+        """Any name: others give the same numbers, faster on some machines."""
+        return True
+
+    def patch(self, model: Any, attention: str) -> tuple[Any]:
+        """The model as it is."""
+        return (model,)
+
+
+_ALL = (EasyCache, LazyCache, ModelComputeDtype, ModelAttentionBackend)
+NODES: Mappings = {node.__name__: node for node in _ALL}
 NAMES: dict[str, str] = {}
