@@ -8,8 +8,9 @@ it runs, how long it expects to stand still for that, and why.
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
-SLOTS = 2
-"""Buffers for streamed blocks: one is computed with while the next fills."""
+SLOTS = 3
+"""Streamed blocks that are there at once: one is computed with, perhaps inside of another, while the next
+arrives."""
 
 
 @dataclass(frozen=True, slots=True)

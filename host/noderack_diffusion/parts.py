@@ -6,8 +6,10 @@ from collections.abc import Iterable
 REST = "rest"
 """What is small, or used from everywhere: it comes first and is always there."""
 _PART = re.compile(
-    r"(?:input_blocks|middle_block|output_blocks|text_model\.encoder\.layers|vision_model\.encoder\.layers)\.\d+"
+    r"(?:input_blocks|middle_block|output_blocks)\.\d+(?:(?:\.\d+)?\.transformer_blocks\.\d+)?"
+    r"|(?:text_model|vision_model)\.encoder\.layers\.\d+"
 )
+"""A stage's transformer blocks are parts of their own: those of SDXL have ten, 700 MB together."""
 
 
 def part_of(parameter: str) -> str:

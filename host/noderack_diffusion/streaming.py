@@ -6,7 +6,7 @@ them.
 """
 
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, Protocol
 
@@ -127,8 +127,12 @@ class Streamer:
         source: Source,
         lane: Lane,
         left: Callable[[str], None] = lambda name: None,
+        own: Mapping[str, Sequence[str]] | None = None,
     ) -> None:
-        """``left`` is told of each block whose weights are no longer wanted."""
+        """``left`` is told of each block whose weights are no longer wanted. ``own`` names the parameters of
+        each block that are brought with it, where not all are: blocks inside of it may be blocks, too.
+        """
+        self._own = own or {name: [n for n, _ in m.named_parameters()] for name, m in blocks.items()}
         self._blocks, self._source, self._lane, self._left = dict(blocks), source, lane, left
         self._order, self._moved = list(self._blocks), 0
         self._coming: dict[str, Future[Weights]] = {}
@@ -197,7 +201,8 @@ class Streamer:
 
     def _leave(self, name: str) -> None:
         module = self._blocks[name]
-        for path, value in list(module.named_parameters()):
+        for path in self._own[name]:
+            value = module.get_parameter(path)
             _put(module, path, nn.Parameter(value.to("meta"), requires_grad=False))
         self._left(name)
 

@@ -247,7 +247,8 @@ class Live:
         if stream and self._streamer is None:
             lane = lane_to(self.device, lambda n, v: self._in_use(n, v, changed=False))
             blocks = {part: module.get_submodule(part) for part in stream}
-            self._streamer = Streamer(blocks, self._home, lane, self._unmap)
+            own = {part: [n.removeprefix(f"{part}.") for n in self._parts[part]] for part in stream}
+            self._streamer = Streamer(blocks, self._home, lane, self._unmap, own)
 
     def _home(self, part: str) -> dict[str, Tensor]:
         """A part's weights in the computer's memory, patched, by their names in it."""

@@ -145,3 +145,32 @@ def test_a_pass_that_is_stopped_inside_a_block_leaves_nothing_behind() -> None:
     assert all(p.is_meta for p in whole.parameters())
     assert torch.equal(whole(x), wanted)
     streamer.close()
+
+
+class Nested(nn.Module):
+    """A block with blocks in it, as a stage of a U-Net has transformers."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.before, self.after = nn.Linear(WIDTH, WIDTH), nn.Linear(WIDTH, WIDTH)
+        self.inner = nn.Sequential(*(nn.Linear(WIDTH, WIDTH) for _ in range(3)))
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.after(self.inner(self.before(x)))
+        return out
+
+
+def test_blocks_inside_of_blocks_come_and_go_by_themselves() -> None:
+    torch.manual_seed(3)
+    whole, x = nn.Sequential(Nested(), Nested()).requires_grad_(False), torch.randn(5, WIDTH)
+    wanted, seen = whole(x), list[int]()
+    blocks = {n: whole.get_submodule(n) for n in ("0", "0.inner.1", "0.inner.2", "1.inner.0")}
+    own = {n: [p for p, _ in m.named_parameters() if not p.startswith("inner")] for n, m in blocks.items()}
+    weights = {n: {p: blocks[n].get_parameter(p).clone() for p in paths} for n, paths in own.items()}
+    streamer = Streamer(blocks, weights.__getitem__, Direct(lambda name, value: value), own=own)
+    for module in blocks.values():
+        module.register_forward_hook(lambda *_: seen.append(sum(b.weight.is_meta for b in linears)))
+    linears = [m for m in whole.modules() if isinstance(m, nn.Linear)]
+    assert torch.equal(whole(x), wanted) and torch.equal(whole(x), wanted)
+    assert sum(b.weight.is_meta for b in linears) == 5 and not whole[1].before.weight.is_meta
+    streamer.close()
