@@ -7,8 +7,9 @@ import os
 import signal
 import subprocess
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
+from types import MappingProxyType
 from typing import IO, Any
 
 from noderack_host.folder import Host
@@ -32,15 +33,26 @@ class ChildFailed(NodesError):
 class Child:
     """A run under way: iterate for its lines; after the last one, `exit` and `error` say how it ended."""
 
-    def __init__(self, host: Host, words: Sequence[str], *, verbose: bool = False) -> None:
+    def __init__(
+        self,
+        host: Host,
+        words: Sequence[str],
+        *,
+        verbose: bool = False,
+        environment: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
         self.error: dict[str, Any] | None = None
         self.exit = 0
         self._noise: IO[bytes] | None = None if verbose else tempfile.TemporaryFile()  # noqa: SIM115
         command = [str(host.python), "-m", "noderack_host", *words]
-        environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
+        own = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
         try:
             self._process = subprocess.Popen(
-                command, stdout=subprocess.PIPE, stderr=self._noise, env=environment, encoding="utf-8"
+                command,
+                stdout=subprocess.PIPE,
+                stderr=self._noise,
+                env={**own, **environment},
+                encoding="utf-8",
             )
         except OSError as cause:
             hint = f"make it a host again with: nodes init {host.root}"
@@ -83,7 +95,8 @@ class Child:
             if self.exit < 0
             else f"ended with code {self.exit}"
         )
-        hint = "it may have run out of memory" if self.exit == -9 else self._last_words()
+        ends = {-9: "it may have run out of memory", -7: "a file in use, such as a model, was cut short"}
+        hint = ends.get(self.exit) or self._last_words()
         return ChildFailed("run-died", f"The process that ran the workflow {how}", hint, Exit.RUN_FAILED)
 
     def _last_words(self) -> str:

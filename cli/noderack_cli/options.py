@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import click
@@ -24,6 +25,35 @@ dry_run_option = click.option("--dry-run", is_flag=True, help="Print the plan an
 wait_option = click.option(
     "--no-wait", is_flag=True, help="Fail at once (exit 10) when another process holds the host."
 )
+
+MEMORY, WEIGHTS = "NODERACK_MEMORY", "NODERACK_WEIGHTS"
+"""Environment variables that the diffusion core reads."""
+FORMATS = ("default", "fp8_e4m3fn", "fp8_e5m2", "int8")
+
+
+def _is_size(context: click.Context, option: click.Parameter, value: str | None) -> str | None:
+    if value is not None and re.fullmatch(r"\d+(\.\d+)?\s*([kmgt]?b)?", value.strip(), re.IGNORECASE) is None:
+        raise click.BadParameter(f"{value!r} is no size; say one as 10GB or 800MB")
+    return value
+
+
+memory_option = click.option(
+    "--memory",
+    metavar="SIZE",
+    envvar=MEMORY,
+    callback=_is_size,
+    help="How much memory of each device models may use, as 10GB.",
+)
+weights_option = click.option(
+    "--weights",
+    type=click.Choice(FORMATS),
+    help="Keep the weights of denoising models in eight bits: half the memory, less precision.",
+)
+
+
+def placing(memory: str | None, weights: str | None) -> dict[str, str]:
+    """What a process that computes is told of these two, in its environment."""
+    return {name: said for name, said in ((MEMORY, memory), (WEIGHTS, weights)) if said}
 
 
 class Rate(click.ParamType):  # type: ignore[type-arg]

@@ -69,7 +69,7 @@ class Vae(Pictured):
                 return self._run(need, whole)
             except torch.OutOfMemoryError:
                 pass  # outside of the handler, so that what failed is freed
-        return self._run(self._strip_bytes(side), parts)
+        return self._run(min(need, self._strip_bytes(side)), parts)
 
     def _run(self, need: int, work: Work) -> Tensor:
         return self.live.run(PatchSet(), need, cast("Callable[[nn.Module], Tensor]", work))
@@ -119,7 +119,9 @@ class Vae(Pictured):
         tile, overlap = tiles(tile, overlap, axes)
         live, factor = self.live, self.config.factor
         if mode == "exact":
-            strips, need = self._strips(tile * factor), self._strip_bytes(tile * factor)
+            strips = self._strips(tile * factor)
+            whole = self._bytes(activations.decode(self.config, (latent.shape[2], latent.shape[3])))
+            need = min(whole, self._strip_bytes(tile * factor))
             rows = torch.split(latent, 1)
             pictures = torch.cat([self._run(need, partial(strips.decode, latent=row)) for row in rows])
             return pictures.add_(1.0).div_(2.0).clamp_(0.0, 1.0).movedim(1, -1)
@@ -150,7 +152,9 @@ class Vae(Pictured):
         live, factor = self.live, self.config.factor
         pixels = crop_to_cells(image, factor)[..., :3].movedim(-1, 1).float() * 2.0 - 1.0
         if mode == "exact":
-            strips, need, rows = self._strips(tile), self._strip_bytes(tile), torch.split(pixels, 1)
+            strips, rows = self._strips(tile), torch.split(pixels, 1)
+            whole = self._bytes(activations.encode(self.config, (pixels.shape[2], pixels.shape[3])))
+            need = min(whole, self._strip_bytes(tile))
             return torch.cat([self._run(need, partial(strips.encode, picture=row)) for row in rows])
 
         def run(shape: Tile) -> Tensor:

@@ -177,10 +177,11 @@ def _streamed(
     held = _held(blocks, chosen, slots)
     stall = _stall(device, blocks, chosen)
     moved = sum(b.bytes for b in blocks if b.name in chosen)
-    why.append(
-        f"{len(chosen)} of {len(blocks)} blocks ({size_text(moved)}) are streamed on each run, as only "
-        f"{size_text(max(0, left))} are left for weights; it waits {stall * 1000:.0f} ms for them at most"
-    )
+    if chosen:
+        why.append(
+            f"{len(chosen)} of {len(blocks)} blocks ({size_text(moved)}) are streamed on each run, as only "
+            f"{size_text(max(0, left))} are left for weights; it waits {stall * 1000:.0f} ms for them at most"
+        )
     if held > left:
         why.append(f"it still lacks {size_text(held - left)}: use a smaller picture or batch")
     resident = frozenset(b.name for b in blocks) - chosen

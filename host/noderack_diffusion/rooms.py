@@ -34,6 +34,9 @@ _NUMBER = re.compile(r"\b\d{6,}\b")
 class Tenant(Protocol):
     """A network whose weights can be in a room."""
 
+    at_work: int
+    """Passes that are under way: while there are any it keeps its weights."""
+
     @property
     def title(self) -> str:
         """What people call it."""
@@ -151,7 +154,9 @@ class Room:
         by_key = dict(self._living())
         for key, parts in made.evict:
             by_key[int(key)].leave(parts)
-            self._tell(f"{by_key[int(key)].title} gave up {len(parts)} blocks", made.why, names)
+            own = [line for line in made.why if " wants " in line or line.startswith(f"{key} ")]
+            blocks = f"{len(parts)} block{'s'[: len(parts) - 1]}"
+            self._tell(f"{by_key[int(key)].title} gave up {blocks}", own, names)
 
     def _plans(self, group: dict[int, Any]) -> dict[int, Plan]:
         device, taken = self._device()
@@ -212,8 +217,8 @@ class Room:
         return [(number, tenant) for number, tenant in found if tenant is not None]
 
     def _loaded(self, group: dict[int, Any]) -> list[Loaded]:
-        rows = [(n, tenant) for n, tenant in self._living() if n not in group]
-        return [Loaded(str(n), t.blocks(), t.resident(), self._guests[n].last_use) for n, t in rows]
+        rows = [(str(n), t, self._guests[n].last_use) for n, t in self._living() if n not in group]
+        return [Loaded(n, t.blocks(), t.resident(), used, bool(t.at_work)) for n, t, used in rows]
 
     def _tell(self, what: str, why: Iterable[str], names: dict[int, str]) -> None:
         told = tuple(_NUMBER.sub(lambda m: names.get(int(m.group()), m.group()), line) for line in why)

@@ -4,7 +4,8 @@
 """
 
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeVar, cast
@@ -126,6 +127,7 @@ class Live:
         self._streamer: Streamer | None = None
         self._parts = parts_of(pieces)
         self._sizes: tuple[Block, ...] | None = None
+        self.at_work = 0  # passes that are under way
         self._stores = {piece.store for piece in pieces.values() if isinstance(piece, Piece)}
 
     def in_dtype(self, dtype: torch.dtype) -> "Live":
@@ -159,7 +161,8 @@ class Live:
         place = room_of(self.device)
         while True:
             try:
-                return work(self.use(patches, activations, beside))
+                with self._at_work(place.lock):
+                    return work(self.use(patches, activations, beside))
             except (RuntimeError, MemoryError) as cause:
                 if not lacks_memory(cause):
                     raise
@@ -167,6 +170,17 @@ class Live:
             give_back()  # outside of the handler, so that what failed is freed
             if not place.tighten(self):
                 raise OutOfMemory(self.title, place.name, self.loaded_bytes(), activations, told)
+
+    @contextmanager
+    def _at_work(self, lock: threading.RLock) -> Iterator[None]:
+        """Until it ends nothing takes weights away."""
+        with lock:
+            self.at_work += 1
+        try:
+            yield
+        finally:
+            with lock:
+                self.at_work -= 1
 
     def has_room(self, activations: int) -> bool:
         """Whether the device could have these weights (some of them streamed) and so many bytes beside."""
@@ -222,7 +236,7 @@ class Live:
 
     def idle(self) -> None:
         """Weights that are on their way are not wanted soon."""
-        if self._streamer is not None:
+        if self._streamer is not None and not self.at_work:
             self._streamer.renew()
 
     def _size(self, name: str) -> int:

@@ -56,7 +56,7 @@ def blocks_of(name: str) -> tuple[Block, ...]:
 
 class Tenant:
     def __init__(self, title: str) -> None:
-        self.title, self.there = title, frozenset[str]()
+        self.title, self.there, self.at_work = title, frozenset[str](), 0
 
     def blocks(self) -> tuple[Block, ...]:
         return blocks_of(self.title)

@@ -35,6 +35,7 @@ class Fake:
     title: str
     sizes: tuple[int, ...]
     there: set[str] = field(default_factory=set)
+    at_work: int = 0
 
     def __hash__(self) -> int:
         return id(self)
@@ -168,6 +169,10 @@ def test_a_card_that_others_use_too_is_planned_for_as_far_as_it_is_free() -> Non
 def test_room_is_made_for_what_is_no_tenant() -> None:
     place = Room(Device(100))
     admit(place, one := Fake("one", (40, 40)))
+    one.at_work = 1
+    place.make_way(50, "an upscale model")
+    assert one.there == {"b0", "b1"}, "nothing is taken from a pass that is under way"
+    one.at_work = 0
     place.make_way(50, "an upscale model")
     assert one.there == {"b0"}
     assert "an upscale model wants 0 B of weights and 50 B" in place.report()["happened"][-1]["why"][0]

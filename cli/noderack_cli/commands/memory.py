@@ -25,7 +25,7 @@ SHOWN = 12
 def memory(url: str | None, token: str | None, folder: Path | None, as_json: bool) -> None:
     """Show which models are in memory, which weights are streamed, what had to go, and the reasons.
 
-    The environment variable NODERACK_MEMORY of the server ("10GB") sets how much of each device is used.
+    `nodes serve --memory 10GB` sets how much of each device is used.
 
     \b
     nodes memory

@@ -12,7 +12,7 @@ import click
 
 from noderack_cli.child_run import Child
 from noderack_cli.errors import BadInput
-from noderack_cli.options import FOLDER, host_option, json_option
+from noderack_cli.options import FOLDER, host_option, json_option, memory_option, placing, weights_option
 from noderack_cli.revocation_watch import Watch
 from noderack_cli.run_view import RunView
 from noderack_cli.where import open_host
@@ -33,10 +33,19 @@ from noderack_cli.where import open_host
 @click.option("--keep", metavar="BYTES", help="Keep results on disk for the next run, up to so much: 2G.")
 @click.option("--trace", type=FOLDER, help="Write a trace that Perfetto and Chrome open.")
 @click.option("--verbose", "-v", is_flag=True, help="Every node, and what packs print.")
+@memory_option
+@weights_option
 @host_option
 @json_option
 def run(
-    file: Path, folder: Path | None, output: Path | None, as_json: bool, verbose: bool, **wishes: Any
+    file: Path,
+    folder: Path | None,
+    output: Path | None,
+    memory: str | None,
+    weights: str | None,
+    as_json: bool,
+    verbose: bool,
+    **wishes: Any,
 ) -> int:
     """Run the workflow in FILE (JSON in either form, or a picture that holds one).
 
@@ -48,13 +57,15 @@ def run(
     nodes run portrait.png --set 6.text="a red circle" --seed 7 -o out/
     nodes run portrait.json --set "Positive prompt.text=a cat" -o - > cat.png
     nodes run wf.json --set 6.text=@prompts.txt --grid 3.cfg=4,7,10
+    nodes run big.json --memory 6GB --weights int8
     nodes run wf.json --json | jq 'select(.type == "noderack.written")'
     """
     to_stdout = output is not None and str(output) == "-"
     if to_stdout and as_json:
         raise click.UsageError("-o - and --json both want standard output; copy to a folder with -o FOLDER")
     host = open_host(folder)
-    child = Child(host, ["run", str(file), "--host", str(host.root), *_words(wishes)], verbose=verbose)
+    words = ["run", str(file), "--host", str(host.root), *_words(wishes)]
+    child = Child(host, words, verbose=verbose, environment=placing(memory, weights))
     view = RunView(every=verbose)
     written: list[Path] = []
     watch = Watch(host, lambda told: click.echo(told, err=True))

@@ -16,7 +16,7 @@ from noderack_host.folder import Host
 
 from noderack_cli.errors import BadInput, ServerEnded
 from noderack_cli.exits import Exit
-from noderack_cli.options import host_option, json_option
+from noderack_cli.options import host_option, json_option, memory_option, placing, weights_option
 from noderack_cli.revocation_watch import Watch
 from noderack_cli.where import open_host
 
@@ -66,8 +66,17 @@ SUPERVISED = "NODERACK_SUPERVISED"
 @click.option("--manager", is_flag=True, help="Let packs be installed from the editor, by the address told.")
 @click.option("--certificate", type=click.Path(path_type=Path, exists=True), help="TLS certificate (PEM).")
 @click.option("--key", type=click.Path(path_type=Path, exists=True), help="TLS key (PEM).")
+@memory_option
+@weights_option
 @json_option
-def serve(folder: Path | None, token: str | None, as_json: bool, **options: Any) -> int:
+def serve(
+    folder: Path | None,
+    token: str | None,
+    memory: str | None,
+    weights: str | None,
+    as_json: bool,
+    **options: Any,
+) -> int:
     """Serve the host to editors, programs and scripts.
 
     \b
@@ -75,6 +84,7 @@ def serve(folder: Path | None, token: str | None, as_json: bool, **options: Any)
     nodes serve --port 9000 --lost failed
     nodes serve --cache bytes:8G --keep 20G
     nodes serve --manager
+    nodes serve --memory 10GB --weights int8
     nodes serve --engine ray=10.0.0.5:6379 --workers 4
     nodes serve --fair --waiting-of-client 20 --webhook https://bot.example/done
     nodes serve --listen 0.0.0.0 --token "$TOKEN" --certificate cert.pem --key key.pem
@@ -82,7 +92,8 @@ def serve(folder: Path | None, token: str | None, as_json: bool, **options: Any)
     host = open_host(folder)
     if not host.python.exists():
         raise BadInput(f"{host.root} has no environment yet", f"Finish it with: nodes init {host.root}")
-    environment = {**os.environ, SUPERVISED: "1", **({TOKEN_VARIABLE: token} if token else {})}
+    secret = {TOKEN_VARIABLE: token} if token else {}
+    environment = {**os.environ, SUPERVISED: "1", **secret, **placing(memory, weights)}
     watch = Watch(host, lambda told: click.echo(told, err=True))
     while True:
         code, port = run_once(command(host, options), environment, as_json, watch.start)
@@ -176,6 +187,10 @@ def code_of(code: int, *, asked: bool) -> int:
         return Exit.OK
     name = signal.Signals(-code).name
     hint = "Start it again; prompts that wait are kept. SIGKILL is often the system's, out of memory."
+    if name == "SIGBUS":
+        hint = (
+            "Start it again. A file in use, such as a model, was cut short; move a new file onto the old one."
+        )
     raise ServerEnded(f"The server was ended by {name}", hint)
 
 

@@ -3,6 +3,8 @@
 from collections.abc import Callable
 
 import torch
+from noderack_diffusion.errors import lacks_memory
+from noderack_diffusion.rooms import room_of
 from noderack_diffusion.tiling import Scale, starts, tiled
 from torch import Tensor
 
@@ -10,6 +12,9 @@ from noderack_upscale.files import Upscaler
 
 TILE, SMALLEST, OVERLAP = 512, 128, 32
 """In pixels of the picture that goes in."""
+_WITHIN, _ENLARGED = 512, 192
+"""Numbers that are there at once at most for each pixel that goes in, and for each that comes out; of
+networks of 64 channels, as nearly all are."""
 
 Tick = Callable[[int, int], None]
 """Told (done, of) after each tile; may raise to stop."""
@@ -22,6 +27,7 @@ def enlarge(model: Upscaler, image: Tensor, *, tile: int = TILE, tick: Tick | No
     to 128; then the device's own error is raised.
     """
     pixels = image[..., :3].movedim(-1, 1)
+    make_way(model, min(tile, pixels.shape[2]), min(tile, pixels.shape[3]))
     while True:
         try:
             return _tiled(model, pixels, tile, tick).clamp_(0.0, 1.0).movedim(1, -1)
@@ -31,9 +37,12 @@ def enlarge(model: Upscaler, image: Tensor, *, tile: int = TILE, tick: Tick | No
             tile //= 2
 
 
-def lacks_memory(cause: BaseException) -> bool:
-    """Whether it says that memory did not suffice; torch has no error of its own for that on a CPU."""
-    return isinstance(cause, torch.OutOfMemoryError | MemoryError) or "can't allocate memory" in str(cause)
+def make_way(model: Upscaler, height: int, width: int) -> None:
+    """Have models that stay warm on the device give back weights, as many as a tile's computing wants."""
+    device = getattr(model, "device", None)
+    if isinstance(device, torch.device):
+        numbers = (_WITHIN + _ENLARGED * int(model.scale) ** 2) * height * width
+        room_of(device).make_way(numbers * torch.float32.itemsize, "an upscale model")
 
 
 def _tiled(model: Upscaler, pixels: Tensor, tile: int, tick: Tick | None) -> Tensor:

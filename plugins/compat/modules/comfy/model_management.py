@@ -1,7 +1,7 @@
 """`comfy.model_management`: devices, dtypes, memory, interruption.
 
-Weights here are placed by the core, which maps them from the file and gives them back by itself: loading and
-unloading calls of packs succeed and have nothing to do.
+Weights here are placed by the core, which maps them from the file and gives them back by itself: calls of
+packs that load succeed and have nothing to do; those that free memory have models give theirs back.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import torch
 from noderack_compat.interrupt import FLAG
 from noderack_compat.missing import gap
 from noderack_diffusion.devices import pick_device, pick_dtype
+from noderack_diffusion.rooms import rooms
 from noderack_host.running import Interrupted
 
 __getattr__ = gap(__name__)
@@ -190,10 +191,17 @@ def load_model_gpu(model: Any) -> None:
 
 
 def unload_all_models() -> None:
+    """Every model gives its memory back; the next use loads it again."""
+    for place in rooms().values():
+        place.make_way(place.device.capacity, "a pack that asked for all memory")
     soft_empty_cache()
 
 
 def free_memory(memory_required: float, device: Any, keep_loaded: Any = (), *_: Any, **__: Any) -> list[Any]:
+    """Models give back as much as makes so many bytes free."""
+    place = rooms().get((torch.device(device or _DEVICE).type, torch.device(device or _DEVICE).index or 0))
+    if place is not None:
+        place.make_way(int(min(memory_required, place.device.capacity)), "a pack")
     soft_empty_cache()
     return []
 
