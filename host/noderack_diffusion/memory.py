@@ -136,7 +136,8 @@ def _evictions(
         if going:
             lacking -= size
             evict.append((model.key, going))
-            freed.append((model.key, size, f"last used {now - model.last_use} runs ago"))
+            ago = now - model.last_use
+            freed.append((model.key, size, f"last used {ago} run{'s'[: ago - 1]} ago"))
     return tuple(evict), freed
 
 
