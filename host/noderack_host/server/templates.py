@@ -1,8 +1,8 @@
 """The published templates, where their packages are installed; else an empty list.
 
 Their workflows and lists are one small package, their pictures several large ones: a picture whose package
-is not there is drawn from its workflow. In a list, the templates that this host has every node type for come
-first, in a category of their own.
+is not there is drawn from its workflow. In a list, the templates that this host has every node type for, and whose
+models the core draws with, come first, in a category of their own.
 """
 
 import importlib
@@ -27,6 +27,8 @@ FIRST = {
     **{"moduleName": "default", "category": "Foundation", "title": "Runs here", "type": "image"},
     "icon": "icon-[lucide--play]",
 }
+FAMILIES = frozenset({"None", "Real-ESRGAN", "SD1.5", "SD2.1", "SDXL", "Stability"})
+"""What the lists call the models that the core draws with. Others share their nodes, as a UNet's loader."""
 _PICTURE = re.compile(r"(.+)-\d+\.(?:webp|png|jpe?g)")
 
 
@@ -50,12 +52,14 @@ class Templates:
         return _drawing(source) if source is not None else None
 
     def listed(self, name: str, known: Collection[str]) -> list[Any]:
-        """The list of that name; first those templates that need no node types but `known` ones."""
+        """The list of that name; first those that need no node types but `known` ones, nor other models' families."""
         path = self.find(name)
         categories: list[Any] = json.loads(path.read_bytes()) if path is not None else []
         here = {key for key, types in self._types.items() if types <= frozenset(known)}
         listed = [item for category in categories for item in category["templates"]]
-        first = [item for item in listed if item["name"] in here]
+        first = [
+            item for item in listed if item["name"] in here and FAMILIES.issuperset(item.get("models", ()))
+        ]
         rest = [
             {**category, "templates": [item for item in category["templates"] if item not in first]}
             for category in categories
