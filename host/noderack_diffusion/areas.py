@@ -7,6 +7,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from noderack_diffusion.errors import MismatchError
+
 Area = tuple[int, int, int, int]
 """Height, width, top, left in latent cells."""
 
@@ -16,7 +18,7 @@ LEAST_SIDE = 8
 
 def resolve(entry: Mapping[str, Any], size: tuple[int, int]) -> tuple[Area | None, Tensor | None]:
     """The area and the mask ``[b, h, w]`` of one conditioning entry in a latent of ``size``."""
-    area = _cells(entry.get("area"), size)
+    area = _within(_cells(entry.get("area"), size), size)
     mask = entry.get("mask")
     if mask is None:
         return area, None
@@ -33,6 +35,19 @@ def _cells(area: Sequence[Any] | None, size: tuple[int, int]) -> Area | None:
         return int(area[0]), int(area[1]), int(area[2]), int(area[3])
     h, w, y, x = area[1:]
     return max(1, round(h * size[0])), max(1, round(w * size[1])), round(y * size[0]), round(x * size[1])
+
+
+def _within(area: Area | None, size: tuple[int, int]) -> Area | None:
+    """The same, if any of it lies in the latent."""
+    if area is None:
+        return None
+    (h, w, y, x), (rows, columns) = area, size
+    if h < 1 or w < 1 or not 0 <= y < rows or not 0 <= x < columns:
+        raise MismatchError(
+            f"a prompt's area of {8 * w} x {8 * h} pixels at ({8 * x}, {8 * y}) does not begin in the "
+            f"picture, which has {8 * columns} x {8 * rows}; move the area or make the picture larger"
+        )
+    return area
 
 
 def resize_mask(mask: Tensor, size: tuple[int, int]) -> Tensor:

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from noderack_diffusion import areas
+from noderack_diffusion.errors import MismatchError
 from noderack_diffusion.patch import PatchSet
 from noderack_diffusion.sigma import Parametrisation
 
@@ -115,6 +116,10 @@ def _ready(
     model: Predictor, row: Sequence[Any], latent: Tensor, positive: bool, mask: Tensor | None
 ) -> Condition:
     context, entry = row[0], row[1]
+    if not context.numel():
+        raise MismatchError(
+            f"a prompt is {list(context.shape)} and holds no token; encode at least an empty text"
+        )
     area, part = areas.resolve(entry, (latent.shape[-2], latent.shape[-1]))
     first, last = _range(entry, model.param)
     return Condition(

@@ -40,6 +40,8 @@ class Noise:
             raise MismatchError(
                 f"batch_index names {len(batch_index)} images, the latent holds {latent.shape[0]}"
             )
+        if min(batch_index, default=0) < 0:
+            raise MismatchError(f"batch_index names the image {min(batch_index)}; the first is 0")
         one = (1, *latent.shape[1:])
         draws = [self._draw(one, latent.dtype) for _ in range(max(batch_index) + 1)]
         return torch.cat([draws[i] for i in batch_index])

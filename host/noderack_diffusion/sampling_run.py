@@ -13,6 +13,7 @@ from noderack_diffusion.checkpoint import Model
 from noderack_diffusion.errors import MismatchError
 from noderack_diffusion.guide import Conditioning, Guide, prepare
 from noderack_diffusion.guiders import Cfg, Guider, Hooks
+from noderack_diffusion.latents import fitting
 from noderack_diffusion.noise import Noise
 from noderack_diffusion.patching.conds import OptionCfg, dict_of
 from noderack_diffusion.sampling import FRESH_MASK_NOISE, OnStep, Task, sampler
@@ -69,8 +70,10 @@ def sample(
 
     ``start`` and ``end`` cut the run to those steps, ``finish`` ends a cut run without noise left over.
     ``noise_mask`` (1: draw anew, 0: keep) is any ``[.., H, W]``. ``on_step(step, steps, clean, x)`` sees each
-    step and may raise to stop. Raises UnknownNameError for a sampler or scheduler that is not in the tables.
+    step and may raise to stop. Raises UnknownNameError for a sampler or scheduler that is not in the tables,
+    MismatchError for a latent or a prompt of another model.
     """
+    latent = fitting(model, latent)
     sigmas = sigmas_for(model, scheduler, steps, denoise, sampler, start=start, end=end, finish=finish)
     noise = Noise(seed, noise_rule)
     first = noise.initial(latent, batch_index) if add_noise else torch.zeros_like(latent, device="cpu")

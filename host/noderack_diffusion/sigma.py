@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from noderack_diffusion.betaquantile import quantile
-from noderack_diffusion.errors import UnknownNameError
+from noderack_diffusion.errors import MismatchError, UnknownNameError
 
 ENDLESS = 999999999.9
 """Stands for "before the first step" where a noise level is wanted."""
@@ -317,6 +317,7 @@ SCHEDULERS: Mapping[str, Callable[[Parametrisation, int], list[float]]] = {
 }
 """Schedules by the names that workflows use."""
 
+MOST_STEPS = 1_000_000
 DROPS_PENULTIMATE = frozenset({"dpm_2", "dpm_2_ancestral", "uni_pc", "uni_pc_bh2"})
 """Samplers that are given a schedule one step longer, without its last but one sigma."""
 
@@ -332,6 +333,11 @@ def schedule(
         raise UnknownNameError("scheduler", scheduler, tuple(SCHEDULERS))
     if denoise <= 0.0 or steps < 1:
         return []
+    if not steps / denoise <= MOST_STEPS:
+        raise MismatchError(
+            f"{steps} steps at denoise {denoise} are the last of a schedule of more than {MOST_STEPS}; "
+            "take a larger denoise or fewer steps"
+        )
     total = steps if denoise > 0.9999 else int(steps / denoise)
     if sampler in DROPS_PENULTIMATE:
         longer = SCHEDULERS[scheduler](p, total + 1)

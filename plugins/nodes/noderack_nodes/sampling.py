@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 from noderack_nodes.previews import preview_of
@@ -20,6 +21,7 @@ from noderack_nodes.sockets import (
     seed,
 )
 
+log = logging.getLogger(__name__)
 _STEPS = integer(20, 1, 10000)
 _CFG = number(8.0, 0.0, 100.0, 0.1, round=0.01)
 
@@ -175,7 +177,25 @@ def _sample(model: Any, latent: Latent, **how: Any) -> Latent:
         on_step=on_step,
         **how,
     )
-    return {**latent, "samples": result}
+    return sound({**latent, "samples": result})
+
+
+def fitted(model: Any, latent: Latent) -> Latent:
+    """A latent that the model can sample from; models of packs are not asked."""
+    from noderack_diffusion.latents import fitting
+    from noderack_diffusion.model import Model
+
+    return {**latent, "samples": fitting(model, latent["samples"])} if isinstance(model, Model) else latent
+
+
+def sound(latent: Latent) -> Latent:
+    """The same; if it holds values that are no numbers, the log says so and where they may come from."""
+    if not latent["samples"].isfinite().all():
+        log.warning(
+            "the sampler ended in values that are no numbers (NaN), which decode to black: what went in may "
+            "hold some (latent, prompt, LoRA), cfg may be too large, or the weights are broken"
+        )
+    return latent
 
 
 NODES: Mappings = {"KSampler": KSampler, "KSamplerAdvanced": KSamplerAdvanced}

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from noderack_nodes.previews import preview_of
+from noderack_nodes.sampling import fitted, sound
 from noderack_nodes.sockets import (
     CONDITIONING,
     LATENT,
@@ -265,6 +266,7 @@ class AddNoise(Node):
 
         if not len(sigmas):
             return (latent_image,)
+        latent_image = fitted(model, latent_image)
         samples = noised(model, latent_image["samples"], noise.generate_noise(latent_image), sigmas)
         return ({**latent_image, "samples": samples},)
 
@@ -274,6 +276,7 @@ def _run(noise: Any, guider: Any, sampler: Any, sigmas: Tensor, latent: Latent) 
     from noderack_host.running import current
 
     running = current()
+    latent = fitted(getattr(guider, "model_patcher", None), latent)
     seen: list[Tensor] = []
 
     def on_step(step: int, clean: Tensor, x: Tensor, of: int) -> None:
@@ -290,7 +293,7 @@ def _run(noise: Any, guider: Any, sampler: Any, sigmas: Tensor, latent: Latent) 
         disable_pbar=True,
         seed=noise.seed,
     )
-    arrived = {**latent, "samples": samples}
+    arrived = sound({**latent, "samples": samples})
     if not seen:
         return arrived, arrived
     clean = guider.model_patcher.model.process_latent_out(seen[0].to(samples.device))
