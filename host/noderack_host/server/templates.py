@@ -1,8 +1,8 @@
 """The published templates, where their packages are installed; else an empty list.
 
 Their workflows and lists are one small package, their pictures several large ones: a picture whose package
-is not there is drawn from its workflow. In a list, the templates that this host has every node type for, and whose
-models the core draws with, come first, in a category of their own.
+is not there is drawn from its workflow. In a list, the templates that this host has every node type for,
+and whose models the core draws with, come first, in a category of their own.
 """
 
 import importlib
@@ -52,7 +52,7 @@ class Templates:
         return _drawing(source) if source is not None else None
 
     def listed(self, name: str, known: Collection[str]) -> list[Any]:
-        """The list of that name; first those that need no node types but `known` ones, nor other models' families."""
+        """The list of that name; first what needs no node types but `known` ones, and no model but ours."""
         path = self.find(name)
         categories: list[Any] = json.loads(path.read_bytes()) if path is not None else []
         here = {key for key, types in self._types.items() if types <= frozenset(known)}
