@@ -1,6 +1,6 @@
 """Pictures to what an adapter reads, and an adapter onto a model."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -84,7 +84,8 @@ def tower_of(adapter: Adapter, given: Any) -> Any:
 class Wish:
     """How an adapter is to be put on."""
 
-    weight: float = 1.0
+    weight: float | Sequence[float] = 1.0
+    """One for all, or one for each picture of the batch, the last again where there are too few."""
     kind: str = "linear"
     start: float = 0.0
     end: float = 1.0
@@ -135,9 +136,11 @@ def put_tokens(
     }
     made = model.clone()
     replaced = made.model_options["transformer_options"].get("patches_replace", {}).get("attn2", {})
-    where = layers(at)
+    where, weight = layers(at), wish.weight
+    if isinstance(weight, Sequence):
+        weight, held["frames"] = 1.0, _frames(weight, wish.kind)
     for place, (k, v) in zip(at, adapter.layers, strict=True):
-        force = strength(wish.kind, where[place], wish.weight, wish.composition, wish.boost)
+        force = strength(wish.kind, where[place], weight, wish.composition, wish.boost)
         if not force.wanted and not force.against:
             continue
         composed = composition is not None and carries_composition(where[place])
@@ -148,6 +151,15 @@ def put_tokens(
             before.also(picture) if isinstance(before, Attend) else Attend((picture,)), *place
         )
     return made
+
+
+def _frames(weights: Sequence[float], kind: str) -> Tensor:
+    """``[frames, 1, 1]``; raises IPAdapterError where another weight stands beside these."""
+    if not weights or "and composition" in kind:
+        raise IPAdapterError(
+            f"{kind!r} takes one weight, and a list of weights needs at least one: give a number"
+        )
+    return torch.tensor([float(weight) for weight in weights])[:, None, None]
 
 
 def _tokens(adapter: Adapter, seen: Tensor, *, each: bool) -> Tensor:

@@ -33,7 +33,7 @@ def _mean_by_width(k: Tensor, v: Tensor, weight: float) -> tuple[Tensor, Tensor]
     return k * weight, v - mean + mean * weight
 
 
-SCALINGS: Mapping[str, Callable[[Tensor, Tensor, float], tuple[Tensor, Tensor]]] = {
+SCALINGS: Mapping[str, Callable[[Tensor, Tensor, Any], tuple[Tensor, Tensor]]] = {
     "V only": _values,
     "K+V": _both,
     "K+V w/ C penalty": _both_by_width,
@@ -59,6 +59,8 @@ class Picture:
     """... down to this one."""
     mask: Tensor | None = None
     """``[m, H, W]``: where in the picture."""
+    frames: Tensor | None = None
+    """``[frames, 1, 1]``: by how much the strength is multiplied for each picture of the batch."""
     _kept: dict[Any, tuple[Tensor, Tensor]] = field(default_factory=dict)
     """Keys and values by side, dtype and device: the same in every step."""
 
@@ -84,8 +86,11 @@ class Picture:
         if key not in self._kept:
             tokens = self.unwanted if side == 1 and self.strength.against is None else self.wanted
             tokens = _rows(tokens, rows).to(like)
-            k, v = (F.linear(tokens, weight.to(like)) for weight in (self.k, self.v))
-            k, v = SCALINGS[self.scaling](k, v, self._weight(side))
+            k, v = (F.linear(tokens, matrix.to(like)) for matrix in (self.k, self.v))
+            weight: Any = self._weight(side)
+            if self.frames is not None:
+                weight = _rows(self.frames, rows).to(like) * weight
+            k, v = SCALINGS[self.scaling](k, v, weight)
             self._kept[key] = (k, v) if self._weight(side) else (k, torch.zeros_like(v))
         return self._kept[key]
 
