@@ -108,6 +108,8 @@ def node_errors(problems: Iterable[Problem]) -> dict[str, Any]:
 
 def nearest(value: Any, choices: Iterable[Any], listed: bool = True) -> str:
     """A hint: the choice that is close, else (if `listed`) the choices if they are few, else their number."""
+    if str(value).startswith(("https://", "http://")):
+        return f"that is an address: `nodes models get '{value}'` brings the file; then choose it by its name"
     texts = [str(choice) for choice in choices]
     wanted = str(value).replace("\\", "/")
     by_plain = {text.replace("\\", "/").lower(): text for text in reversed(texts)}

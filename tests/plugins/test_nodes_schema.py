@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from noderack_host.check import check
 from noderack_host.contract import schema_of
 from noderack_nodes import NODE_CLASS_MAPPINGS, NODE_DISPLAY_NAME_MAPPINGS
 
@@ -130,3 +131,10 @@ def test_the_host_serves_the_reference_entry(name: str, reference: dict[str, Any
     served = schema_of(name, NODE_CLASS_MAPPINGS[name], NODE_DISPLAY_NAME_MAPPINGS.get(name)).to_object_info()
     expected = {key: reference[name][key] for key in reference[name] if key != "input"}
     assert {key: served[key] for key in expected} == expected
+
+
+def test_an_address_as_a_file_name() -> None:
+    loader = {"class_type": "CheckpointLoaderSimple", "inputs": {"ckpt_name": "https://a.example/m.ckpt"}}
+    shown = {"class_type": "PreviewAny", "inputs": {"source": ["1", 0]}}
+    (problem,) = check({"1": loader, "2": shown}, NODE_CLASS_MAPPINGS)
+    assert "`nodes models get 'https://a.example/m.ckpt'`" in problem.hint

@@ -138,7 +138,8 @@ def put_tokens(
     replaced = made.model_options["transformer_options"].get("patches_replace", {}).get("attn2", {})
     where, weight = layers(at), wish.weight
     if isinstance(weight, Sequence):
-        weight, held["frames"] = 1.0, _frames(weight, wish.kind)
+        held["frames"] = _frames(weight, wish.kind)
+        weight = 1.0
     for place, (k, v) in zip(at, adapter.layers, strict=True):
         force = strength(wish.kind, where[place], weight, wish.composition, wish.boost)
         if not force.wanted and not force.against:

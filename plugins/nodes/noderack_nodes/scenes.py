@@ -87,7 +87,7 @@ class Load3D(io.ComfyNode):
         )
 
     @classmethod
-    def validate_inputs(cls, model_file: str, image: Any = None, **others: Any) -> bool | str:
+    def validate_inputs(cls, model_file: str, image: Any = None) -> bool | str:
         """Whether the model is there, and drawn."""
         if isinstance(image, Mapping) or image is None:
             return _problem(model_file)
