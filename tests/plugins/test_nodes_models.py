@@ -336,3 +336,28 @@ def test_merging_takes_what_runs_beside_the_weights_along(host: Host, whole: tup
     inside = run("LoraLoaderModelOnly", model, "heart.safetensors", 1.0)
     merged = run("ModelMergeSimple", model, beside, 0.0)
     assert torch.allclose(draw(merged, clip), draw(inside, clip), atol=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("node", "name", "folder"),
+    [
+        ("CheckpointLoaderSimple", "ckpt_name", "checkpoints"),
+        ("UNETLoader", "unet_name", "diffusion_models"),
+        ("VAELoader", "vae_name", "vae"),
+        ("CLIPLoader", "clip_name", "text_encoders"),
+        ("LoraLoader", "lora_name", "loras"),
+        ("LoraLoaderBypass", "lora_name", "loras"),
+        ("ControlNetLoader", "control_net_name", "controlnet"),
+    ],
+)
+def test_a_loader_runs_again_when_its_file_is_another(host: Host, node: str, name: str, folder: str) -> None:
+    path = host.models / folder / "part.safetensors"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(b"one")
+    ask = NODE_CLASS_MAPPINGS[node].IS_CHANGED
+    before = ask(**{name: path.name}, other=1)
+    assert before and ask(**{name: path.name}) == before and ask(**{name: None}) == ""
+    path.write_bytes(b"another")
+    assert ask(**{name: path.name}) != before
+    path.unlink()
+    assert ask(**{name: path.name}) == ""

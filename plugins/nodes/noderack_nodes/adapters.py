@@ -6,7 +6,7 @@ import logging
 from typing import Any, ClassVar
 
 from noderack_nodes.errors import NodeInputError
-from noderack_nodes.places import model_names, model_path
+from noderack_nodes.places import model_names, model_path, reads
 from noderack_nodes.sockets import CLIP, MODEL, Inputs, Mappings, Node, choice, flag, number, text
 
 _STRENGTH = number(1.0, -100.0, 100.0)
@@ -19,6 +19,7 @@ def _inputs(*, clip: bool) -> dict[str, Any]:
     return {**handles, "lora_name": (model_names("loras"),), **dict.fromkeys(strengths, _STRENGTH)}
 
 
+@reads(lora_name="loras")
 class LoraLoader(Node):
     """A LoRA on model and text encoder."""
 
@@ -40,6 +41,7 @@ class LoraLoader(Node):
         return found[0], found[1]
 
 
+@reads(lora_name="loras")
 class LoraLoaderModelOnly(Node):
     """A LoRA on the model alone."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from noderack_nodes.errors import NodeInputError
-from noderack_nodes.places import model_names, model_path
+from noderack_nodes.places import model_names, model_path, reads
 from noderack_nodes.sockets import (
     CLIP,
     CONDITIONING,
@@ -31,6 +31,7 @@ _STRENGTH = number(1.0, 0.0, 10.0)
 _PART = {"low": 0.0, "high": 1.0, "step": 0.001}
 
 
+@reads(control_net_name="controlnet")
 class ControlNetLoader(Node):
     """A ControlNet file, in the original names or in diffusers'."""
 
@@ -118,6 +119,7 @@ class ControlNetApplyAdvanced(Node):
         return one, other
 
 
+@reads(control_net_name="controlnet")
 class DiffControlNetLoader(Node):
     """A file that holds how a ControlNet differs from the model that it was made from."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from noderack_nodes.places import model_folder, model_folders, model_names, model_path
+from noderack_nodes.places import model_folder, model_folders, model_names, model_path, reads
 from noderack_nodes.sockets import Inputs, Mappings, Node, choice
 
 CONFIGS: dict[str, tuple[bool, int | None]] = {
@@ -38,6 +38,7 @@ _DUAL_TYPES = ("sdxl", "sd3", "flux", "hunyuan_video", "hidream", "hunyuan_image
 _DEVICE = (["default", "cpu"], {"advanced": True})
 
 
+@reads(ckpt_name="checkpoints")
 class CheckpointLoaderSimple(Node):
     """A checkpoint file: model, text encoder and VAE."""
 
@@ -60,6 +61,7 @@ class CheckpointLoaderSimple(Node):
         return loaded.model, loaded.clip, loaded.vae
 
 
+@reads(ckpt_name="checkpoints")
 class unCLIPCheckpointLoader(Node):
     """A checkpoint that brings an image tower beside the rest."""
 
@@ -80,6 +82,7 @@ class unCLIPCheckpointLoader(Node):
         return model, clip, vae, load_vision(model_path("checkpoints", ckpt_name))
 
 
+@reads(ckpt_name="checkpoints")
 class CheckpointLoader(Node):
     """A checkpoint, and the name of a file that says how its output is read."""
 
@@ -105,6 +108,7 @@ class CheckpointLoader(Node):
         return model, clip if layer is None or clip is None else clip.with_layer(layer), vae
 
 
+@reads(vae_name="vae")
 class VAELoader(Node):
     """A VAE from a file of its own."""
 
@@ -124,6 +128,7 @@ class VAELoader(Node):
         return (load_vae(model_path("vae", vae_name)),)
 
 
+@reads(unet_name="diffusion_models")
 class UNETLoader(Node):
     """A denoising model from a file of its own."""
 
@@ -145,6 +150,7 @@ class UNETLoader(Node):
         return (load_model_file(model_path("diffusion_models", unet_name), stored=_STORED[weight_dtype]),)
 
 
+@reads(clip_name="text_encoders")
 class CLIPLoader(Node):
     """A text encoder from a file of its own."""
 
@@ -167,6 +173,7 @@ class CLIPLoader(Node):
         return (_text_encoder([clip_name], device),)
 
 
+@reads(clip_name1="text_encoders", clip_name2="text_encoders")
 class DualCLIPLoader(Node):
     """Two text encoders that a family uses together."""
 
@@ -211,6 +218,7 @@ class DiffusersLoader(Node):
         return loaded.model, loaded.clip, loaded.vae
 
 
+@reads(clip_name="clip_vision")
 class CLIPVisionLoader(Node):
     """CLIP's tower for pictures."""
 

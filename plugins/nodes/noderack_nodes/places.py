@@ -7,12 +7,16 @@ schema can be read anywhere.
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
+from typing import Any, TypeVar
 
 from noderack_host.running import current, current_or_none
 
 from noderack_nodes.errors import ImageNotFound, ModelNotFound, NodeInputError
 
+Class = TypeVar("Class", bound=type)
 PICTURES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".avif"})
 
 
@@ -29,6 +33,33 @@ def model_path(category: str, name: str) -> Path:
     if path is None:
         raise ModelNotFound(category, name)
     return path
+
+
+def reads(**inputs: str) -> Callable[[Class], Class]:
+    """A loader that runs again when a model file is another: the category of model by each input that names
+    a file.
+    """
+
+    def changed(cls: type, /, **given: Any) -> str:
+        return " ".join(_state(category, given.get(name)) for name, category in inputs.items())
+
+    def mark(cls: Class) -> Class:
+        setattr(cls, "IS_CHANGED", classmethod(changed))  # noqa: B010 (it is none of every class)
+        return cls
+
+    return mark
+
+
+def _state(category: str, name: Any) -> str:
+    """Size and time of a model file; nothing for one that is not there, which its loader says."""
+    running = current_or_none()
+    folders = None if running is None else running.folders
+    path = folders.find(category, name) if folders is not None and isinstance(name, str) else None
+    with suppress(OSError):
+        if path is not None:
+            stat = path.stat()
+            return f"{stat.st_size}:{stat.st_mtime_ns}"
+    return ""
 
 
 def model_folders(category: str, mark: str) -> list[str]:
