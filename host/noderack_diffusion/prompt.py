@@ -45,16 +45,20 @@ class Token(tuple["int | Tensor", float]):
         return self[1]
 
 
+DEEPEST = 100
+"""Parentheses in more parentheses than these are text: their weight would be beyond 13,000."""
+
+
 def segments(text: str) -> list[tuple[str, float]]:
     """The stretches of ``text`` that share a weight, parentheses resolved."""
     hidden = text.replace("\\)", _CLOSE).replace("\\(", _OPEN)
     return [(s.replace(_CLOSE, ")").replace(_OPEN, "("), w) for s, w in _weigh(hidden, 1.0)]
 
 
-def _weigh(text: str, weight: float) -> Iterator[tuple[str, float]]:
+def _weigh(text: str, weight: float, depth: int = 0) -> Iterator[tuple[str, float]]:
     for piece in _split(text):
-        if len(piece) >= 2 and piece[0] == "(" and piece[-1] == ")":
-            yield from _weigh(*_own_weight(piece[1:-1], weight))
+        if len(piece) >= 2 and piece[0] == "(" and piece[-1] == ")" and depth < DEEPEST:
+            yield from _weigh(*_own_weight(piece[1:-1], weight), depth + 1)
         else:
             yield piece, weight
 

@@ -56,7 +56,8 @@ class ClipTokenizer:
         self._bpe = _build()
 
     def ids(self, text: str) -> list[int]:
-        """The ids of ``text``, without start, end and padding."""
+        """The ids of ``text``, without start, end and padding; halves of characters count as unknown ones."""
+        text = text.encode("utf-8", "replace").decode("utf-8") if not text.isprintable() else text
         found: list[int] = self._bpe.encode(text, add_special_tokens=False).ids
         return found
 

@@ -47,8 +47,18 @@ def test_segments(golden) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["(a:nan)", "(a:inf)", "(a:)", "a) (b) (", "embedding:", "((((((", "\\", "(:)"]
+    "text",
+    [
+        *("(a:nan)", "(a:inf)", "(a:)", "a) (b) (", "embedding:", "((((((", "\\", "(:)"),
+        *("a \ud800 b", "\0", "\u202e abc", "cat " * 5000),
+    ],
 )
 def test_odd_text_is_still_text(text: str) -> None:
     assert all(abs(weight) < 10 for _, weight in prompt.segments(text))
     assert prompt.tokenize(text, clip_tokenizer(), lambda name: None)
+
+
+def test_parentheses_without_end_are_text_at_last() -> None:
+    found = prompt.segments("(" * 5000 + "a" + ")" * 5000)
+    assert len(found) == 1 and found[0][1] == pytest.approx(1.1**prompt.DEEPEST)
+    assert prompt.tokenize("(" * 5000 + "a" + ")" * 5000, clip_tokenizer())
