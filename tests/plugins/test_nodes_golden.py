@@ -21,7 +21,7 @@ from noderack_host.running import Running, use
 from noderack_nodes import NODE_CLASS_MAPPINGS
 from safetensors import safe_open
 
-LATENT, PIXEL, ENCODING = 2e-3, 2e-2, 2e-4
+LATENT, PIXEL, ENCODING = 1e-4, 1e-3, 2e-5
 SHARED = Path(__file__).parents[2].parent / "shared"
 GOLDEN = SHARED / "data/golden"
 MODELS = ("sd15_mini", "sdxl_mini", "sd15")
