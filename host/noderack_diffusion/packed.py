@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from noderack_diffusion import winograd
+from noderack_diffusion.allocation import to_stay
 from noderack_diffusion.narrow import widened
 from noderack_diffusion.seen_text import Same
 from noderack_diffusion.widening import FEW, WIDEST, by_parts, nhwc, product, unrolled
@@ -99,7 +100,9 @@ class PackedConv2d(nn.Conv2d):
     def packed(self, like: Tensor) -> Tensor:
         """The weight in blocks, for inputs like this one."""
         if self._packed is None or not self._is_packed():
-            self._of, self._packed = Same(self.weight), self._blocks(self.weight.detach(), like)
+            self._packed = None
+            with to_stay():
+                self._of, self._packed = Same(self.weight), self._blocks(self.weight.detach(), like)
             if self.unmap is not None:
                 self.unmap()
         return self._packed

@@ -6,7 +6,6 @@ over all of it, and each convolution gets the rows beside its strip, so nothing 
 holds one strip at a time; the computer's memory two layers' outputs.
 """
 
-import mmap
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -14,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from noderack_diffusion.allocation import pages
 from noderack_diffusion.narrow import widened
 from noderack_diffusion.packed import PackedConv2d
 from noderack_diffusion.vae import AutoencoderKL, Downsample, Middle, ResnetBlock, Upsample
@@ -197,10 +197,7 @@ def sheet(channels: int, size: Sequence[int], dtype: torch.dtype) -> Tensor:
     given back as soon as it is not needed, whatever lies beside them.
     """
     height, width = size
-    pages = mmap.mmap(-1, max(1, channels * height * width * dtype.itemsize))
-    if hasattr(pages, "madvise") and hasattr(mmap, "MADV_HUGEPAGE"):
-        pages.madvise(mmap.MADV_HUGEPAGE)
-    flat = torch.frombuffer(pages, dtype=dtype, count=channels * height * width)
+    flat = pages(channels * height * width, dtype)
     return flat.view(1, height, width, channels).permute(0, 3, 1, 2)
 
 

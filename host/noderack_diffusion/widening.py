@@ -19,7 +19,7 @@ FEW = 64
 """Rows, or places in a picture. With more of them computing takes longer than reading."""
 CACHED = 1 << 20
 """Numbers that are widened at a time for few rows: 4 MB of fp32."""
-WIDEST = 1 << 23
+WIDEST = 1 << 22
 """Numbers that are widened at a time otherwise."""
 TOGETHER = 1024
 """Outputs that are computed at a time for many rows. With many more, every thread puts the whole weight in

@@ -17,7 +17,6 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from noderack_diffusion.allocation import room
 from noderack_diffusion.widening import by_parts, nhwc
@@ -26,7 +25,7 @@ TILE, SEEN = 4, 6
 """Pixels that are computed together, and those that they are computed from, in either direction."""
 LEAST_TILES, LEAST_CHANNELS = 48, 128
 """With fewer, the changes of form take longer than what they save."""
-TOGETHER = 128
+TOGETHER = 64
 """Tiles that are multiplied at once at least; with fewer, products are slow."""
 STRIP, PART = 1 << 22, 1 << 22
 """Numbers of the pixels' other form (16 MB), and weights (64 MB in theirs), that are there at a time."""
@@ -83,10 +82,10 @@ def _tiles(x: Tensor, strip: tuple[int, int, int], edge: tuple[int, int]) -> Ten
     top, rows, columns = strip
     first = top * TILE - edge[0]
     last = first + rows * TILE + SEEN - TILE
-    above, below = max(-first, 0), max(last - x.shape[2], 0)
-    right = columns * TILE + SEEN - TILE - edge[1] - x.shape[3]
     seen = x.permute(0, 2, 3, 1)[:, max(first, 0) : last]
-    framed = F.pad(seen, (0, 0, edge[1], right, above, below))
+    size = (x.shape[0], last - first, columns * TILE + SEEN - TILE, x.shape[1])
+    framed, above = room("framed").of(size, x.dtype).zero_(), max(-first, 0)
+    framed[:, above : above + seen.shape[1], edge[1] : edge[1] + seen.shape[2]] = seen
     tiles = framed.unfold(1, SEEN, TILE).unfold(2, SEEN, TILE)
     tiles = tiles.permute(4, 5, 0, 1, 2, 3)
     return room("tiles").of(tiles.shape, x.dtype).copy_(tiles).view(SEEN**2, -1)
