@@ -137,7 +137,9 @@ def measured(run: Callable[[], object]) -> int:
 
 
 def test_what_a_cpu_really_takes() -> None:
-    """The allocator's own account, kernels' rooms included; weights are packed by the first pass."""
+    """The allocator's own account; weights are packed by the first pass. Plans are made for devices that take a
+    feed-forward layer's tokens all at once, as a CPU does not.
+    """
     config = UNetConfig(
         width=64, levels=(Level(1, (1,), (1, 1)), Level(2, (1,), (1, 1))), context=64, heads=4
     )
@@ -146,7 +148,8 @@ def test_what_a_cpu_really_takes() -> None:
     told = 4 * activations.unet(config, 2, size, 77)
     with torch.no_grad():
         network(x, time, text)
-    assert measured(lambda: network(x, time, text)) <= told <= MOST * measured(lambda: network(x, time, text))
+    taken = measured(lambda: network(x, time, text))
+    assert taken <= told <= 1.6 * taken
     vae = VaeConfig(width=32, mults=(1, 2, 4), encoder_blocks=1, decoder_blocks=2)
     autoencoder, latent = AutoencoderKL(vae).eval(), torch.randn(1, 4, 32, 40)
     taken = measured(lambda: autoencoder.decode(latent))
