@@ -137,8 +137,8 @@ def measured(run: Callable[[], object]) -> int:
 
 
 def test_what_a_cpu_really_takes() -> None:
-    """The allocator's own account; weights are packed by the first pass. Plans are made for devices that take a
-    feed-forward layer's tokens all at once, as a CPU does not.
+    """The allocator's own account; weights are packed by the first pass. Plans are made for devices that
+    take a feed-forward layer's tokens all at once, as a CPU does not.
     """
     config = UNetConfig(
         width=64, levels=(Level(1, (1,), (1, 1)), Level(2, (1,), (1, 1))), context=64, heads=4
