@@ -81,7 +81,7 @@ def test_what_is_odd_still_draws(settings: dict[str, Any], tiny: Checkpoint) -> 
 
 def test_the_same_place_in_a_batch_gets_the_same_noise(tiny: Checkpoint) -> None:
     three = run(tiny, latent=torch.zeros(3, 4, 8, 8), batch_index=[5, 5, 0])
-    assert torch.allclose(three[0], three[1], atol=1e-5) and not torch.allclose(three[0], three[2], atol=0.1)
+    assert torch.allclose(three[0], three[1], atol=1e-2) and not torch.allclose(three[0], three[2], atol=0.1)
     assert torch.allclose(three[2:], run(tiny), rtol=1e-3, atol=1e-2)
 
 

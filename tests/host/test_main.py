@@ -100,6 +100,9 @@ def test_written_files_are_found_in_the_host_s_folders(host: Host) -> None:
     assert list(written({"9": {"images": images, "text": ["x"], "n": [1]}}, host)) == [("9", file)]
 
 
+@pytest.mark.skipif(
+    signal.getsignal(signal.SIGINT) is signal.SIG_IGN, reason="who started us ignores interrupts"
+)
 def test_an_interrupt_ends_a_run_with_its_own_exit_code(host: Host) -> None:
     waits = {"1": {"class_type": "Waits", "inputs": {}}}
     (host.root / "waits.json").write_text(json.dumps(waits), encoding="utf-8")
