@@ -111,14 +111,20 @@ def test_numbers_of_any_kind(dtype: torch.dtype, alpha: Tensor, model: Model) ->
     assert torch.allclose(after, before + 0.8 * 2.0 / 4 * (up.float() @ down.float()), atol=1e-6)
 
 
-@pytest.mark.parametrize(
-    "suffix",
-    ["dora_scale", *(f"lora_magnitude_vector{s}" for s in ("", ".weight", ".default", ".default.weight"))],
-)
-@pytest.mark.parametrize("shape", [(384,), (384, 1), (1, 384)])
+SHAPES: list[tuple[int, ...]] = [(384,), (384, 1), (1, 384)]
+MAGNITUDES = [
+    *(
+        (f"lora_magnitude_vector{s}", shape)
+        for s in ("", ".weight", ".default", ".default.weight")
+        for shape in SHAPES
+    ),
+    *(("dora_scale", shape) for shape in SHAPES[:2]),
+]
+"""Not one row of dora_scale: so LyCORIS says that magnitudes are those of inputs."""
+
+
+@pytest.mark.parametrize(("suffix", "shape"), MAGNITUDES)
 def test_every_spelling_of_magnitudes(suffix: str, shape: tuple[int, ...], model: Model) -> None:
-    if suffix == "dora_scale" and shape[0] == 1:
-        pytest.skip("one row is LyCORIS' way to say that the magnitudes are those of inputs")
     magnitude = r(384).abs() + 0.5
     patches, _ = patches_for(lora_of(lora(UP, DOWN, **{suffix: magnitude.view(shape)})), model, 1.0)
     name = f"{LINEAR}.weight".removeprefix("diffusion_model.")

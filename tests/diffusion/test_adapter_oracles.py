@@ -105,7 +105,7 @@ def test_as_peft_trained_it(options: dict[str, Any], tmp_path: Path) -> None:
     torch.manual_seed(4)
     layers = {"to_k": nn.Linear(16, 24), "to_q": nn.Linear(16, 16), "conv": nn.Conv2d(8, 8, 3)}
     net = nn.ModuleDict({"attn": nn.ModuleDict(layers)})
-    weights = {name: layer.weight.detach().clone() for name, layer in layers.items()}  # type: ignore[operator]
+    weights = {name: layer.get_parameter("weight").detach().clone() for name, layer in layers.items()}
     config = peft.LoraConfig(r=4, lora_alpha=6, target_modules=list(layers), **options)
     made = peft.get_peft_model(net, config)
     for name, p in made.named_parameters():

@@ -65,7 +65,7 @@ def of_a_trainer(monkeypatch: pytest.MonkeyPatch) -> object:
     name = "pytorch_lightning.callbacks.model_checkpoint"
     module = ModuleType(name)
     made = type("ModelCheckpoint", (Trainer,), {"__module__": name})
-    module.ModelCheckpoint = made  # type: ignore[attr-defined]
+    vars(module)["ModelCheckpoint"] = made
     for part in ("pytorch_lightning", "pytorch_lightning.callbacks"):
         monkeypatch.setitem(sys.modules, part, ModuleType(part))
     monkeypatch.setitem(sys.modules, name, module)
